@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Bytes to frames. This room knows neither JSON nor providers.
+
+pub mod sse;

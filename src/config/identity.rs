@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `identity`: who may call, and how they prove it.
+
+use super::Period;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The ways of proving who is calling. At least one must be given.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Issuers whose JSON Web Tokens are accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jwt: Vec<JwtProvider>,
+    /// API keys, as digests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub api_keys: Vec<ApiKey>,
+    /// Whether a request without any credential is served, as the consumer `anonymous`.
+    #[serde(default)]
+    pub allow_anonymous: bool,
+}
+
+/// One issuer of JSON Web Tokens.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct JwtProvider {
+    /// The `iss` claim, compared exactly.
+    pub issuer: String,
+    /// Accepted `aud` claims. Empty: the audience is not checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<String>,
+    /// The issuer's public keys.
+    pub jwks: Jwks,
+    /// Clock difference that is forgiven in `exp` and `nbf`.
+    #[serde(default = "default_leeway")]
+    pub leeway: Period,
+    /// Which claims make the principal.
+    #[serde(default)]
+    pub claims: ClaimMapping,
+}
+
+fn default_leeway() -> Period {
+    Period::from_secs(60)
+}
+
+/// A JSON Web Key Set (RFC 7517).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Jwks {
+    /// The key set itself, as JSON text.
+    Inline(String),
+    /// A file, relative to `gateway.yaml`. `tollgate render` reads it and writes its keys inline: they are
+    /// public, and the filter cannot read files.
+    File(String),
+}
+
+/// Which claims become what. A name with dots reaches into objects: `realm.team`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct ClaimMapping {
+    /// The claim that names the consumer. A token without it is refused.
+    pub consumer: String,
+    /// The claim that names the team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// Labels, each from a claim: `{ tier: plan }` makes the label `tier` of the claim `plan`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Default for ClaimMapping {
+    fn default() -> Self {
+        Self {
+            consumer: "sub".to_owned(),
+            team: None,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// One API key, as a digest, and whom it stands for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// SHA-256 of the key, as 64 hexadecimal digits: `printf %s "$KEY" | sha256sum`.
+    pub sha256: String,
+    /// The consumer.
+    pub consumer: String,
+    /// The consumer's team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// Labels of the consumer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `limits` and `limit_store`: how much may be used, and the memory it takes to know.
+
+use super::Period;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One limit: what it counts, for whom, how much and how long.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// The name that a refusal tells the client. Unique.
+    pub name: String,
+    /// Which requests it applies to. Absent: all.
+    #[serde(default, rename = "match")]
+    pub applies_to: LimitMatch,
+    /// One counter for each combination of these: `consumer`, `team`, `model`, `label:NAME`. Empty: one counter
+    /// for everybody together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per: Vec<String>,
+    /// What is counted.
+    pub count: LimitCount,
+    /// How much may be counted in any window.
+    pub max: u64,
+    /// The length of the sliding window, from `1s` to `31d`.
+    pub window: Period,
+}
+
+/// Which requests a limit applies to: all conditions must hold.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitMatch {
+    /// Only this consumer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    /// Only this team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// Only this route: an exact name of `models`, or a prefix followed by `*`, compared with the model that the
+    /// client asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Only principals with all of these labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LimitCount {
+    /// Tokens of the prompt, cached parts included.
+    InputTokens,
+    /// Tokens produced, reasoning included.
+    OutputTokens,
+    /// Requests.
+    Requests,
+    /// Input and output tokens together.
+    TotalTokens,
+}
+
+/// The memory for counters. Together they bound it, whatever the number of callers: see docs/configuration.md.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitStore {
+    /// How many blocks the counters are spread over. More blocks: less contention between workers.
+    pub shards: u16,
+    /// How many counters one block may hold. Beyond it the counters closest to expiry make room.
+    pub counters_per_shard: u16,
+}
+
+impl Default for LimitStore {
+    fn default() -> Self {
+        Self {
+            shards: 256,
+            counters_per_shard: 256,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The schema of `gateway.yaml`, and of the JSON that the filter is configured with.
+//!
+//! These are the words that people write, and nothing else: no behaviour, no defaults that depend on one
+//! another. Runtime types are built from them elsewhere (`TryFrom`), next to themselves, so this room imports
+//! nothing of ours. Unknown keys are errors everywhere.
+
+pub mod access;
+pub mod error;
+pub mod identity;
+pub mod limits;
+pub mod listener;
+pub mod model;
+pub mod plugin;
+pub mod provider;
+mod quantity;
+
+pub use access::AccessRule;
+pub use error::ConfigError;
+pub use identity::{ApiKey, ClaimMapping, Identity, Jwks, JwtProvider};
+pub use limits::{Limit, LimitCount, LimitMatch, LimitStore};
+pub use listener::{Admin, Listener};
+pub use model::{Model, Target};
+pub use plugin::PluginConfig;
+pub use provider::{Credential, OnUnsupported, Provider, ProviderKind};
+pub use quantity::{ByteSize, Period};
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `gateway.yaml`: the one file that people write.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// Where clients connect, and how large a request may be.
+    #[serde(default)]
+    pub listener: Listener,
+    /// Envoy's admin interface. Absent: it is not opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
+    /// The providers, by a name of your choice. The name becomes the Envoy cluster's name.
+    pub providers: BTreeMap<String, Provider>,
+    /// The models that clients may ask for, and where each is served.
+    pub models: Vec<Model>,
+    /// Who may call.
+    pub identity: Identity,
+    /// Which principals may use which models. Empty: every principal may use every model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub access: Vec<AccessRule>,
+    /// How much may be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
+    /// The memory that limits may take.
+    #[serde(default)]
+    pub limit_store: LimitStore,
+}

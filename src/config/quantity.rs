@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Quantities as people write them: `90s`, `10MiB`.
+
+use core::fmt;
+use core::time::Duration;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+
+/// A length of time: a whole number and one of `ms`, `s`, `m`, `h`, `d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period(pub Duration);
+
+impl Period {
+    /// The given number of seconds.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(Duration::from_secs(secs))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = split(text)?;
+        let millis: u64 = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        Some(Self(Duration::from_millis(number.checked_mul(millis)?)))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+            if millis >= size && millis.is_multiple_of(size) {
+                return write!(f, "{}{unit}", millis / size);
+            }
+        }
+        write!(f, "{millis}ms")
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "expected a duration such as \"90s\" or \"1h\", found \"{text}\""
+            ))
+        })
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A number of bytes: a whole number, or one with `KiB`, `MiB` or `GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u32);
+
+impl ByteSize {
+    fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = split(text)?;
+        let shift = match unit {
+            "" | "B" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return None,
+        };
+        u32::try_from(number.checked_mul(1 << shift)?).ok().map(Self)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (unit, shift) in [("MiB", 20), ("KiB", 10)] {
+            if self.0 >= 1 << shift && self.0.is_multiple_of(1 << shift) {
+                return write!(f, "{}{unit}", self.0 >> shift);
+            }
+        }
+        write!(f, "{}", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u32),
+            Text(String),
+        }
+        let expected = "expected a size such as 65536 or \"10MiB\", below 4 GiB";
+        match Written::deserialize(deserializer).map_err(|_| D::Error::custom(expected))? {
+            Written::Number(bytes) => Ok(Self(bytes)),
+            Written::Text(text) => {
+                Self::parse(&text).ok_or_else(|| D::Error::custom(format!("{expected}, found \"{text}\"")))
+            }
+        }
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+#[cfg(not(target_family = "wasm"))]
+mod schema {
+    use super::{ByteSize, Period};
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use std::borrow::Cow;
+
+    impl JsonSchema for Period {
+        fn schema_name() -> Cow<'static, str> {
+            "Period".into()
+        }
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({"type": "string", "pattern": "^[0-9]+ *(ms|s|m|h|d)$", "examples": ["90s", "1h"]})
+        }
+    }
+
+    impl JsonSchema for ByteSize {
+        fn schema_name() -> Cow<'static, str> {
+            "ByteSize".into()
+        }
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({"oneOf": [
+                {"type": "integer", "minimum": 0, "maximum": u32::MAX},
+                {"type": "string", "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)?$", "examples": ["10MiB"]}
+            ]})
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ByteSize, Period};
+    use core::time::Duration;
+
+    #[crate::test]
+    fn a_period_is_written_as_it_was_read() {
+        for text in ["500ms", "1s", "90s", "15m", "1h", "31d"] {
+            let period: Period = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(period.to_string(), text);
+        }
+        assert_eq!(Period::parse("60s"), Some(Period(Duration::from_secs(60))));
+        for text in ["", "s", "1", "-1s", "1.5s", "1w", "99999999999999999999s"] {
+            assert_eq!(Period::parse(text), None, "{text}");
+        }
+    }
+
+    #[crate::test]
+    fn a_size_is_a_number_or_a_text() {
+        for (json, bytes) in [
+            ("65536", 65536),
+            ("\"10MiB\"", 10 << 20),
+            ("\"64 KiB\"", 64 << 10),
+        ] {
+            assert_eq!(serde_json::from_str::<ByteSize>(json).unwrap(), ByteSize(bytes));
+        }
+        for json in ["-1", "4294967296", "\"5GiB\"", "\"x\"", "null"] {
+            assert!(serde_json::from_str::<ByteSize>(json).is_err(), "{json}");
+        }
+    }
+}

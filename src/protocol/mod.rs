@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Wire types, as each vendor publishes them. Unknown fields are kept or ignored, never refused.
+
+pub mod anthropic;
+pub mod openai;

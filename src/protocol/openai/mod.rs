@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! OpenAI's API (<https://platform.openai.com/docs/api-reference>).
+
+pub mod envelope;

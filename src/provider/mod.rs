@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Translators: OpenAI's Chat Completions in, a provider's dialect out, and back.
+//!
+//! A translator knows one vendor's mapping and nothing else: no caller, no limit, no clock, no host. The
+//! request is translated afresh for every attempt, from the bytes that the client sent, so a translator never
+//! changes its input. Whatever has no counterpart is named in [`UpstreamRequest::dropped`] or refused; nothing
+//! is lost in silence.
+
+pub mod anthropic;
+pub mod openai;
+
+use crate::api_error::ApiError;
+use crate::config::{OnUnsupported, ProviderKind};
+use crate::usage::TokenUsage;
+use std::borrow::Cow;
+
+/// What a translator has to know of an attempt, beside the body.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The provider's dialect.
+    pub kind: ProviderKind,
+    /// The model, as the provider names it.
+    pub upstream_model: String,
+    /// What happens to a field without a counterpart.
+    pub on_unsupported: OnUnsupported,
+    /// Whether `stream_options.include_usage` may be sent.
+    pub stream_usage: bool,
+    /// The output bound for providers that require one, when the client gave none.
+    pub default_max_tokens: u32,
+    /// Unix seconds, for `created` where the provider does not report it.
+    pub created: u64,
+    /// The largest single event of a stream, in bytes.
+    pub max_event_bytes: usize,
+}
+
+/// What is sent upstream, beside the body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamRequest {
+    /// The path below the provider's endpoint, for example `/chat/completions`.
+    pub path: Cow<'static, str>,
+    /// Headers of the provider's protocol; the credential is not among them.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// Request fields that the provider has no counterpart for and that were left out, as paths.
+    pub dropped: Vec<Cow<'static, str>>,
+    /// Whether the client asked for a stream.
+    pub is_streaming: bool,
+    /// Whether the client itself asked for `stream_options.include_usage`.
+    pub include_usage: bool,
+}
+
+/// Why an attempt failed, and what the client is told if it was the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamFault {
+    /// The error in the client's dialect, with the status that the client gets.
+    pub error: ApiError,
+    /// Whether another provider may do better. False for faults of the request itself.
+    pub is_retryable: bool,
+}
+
+/// How far a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Progress {
+    /// Nothing that a client would miss has arrived: the attempt may still fail over.
+    Preamble,
+    /// Content has arrived.
+    Content,
+    /// The provider has ended the stream as its protocol says. What follows is ignored.
+    Done,
+}
+
+/// What has been seen of an answer so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The counts that the provider reported.
+    pub usage: TokenUsage,
+    /// Bytes of text, reasoning and tool arguments that were produced: the basis of an estimate when the
+    /// provider never reports its usage.
+    pub output_bytes: u64,
+}
+
+/// A provider's stream, retold as OpenAI chunks.
+pub trait ResponseStream {
+    /// Takes the next bytes as they arrived and appends what they mean to `out`: complete SSE events in OpenAI's
+    /// form. Any split of the bytes gives the same output.
+    ///
+    /// # Errors
+    ///
+    /// A fault that the provider reports inside the stream, or bytes that are not what they claim to be. What
+    /// was appended before the fault stands; the caller ends the stream.
+    fn on_bytes(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<Progress, UpstreamFault>;
+
+    /// The upstream has closed the stream.
+    ///
+    /// # Errors
+    ///
+    /// The stream ended before the provider said so.
+    fn on_end(&mut self, out: &mut Vec<u8>) -> Result<(), UpstreamFault>;
+
+    /// What has been seen so far.
+    fn tally(&self) -> Tally;
+}
+
+/// Translates a request. `body` is valid JSON whose envelope the gateway seat has accepted; the translated body
+/// is appended to `out`.
+///
+/// # Errors
+///
+/// A request that this provider cannot serve, as the client is told: 400 with `param`.
+pub fn translate_request(
+    body: &[u8],
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<UpstreamRequest, ApiError> {
+    match settings.kind {
+        ProviderKind::Anthropic => anthropic::translate_request(body, settings, out),
+        ProviderKind::Mistral
+        | ProviderKind::OpenAi
+        | ProviderKind::OpenAiCompatible
+        | ProviderKind::OpenRouter => openai::translate_request(body, settings, out),
+    }
+}
+
+/// Translates a whole JSON answer with a status below 400 and appends it to `out`.
+///
+/// # Errors
+///
+/// An answer that reports an error, or is not what it claims to be.
+pub fn translate_response(
+    body: &[u8],
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<Tally, UpstreamFault> {
+    match settings.kind {
+        ProviderKind::Anthropic => anthropic::translate_response(body, settings, out),
+        ProviderKind::Mistral
+        | ProviderKind::OpenAi
+        | ProviderKind::OpenAiCompatible
+        | ProviderKind::OpenRouter => openai::translate_response(body, settings, out),
+    }
+}
+
+/// Reads an answer with a status of 400 or above. `body` may be anything, even empty.
+#[must_use]
+pub fn translate_error(status: u16, body: &[u8], settings: &Settings) -> UpstreamFault {
+    match settings.kind {
+        ProviderKind::Anthropic => anthropic::translate_error(status, body),
+        ProviderKind::Mistral
+        | ProviderKind::OpenAi
+        | ProviderKind::OpenAiCompatible
+        | ProviderKind::OpenRouter => openai::translate_error(status, body),
+    }
+}
+
+/// The translator of a stream that answers `request`.
+#[must_use]
+pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dyn ResponseStream> {
+    match settings.kind {
+        ProviderKind::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
+        ProviderKind::Mistral
+        | ProviderKind::OpenAi
+        | ProviderKind::OpenAiCompatible
+        | ProviderKind::OpenRouter => Box::new(openai::ChunkStream::new(settings, request)),
+    }
+}

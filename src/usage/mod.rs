@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Counts of model tokens, and estimates of them.
+
+pub mod estimate;
+mod token_usage;
+
+pub use token_usage::TokenUsage;
