@@ -16,6 +16,7 @@ pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod exchange;
+pub mod handoff;
 pub mod headers;
 pub mod policy;
 pub mod protocol;
