@@ -41,13 +41,19 @@ impl ConfigError {
 
 /// The word that `found` is most likely a slip of.
 pub(super) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
+    let slips = |word: &str| {
+        let is_beginning = found.len() > 1 && word.starts_with(found);
+        if is_beginning {
+            1
+        } else {
+            strsim::damerau_levenshtein(found, word)
+        }
+    };
     known
         .iter()
-        .map(|word| (strsim::damerau_levenshtein(found, word), *word))
-        .filter(|(distance, word)| {
-            *distance <= 1 + word.len() / 4 || word.starts_with(found) && !found.is_empty()
-        })
-        .min_by_key(|(distance, _)| *distance)
+        .map(|word| (slips(word), *word))
+        .filter(|(slips, word)| *slips <= 1 + word.len() / 4)
+        .min_by_key(|(slips, _)| *slips)
         .map(|(_, word)| word)
 }
 
