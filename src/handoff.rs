@@ -12,6 +12,10 @@ use crate::provider::Tally;
 use std::borrow::Cow;
 use std::rc::Rc;
 
+/// The header that tells the client who served, and the gateway seat that a provider seat has spoken: an answer
+/// without it was made up by Envoy.
+pub const PROVIDER_HEADER: &str = "x-tollgate-provider";
+
 /// One exchange, as both seats see it.
 #[derive(Debug)]
 pub struct Handoff {
@@ -61,7 +65,13 @@ impl Handoff {
     /// Opens an exchange.
     #[must_use]
     pub const fn new(route: Rc<Route>, request_model: String, created: u64) -> Self {
-        Self { route, request_model, created, attempts: 0, attempt: None }
+        Self {
+            route,
+            request_model,
+            created,
+            attempts: 0,
+            attempt: None,
+        }
     }
 
     /// The target that `cluster` serves on this route, and the model's name there.

@@ -18,6 +18,7 @@ pub mod config;
 pub mod exchange;
 pub mod handoff;
 pub mod headers;
+pub mod local_reply;
 pub mod policy;
 pub mod protocol;
 pub mod provider;

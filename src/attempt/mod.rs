@@ -20,8 +20,9 @@ pub use response::{BodyStep, RETRYABLE, ResponseHead};
 pub use seat::{ProviderSeat, UpstreamHead};
 
 use crate::api_error::{API_ERROR, ApiError};
-use crate::handoff::{AttemptRecord, Handoff, Phase};
+use crate::handoff::{AttemptRecord, Handoff, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
+use crate::local_reply::LocalReply;
 use crate::provider::{self, Settings, UpstreamRequest};
 use response::Response;
 use std::cell::RefCell;
@@ -43,48 +44,42 @@ pub struct Attempt {
 impl Attempt {
     /// Begins an attempt: finds the target, translates `body` into `out` and lists the headers to send.
     ///
-    /// `headers` are the request's as the host has them, `credential` is the provider's.
+    /// `headers` are the request's as the host has them, `credential` is the provider's. `handoff` is `None` if
+    /// the host knows no exchange for this request.
     ///
     /// # Errors
     ///
-    /// What the client is told if the request cannot be translated for this provider, or the gateway is not set
-    /// up for it.
+    /// The answer to give, if the request cannot be translated for this provider or the gateway is not set up
+    /// for it.
     pub fn begin(
         seat: &Rc<ProviderSeat>,
-        handoff: &Rc<RefCell<Handoff>>,
+        handoff: Option<Rc<RefCell<Handoff>>>,
         headers: &Headers,
         body: &[u8],
         credential: Option<&str>,
         out: &mut Vec<u8>,
-    ) -> Result<(Self, UpstreamHead), ApiError> {
-        let settings = {
-            let mut handoff = handoff.try_borrow_mut().map_err(|_| misconfigured())?;
-            handoff.attempts = handoff.attempts.saturating_add(1);
-            let (target, upstream_model) = handoff.target(&seat.cluster).ok_or_else(misconfigured)?;
-            let record = AttemptRecord {
-                provider: Rc::clone(&seat.name),
-                upstream_model: upstream_model.to_owned(),
-                provider_model: target.index,
-                dropped: Vec::new(),
-                tally: provider::Tally::default(),
-                phase: Phase::Waiting,
-            };
-            let settings = seat.settings(upstream_model, handoff.created);
-            handoff.attempt = Some(record);
-            settings
-        };
-        let request = provider::translate_request(body, &settings, out)?;
-        let head = request::head(seat, headers, &request, credential, out.len());
-        let attempt = Self {
+    ) -> Result<(Self, UpstreamHead), LocalReply> {
+        let handoff = handoff.ok_or_else(|| refusal(seat, &misconfigured()))?;
+        let settings = open(seat, &handoff).ok_or_else(|| refusal(seat, &misconfigured()))?;
+        let mut attempt = Self {
             seat: Rc::clone(seat),
-            handoff: Rc::clone(handoff),
+            handoff,
             settings,
-            request,
+            request: UpstreamRequest::default(),
             response: Response::Awaiting,
             held: Vec::new(),
             preamble_bytes: 0,
         };
+        match provider::translate_request(body, &attempt.settings, out) {
+            Ok(request) => attempt.request = request,
+            Err(error) => {
+                let reply = refusal(seat, &error);
+                attempt.record(|record| record.phase = Phase::Failed(error));
+                return Err(reply);
+            }
+        }
         attempt.record(|record| record.dropped.clone_from(&attempt.request.dropped));
+        let head = request::head(seat, headers, &attempt.request, credential, out.len());
         Ok((attempt, head))
     }
 
@@ -99,6 +94,31 @@ impl Attempt {
     }
 }
 
+/// Writes a new attempt into the handoff; `None` if no target of the route uses this cluster.
+fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
+    let mut handoff = handoff.try_borrow_mut().ok()?;
+    handoff.attempts = handoff.attempts.saturating_add(1);
+    let (target, upstream_model) = handoff.target(&seat.cluster)?;
+    let record = AttemptRecord {
+        provider: Rc::clone(&seat.name),
+        upstream_model: upstream_model.to_owned(),
+        provider_model: target.index,
+        dropped: Vec::new(),
+        tally: provider::Tally::default(),
+        phase: Phase::Waiting,
+    };
+    let settings = seat.settings(upstream_model, handoff.created);
+    handoff.attempt = Some(record);
+    Some(settings)
+}
+
+fn refusal(seat: &ProviderSeat, error: &ApiError) -> LocalReply {
+    let mut reply = LocalReply::from(error);
+    reply.headers.push((PROVIDER_HEADER, seat.name.to_string()));
+    reply
+}
+
 fn misconfigured() -> ApiError {
-    ApiError::new(500, API_ERROR, "The gateway is not set up to serve this model.").with_code("gateway_misconfigured")
+    ApiError::new(500, API_ERROR, "The gateway is not set up to serve this model.")
+        .with_code("gateway_misconfigured")
 }

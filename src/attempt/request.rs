@@ -11,7 +11,14 @@ use crate::headers::Headers;
 use crate::provider::UpstreamRequest;
 
 /// Headers of the client's request that a provider may see: trace context, and the request's id.
-const FORWARDED: [&str; 6] = ["traceparent", "tracestate", "baggage", "b3", "x-request-id", "x-b3-traceid"];
+const FORWARDED: [&str; 6] = [
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "b3",
+    "x-request-id",
+    "x-b3-traceid",
+];
 
 const USER_AGENT: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
 
@@ -28,7 +35,10 @@ pub(super) fn head(
         (":method", b"POST".to_vec()),
         (":scheme", scheme.into()),
         (":authority", endpoint.authority().into_bytes()),
-        (":path", [endpoint.path.as_bytes(), request.path.as_bytes()].concat()),
+        (
+            ":path",
+            [endpoint.path.as_bytes(), request.path.as_bytes()].concat(),
+        ),
         ("content-type", b"application/json".to_vec()),
         ("content-length", content_length.to_string().into_bytes()),
         ("accept", accept(request).into()),
@@ -52,5 +62,9 @@ pub(super) fn head(
 }
 
 const fn accept(request: &UpstreamRequest) -> &'static str {
-    if request.is_streaming { "text/event-stream" } else { "application/json" }
+    if request.is_streaming {
+        "text/event-stream"
+    } else {
+        "application/json"
+    }
 }

@@ -4,7 +4,7 @@
 
 use super::Attempt;
 use crate::api_error::{API_ERROR, ApiError};
-use crate::handoff::Phase;
+use crate::handoff::{PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::provider::{self, Progress, ResponseStream, UpstreamFault};
 use core::time::Duration;
@@ -14,8 +14,14 @@ use core::time::Duration;
 pub const RETRYABLE: u16 = 529;
 
 /// Headers of a provider's answer that a client may see.
-const PASSED: [&str; 6] =
-    ["retry-after", "retry-after-ms", "x-request-id", "request-id", "openai-processing-ms", "openai-version"];
+const PASSED: [&str; 6] = [
+    "retry-after",
+    "retry-after-ms",
+    "x-request-id",
+    "request-id",
+    "openai-processing-ms",
+    "openai-version",
+];
 
 /// The head of the answer that leaves the provider seat, as a whole: what is not listed is removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,11 +49,20 @@ pub(super) enum Response {
     /// An error, read whole.
     Error { status: u16, head: ResponseHead },
     /// A stream whose headers are held.
-    Preamble { stream: Box<dyn ResponseStream>, head: ResponseHead },
+    Preamble {
+        stream: Box<dyn ResponseStream>,
+        head: ResponseHead,
+    },
     /// A stream whose headers have gone.
-    Streaming { stream: Box<dyn ResponseStream>, is_done: bool },
+    Streaming {
+        stream: Box<dyn ResponseStream>,
+        is_done: bool,
+    },
     /// A fault seen in the headers, to be told once the host lets us.
-    Refused { fault: UpstreamFault, head: ResponseHead },
+    Refused {
+        fault: UpstreamFault,
+        head: ResponseHead,
+    },
     /// All that the client gets has gone.
     Ended,
 }
@@ -55,21 +70,36 @@ pub(super) enum Response {
 impl Attempt {
     /// Judges the answer by its headers. The host must hold them in any case.
     pub fn on_response_headers(&mut self, headers: &Headers) {
-        let status = headers.str(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
-        let head = pass_on(headers);
+        let status = headers
+            .str(":status")
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(0);
+        let head = pass_on(headers, &self.seat.name);
         let content_type = headers.str("content-type").unwrap_or_default();
-        let is_event_stream = content_type.trim_start().to_ascii_lowercase().starts_with("text/event-stream");
+        let is_event_stream = content_type
+            .trim_start()
+            .to_ascii_lowercase()
+            .starts_with("text/event-stream");
         let encoding = headers.str("content-encoding").unwrap_or("identity");
         self.response = if !encoding.eq_ignore_ascii_case("identity") {
-            Response::Refused { fault: misbehaved("The provider's answer is compressed, which was not asked for."), head }
+            Response::Refused {
+                fault: misbehaved("The provider's answer is compressed, which was not asked for."),
+                head,
+            }
         } else if status >= 400 {
             Response::Error { status, head }
         } else if !(200..300).contains(&status) {
-            Response::Refused { fault: misbehaved("The provider answered with an unexpected status."), head }
+            Response::Refused {
+                fault: misbehaved("The provider answered with an unexpected status."),
+                head,
+            }
         } else if !self.request.is_streaming {
             Response::Json { head }
         } else if is_event_stream {
-            Response::Preamble { stream: provider::response_stream(&self.settings, &self.request), head }
+            Response::Preamble {
+                stream: provider::response_stream(&self.settings, &self.request),
+                head,
+            }
         } else {
             Response::Json { head }
         };
@@ -95,7 +125,11 @@ impl Attempt {
                 return BodyStep::Stop;
             }
         };
-        self.fail(misbehaved("The provider's answer is larger than the gateway accepts."), head, out)
+        self.fail(
+            misbehaved("The provider's answer is larger than the gateway accepts."),
+            head,
+            out,
+        )
     }
 
     /// Takes the next bytes of the body, or the whole of it, and appends to `out` what the client gets.
@@ -116,7 +150,9 @@ impl Attempt {
             }
             Response::Json { head } => self.on_json(chunk, head, out),
             Response::Preamble { stream, head } => self.on_preamble(stream, head, chunk, end_of_stream, out),
-            Response::Streaming { stream, is_done } => self.on_stream(stream, is_done, chunk, end_of_stream, out),
+            Response::Streaming { stream, is_done } => {
+                self.on_stream(stream, is_done, chunk, end_of_stream, out)
+            }
         }
     }
 
@@ -150,7 +186,9 @@ impl Attempt {
         self.preamble_bytes = self.preamble_bytes.saturating_add(chunk.len());
         let mut result = stream.on_bytes(chunk, &mut self.held);
         if end_of_stream && let Ok(progress) = result {
-            result = stream.on_end(&mut self.held).map(|()| progress.max(Progress::Content));
+            result = stream
+                .on_end(&mut self.held)
+                .map(|()| progress.max(Progress::Content));
         }
         self.record(|record| record.tally = stream.tally());
         match result {
@@ -224,7 +262,11 @@ impl Attempt {
     fn fail(&self, fault: UpstreamFault, mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
         out.clear();
         out.extend_from_slice(&fault.error.to_json());
-        let status = if fault.is_retryable { RETRYABLE } else { fault.error.status };
+        let status = if fault.is_retryable {
+            RETRYABLE
+        } else {
+            fault.error.status
+        };
         head.set(":status", &status.to_string());
         head.set("content-type", "application/json");
         // With its length known the client has the whole of it, even if the provider never ends its own answer.
@@ -252,17 +294,31 @@ impl ResponseHead {
 
     fn retry_after(&self) -> Option<Duration> {
         let (_, value) = self.0.iter().find(|(name, _)| *name == "retry-after")?;
-        core::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs)
+        core::str::from_utf8(value)
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+            .map(Duration::from_secs)
     }
 }
 
-fn pass_on(headers: &Headers) -> ResponseHead {
-    let pairs = PASSED.iter().filter_map(|name| Some((*name, headers.get(name)?.to_vec())));
-    ResponseHead(pairs.collect())
+fn pass_on(headers: &Headers, provider: &str) -> ResponseHead {
+    let passed = PASSED
+        .iter()
+        .filter_map(|name| Some((*name, headers.get(name)?.to_vec())));
+    ResponseHead(
+        core::iter::once((PROVIDER_HEADER, provider.into()))
+            .chain(passed)
+            .collect(),
+    )
 }
 
 /// The provider did something that its own reference does not allow. Another one may do better.
 pub(super) fn misbehaved(message: &'static str) -> UpstreamFault {
     let error = ApiError::new(502, API_ERROR, message).with_code("upstream_misbehaved");
-    UpstreamFault { error, is_retryable: true }
+    UpstreamFault {
+        error,
+        is_retryable: true,
+    }
 }

@@ -30,10 +30,23 @@ impl ProviderSeat {
     /// # Errors
     ///
     /// An endpoint that is not an HTTP URL.
-    pub fn new(cluster: String, name: &str, provider: Provider, bounds: Listener) -> Result<Self, ConfigError> {
-        let endpoint = Endpoint::parse(&provider.endpoint)
+    pub fn new(
+        cluster: String,
+        name: &str,
+        provider: Provider,
+        bounds: Listener,
+    ) -> Result<Self, ConfigError> {
+        let endpoint = provider
+            .endpoint
+            .parse()
             .map_err(|message| ConfigError::new(format!("providers.{name}.endpoint"), message))?;
-        Ok(Self { cluster, name: name.into(), endpoint, bounds, provider })
+        Ok(Self {
+            cluster,
+            name: name.into(),
+            endpoint,
+            bounds,
+            provider,
+        })
     }
 
     /// The environment variable that holds the provider's credential, if it comes from one.
@@ -63,7 +76,9 @@ impl ProviderSeat {
             upstream_model: upstream_model.to_owned(),
             on_unsupported: provider.on_unsupported,
             // Mistral reports usage unasked and refuses the field.
-            stream_usage: provider.stream_usage.unwrap_or(provider.kind != ProviderKind::Mistral),
+            stream_usage: provider
+                .stream_usage
+                .unwrap_or(provider.kind != ProviderKind::Mistral),
             default_max_tokens: provider.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
             created,
             max_event_bytes: usize::try_from(self.bounds.max_event_bytes.0).unwrap_or(usize::MAX),

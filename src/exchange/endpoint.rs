@@ -24,7 +24,9 @@ impl Endpoint {
             "/v1/models" => (Self::Models, "GET"),
             "/healthz" => (Self::Health, "GET"),
             _ => {
-                return Err(ApiError::new(404, INVALID_REQUEST, "Unknown request URL.").with_code("unknown_url"));
+                return Err(
+                    ApiError::new(404, INVALID_REQUEST, "Unknown request URL.").with_code("unknown_url")
+                );
             }
         };
         if method == allowed || (method == "HEAD" && allowed == "GET") {
@@ -41,9 +43,20 @@ mod tests {
 
     #[crate::test]
     fn an_endpoint_is_found_by_method_and_path() {
-        assert_eq!(Endpoint::find("POST", "/v1/chat/completions?x=1").unwrap(), Endpoint::ChatCompletions);
+        assert_eq!(
+            Endpoint::find("POST", "/v1/chat/completions?x=1").unwrap(),
+            Endpoint::ChatCompletions
+        );
         assert_eq!(Endpoint::find("HEAD", "/healthz").unwrap(), Endpoint::Health);
-        assert_eq!(Endpoint::find("GET", "/v1/chat/completions").unwrap_err().status, 405);
-        assert_eq!(Endpoint::find("POST", "/v1/chat/completions/").unwrap_err().status, 404);
+        assert_eq!(
+            Endpoint::find("GET", "/v1/chat/completions").unwrap_err().status,
+            405
+        );
+        assert_eq!(
+            Endpoint::find("POST", "/v1/chat/completions/")
+                .unwrap_err()
+                .status,
+            404
+        );
     }
 }

@@ -20,8 +20,8 @@ mod tests;
 
 pub use policy::Policy;
 
-use crate::api_error::ApiError;
 use crate::handoff::Handoff;
+use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
 use crate::policy::rate_limit::Reservation;
 use crate::usage::estimate::PromptSize;
@@ -50,17 +50,6 @@ pub enum HeaderEdit {
     Set(&'static str, String),
     /// Removes a header.
     Remove(String),
-}
-
-/// An answer of our own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalReply {
-    /// HTTP status code.
-    pub status: u16,
-    /// Headers.
-    pub headers: Vec<(&'static str, String)>,
-    /// Body.
-    pub body: Vec<u8>,
 }
 
 /// What to change in an answer before it reaches the client.
@@ -95,30 +84,19 @@ impl Exchange {
     /// Opens an exchange.
     #[must_use]
     pub const fn new(policy: Rc<Policy>) -> Self {
-        Self { policy, endpoint: None, principal: None, forged: Vec::new(), admitted: None, refused_by: None }
+        Self {
+            policy,
+            endpoint: None,
+            principal: None,
+            forged: Vec::new(),
+            admitted: None,
+            refused_by: None,
+        }
     }
 
     /// What the provider seat needs to know, once the request was admitted.
     #[must_use]
     pub fn handoff(&self) -> Option<Rc<RefCell<Handoff>>> {
         Some(Rc::clone(&self.admitted.as_ref()?.handoff))
-    }
-}
-
-impl LocalReply {
-    fn json(status: u16, body: Vec<u8>) -> Self {
-        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }
-    }
-
-    /// An error, in the client's dialect.
-    fn error(error: &ApiError) -> Self {
-        let mut reply = Self::json(error.status, error.to_json());
-        if let Some(wait) = error.retry_after {
-            reply.headers.push(("retry-after", rescue::whole_seconds(wait).to_string()));
-        }
-        if error.status == 401 {
-            reply.headers.push(("www-authenticate", "Bearer".to_owned()));
-        }
-        reply
     }
 }

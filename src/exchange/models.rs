@@ -10,13 +10,24 @@ use crate::policy::auth::Principal;
 use serde::Serialize;
 
 pub(super) fn list(policy: &Policy, principal: &Principal) -> Vec<u8> {
-    let data = policy.routes.iter().filter(|route| policy.access.allows(principal, &route.name)).map(|route| Model {
-        id: &route.name,
-        object: "model",
-        created: 0,
-        owned_by: route.targets.first().map_or("tollgate", |target| &target.provider),
-    });
-    serde_json::to_vec(&List { object: "list", data: data.collect() }).unwrap_or_default()
+    let data = policy
+        .routes
+        .iter()
+        .filter(|route| policy.access.allows(principal, &route.name))
+        .map(|route| Model {
+            id: &route.name,
+            object: "model",
+            created: 0,
+            owned_by: route
+                .targets
+                .first()
+                .map_or("tollgate", |target| &target.provider),
+        });
+    serde_json::to_vec(&List {
+        object: "list",
+        data: data.collect(),
+    })
+    .unwrap_or_default()
 }
 
 #[derive(Serialize)]

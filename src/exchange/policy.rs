@@ -30,7 +30,10 @@ impl Policy {
         let mut faults = Vec::new();
         let authenticator = keep(Authenticator::new(&gateway.identity), &mut faults);
         let routes = keep(Routes::new(&gateway.models, &gateway.providers), &mut faults);
-        let limiter = keep(RateLimiter::new(&gateway.limits, &gateway.limit_store), &mut faults);
+        let limiter = keep(
+            RateLimiter::new(&gateway.limits, &gateway.limit_store),
+            &mut faults,
+        );
         let (Some(authenticator), Some(routes), Some(limiter), true) =
             (authenticator, routes, limiter, faults.is_empty())
         else {
@@ -44,6 +47,18 @@ impl Policy {
             routes,
             limiter,
         })
+    }
+}
+
+impl Policy {
+    /// Every key of the shared store that this policy uses.
+    #[must_use]
+    pub fn store_keys(&self) -> Vec<String> {
+        self.limiter
+            .store_keys()
+            .chain(self.estimator.store_keys())
+            .map(ToOwned::to_owned)
+            .collect()
     }
 }
 

@@ -3,11 +3,12 @@
 //! The request: who calls, for what, and whether there is room for it.
 
 use super::endpoint::Endpoint;
-use super::{Admitted, Exchange, HeaderEdit, LocalReply, ROUTE_HEADER, Step, models, rescue};
+use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, models, rescue};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::headers::Headers;
+use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
 use crate::policy::rate_limit::Demand;
 use crate::policy::routing::Route;
@@ -27,7 +28,8 @@ impl Exchange {
     /// Judges a request by its headers. `has_body` tells whether a body follows.
     pub fn on_request_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Step {
         self.forged = headers.iter().filter_map(|(name, _)| forged_name(name)).collect();
-        self.read_headers(headers, has_body, now).unwrap_or_else(|error| self.refuse(&error))
+        self.read_headers(headers, has_body, now)
+            .unwrap_or_else(|error| self.refuse(&error))
     }
 
     fn read_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Result<Step, ApiError> {
@@ -39,21 +41,39 @@ impl Exchange {
         }
         let principal = self.authenticate(headers, now)?;
         if endpoint == Endpoint::Models {
-            return Ok(Step::Reply(LocalReply::json(200, models::list(&self.policy, &principal))));
+            return Ok(Step::Reply(LocalReply::json(
+                200,
+                models::list(&self.policy, &principal),
+            )));
         }
-        if headers.get("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        if headers
+            .get("content-encoding")
+            .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+        {
             return Err(rescue::compressed_request());
         }
-        let length = headers.str("content-length").and_then(|length| length.parse::<u64>().ok());
+        let length = headers
+            .str("content-length")
+            .and_then(|length| length.parse::<u64>().ok());
         if length.is_some_and(|length| length > u64::from(self.policy.bounds.max_request_body_bytes.0)) {
             return Err(rescue::too_large(&self.policy.bounds));
         }
-        if has_body { Ok(Step::Buffer) } else { ChatEnvelope::parse(b"").map(|_| Step::Buffer) }
+        if has_body {
+            Ok(Step::Buffer)
+        } else {
+            ChatEnvelope::parse(b"").map(|_| Step::Buffer)
+        }
     }
 
     fn authenticate(&mut self, headers: &Headers, now: Timestamp) -> Result<Rc<Principal>, ApiError> {
-        let mut authenticator = self.policy.authenticator.try_borrow_mut().map_err(|_| rescue::unreachable())?;
-        let principal = authenticator.authenticate(headers, now).map_err(rescue::unauthenticated)?;
+        let mut authenticator = self
+            .policy
+            .authenticator
+            .try_borrow_mut()
+            .map_err(|_| rescue::unreachable())?;
+        let principal = authenticator
+            .authenticate(headers, now)
+            .map_err(rescue::unauthenticated)?;
         drop(authenticator);
         self.principal = Some(Rc::clone(&principal));
         Ok(principal)
@@ -62,7 +82,7 @@ impl Exchange {
     /// Whether `bytes` of a body are more than may be read. The answer to it is [`Exchange::on_body_too_large`].
     #[must_use]
     pub fn is_too_large(&self, bytes: usize) -> bool {
-        u32::try_from(bytes).is_ok_and(|bytes| bytes <= self.policy.bounds.max_request_body_bytes.0) == false
+        u32::try_from(bytes).map_or(true, |bytes| bytes > self.policy.bounds.max_request_body_bytes.0)
     }
 
     /// Refuses a body that is larger than may be read.
@@ -73,18 +93,25 @@ impl Exchange {
 
     /// Judges a request by its whole body, and admits it.
     pub fn on_request_body(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Step {
-        self.admit(body, now, store).unwrap_or_else(|error| self.refuse(&error))
+        self.admit(body, now, store)
+            .unwrap_or_else(|error| self.refuse(&error))
     }
 
     fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, ApiError> {
         let principal = self.principal.clone().ok_or_else(rescue::unreachable)?;
         let envelope = ChatEnvelope::parse(body)?;
         let policy = Rc::clone(&self.policy);
-        let route = policy.routes.resolve(&envelope.model).ok_or_else(rescue::unknown_model)?;
+        let route = policy
+            .routes
+            .resolve(&envelope.model)
+            .ok_or_else(rescue::unknown_model)?;
         if !policy.access.allows(&principal, &envelope.model) {
             return Err(rescue::model_not_allowed());
         }
-        let prompt = PromptSize { text_bytes: envelope.text_bytes, images: envelope.images };
+        let prompt = PromptSize {
+            text_bytes: envelope.text_bytes,
+            images: envelope.images,
+        };
         let estimate = self.estimate(&envelope, route, prompt, store);
         let demand = Demand {
             principal: &principal,
@@ -97,7 +124,11 @@ impl Exchange {
             self.refused_by = Some("limit");
             rescue::refused(&refusal)
         })?;
-        let handoff = Handoff::new(Rc::clone(route), envelope.model.clone().into_owned(), now.as_secs());
+        let handoff = Handoff::new(
+            Rc::clone(route),
+            envelope.model.clone().into_owned(),
+            now.as_secs(),
+        );
         self.admitted = Some(Admitted {
             reservation,
             prompt,
@@ -131,7 +162,10 @@ impl Exchange {
     }
 
     fn forward(&mut self, route: &str) -> Vec<HeaderEdit> {
-        let mut edits: Vec<_> = core::mem::take(&mut self.forged).into_iter().map(HeaderEdit::Remove).collect();
+        let mut edits: Vec<_> = core::mem::take(&mut self.forged)
+            .into_iter()
+            .map(HeaderEdit::Remove)
+            .collect();
         edits.extend(CREDENTIAL_HEADERS.map(|name| HeaderEdit::Remove(name.to_owned())));
         edits.push(HeaderEdit::Set(ROUTE_HEADER, route.to_owned()));
         edits
@@ -143,7 +177,7 @@ impl Exchange {
             403 => "access",
             _ => "request",
         });
-        Step::Reply(LocalReply::error(error))
+        Step::Reply(error.into())
     }
 }
 

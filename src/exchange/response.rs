@@ -4,15 +4,12 @@
 
 use super::{AnswerEdits, Exchange, HeaderEdit, rescue};
 use crate::clock::Timestamp;
-use crate::handoff::{AttemptRecord, Phase};
+use crate::handoff::{AttemptRecord, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::policy::rate_limit::{Allowance, Reservation, Spent};
 use crate::shared_store::SharedStore;
 use crate::telemetry::{Record, UsageSource};
 use crate::usage::estimate::Learned;
-
-/// The header by which an answer of the provider seat is known from one that Envoy made up.
-const PROVIDER_HEADER: &str = "x-tollgate-provider";
 
 impl Exchange {
     /// Judges an answer by its headers, before the client sees them.
@@ -21,22 +18,38 @@ impl Exchange {
             // We answered ourselves.
             return AnswerEdits::default();
         };
-        let mut edits = AnswerEdits { headers: allowances(&admitted.reservation), body: None };
+        let mut edits = AnswerEdits {
+            headers: allowances(&admitted.reservation),
+            body: None,
+        };
         let Ok(handoff) = admitted.handoff.try_borrow() else {
             return edits;
         };
-        edits.headers.push(HeaderEdit::Set("x-tollgate-attempts", handoff.attempts.to_string()));
-        let status = headers.str(":status").and_then(|status| status.parse::<u16>().ok()).unwrap_or(503);
+        edits.headers.push(HeaderEdit::Set(
+            "x-tollgate-attempts",
+            handoff.attempts.to_string(),
+        ));
+        let status = headers
+            .str(":status")
+            .and_then(|status| status.parse::<u16>().ok())
+            .unwrap_or(503);
         match &handoff.attempt {
             Some(attempt) if headers.get(PROVIDER_HEADER).is_some() => {
-                edits.headers.push(HeaderEdit::Set("x-tollgate-model", attempt.upstream_model.clone()));
+                edits.headers.push(HeaderEdit::Set(
+                    "x-tollgate-model",
+                    attempt.upstream_model.clone(),
+                ));
                 if !attempt.dropped.is_empty() {
-                    edits.headers.push(HeaderEdit::Set("x-tollgate-dropped", attempt.dropped.join(",")));
+                    edits
+                        .headers
+                        .push(HeaderEdit::Set("x-tollgate-dropped", attempt.dropped.join(",")));
                 }
                 if let Phase::Failed(error) = &attempt.phase
                     && error.status != status
                 {
-                    edits.headers.push(HeaderEdit::Set(":status", error.status.to_string()));
+                    edits
+                        .headers
+                        .push(HeaderEdit::Set(":status", error.status.to_string()));
                 }
             }
             _ => {
@@ -55,7 +68,10 @@ impl Exchange {
 
     /// Settles the account. Called once, however the exchange ended.
     pub fn finish(self, now: Timestamp, store: &dyn SharedStore) -> Record {
-        let mut record = Record { refused_by: self.refused_by, ..Record::default() };
+        let mut record = Record {
+            refused_by: self.refused_by,
+            ..Record::default()
+        };
         if let Some(principal) = &self.principal {
             record.consumer.clone_from(&principal.consumer);
             record.team.clone_from(&principal.team);
@@ -69,7 +85,8 @@ impl Exchange {
             record.attempts = handoff.attempts;
             if let Some(attempt) = &handoff.attempt {
                 let estimator = &self.policy.estimator;
-                let output = estimator.tokens_of_output(attempt.provider_model, attempt.tally.output_bytes, store);
+                let output =
+                    estimator.tokens_of_output(attempt.provider_model, attempt.tally.output_bytes, store);
                 let cost = cost(attempt, admitted.input_tokens, output);
                 spent = cost.spent;
                 record.provider = attempt.provider.to_string();
@@ -88,7 +105,9 @@ impl Exchange {
         }
         record.input_tokens = spent.input_tokens;
         record.output_tokens = spent.output_tokens;
-        self.policy.limiter.settle(admitted.reservation, spent, now, store);
+        self.policy
+            .limiter
+            .settle(admitted.reservation, spent, now, store);
         record
     }
 }
@@ -109,7 +128,13 @@ fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: u64) -> Cost 
         Phase::Waiting => true,
     };
     if !was_served {
-        return Cost { spent: Spent { requests: 1, ..Spent::default() }, source: UsageSource::Reported };
+        return Cost {
+            spent: Spent {
+                requests: 1,
+                ..Spent::default()
+            },
+            source: UsageSource::Reported,
+        };
     }
     let is_whole = attempt.phase == Phase::Complete;
     let (output, source) = match (usage.output_tokens, is_whole) {
@@ -120,14 +145,26 @@ fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: u64) -> Cost 
         (None, false) => (output_tokens, UsageSource::Partial),
     };
     let input = usage.input_tokens.unwrap_or(input_tokens);
-    Cost { spent: Spent { requests: 1, input_tokens: input, output_tokens: output }, source }
+    Cost {
+        spent: Spent {
+            requests: 1,
+            input_tokens: input,
+            output_tokens: output,
+        },
+        source,
+    }
 }
 
 /// `x-ratelimit-*`, in OpenAI's words (<https://platform.openai.com/docs/guides/rate-limits>).
 fn allowances(reservation: &Reservation) -> Vec<HeaderEdit> {
     let mut edits = Vec::new();
     let mut add = |names: [&'static str; 3], allowance: Option<Allowance>| {
-        let Some(Allowance { limit, remaining, reset }) = allowance else {
+        let Some(Allowance {
+            limit,
+            remaining,
+            reset,
+        }) = allowance
+        else {
             return;
         };
         let [limit_name, remaining_name, reset_name] = names;
@@ -136,9 +173,20 @@ fn allowances(reservation: &Reservation) -> Vec<HeaderEdit> {
         edits.push(HeaderEdit::Set(reset_name, format!("{}ms", reset.as_millis())));
     };
     add(
-        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+        [
+            "x-ratelimit-limit-requests",
+            "x-ratelimit-remaining-requests",
+            "x-ratelimit-reset-requests",
+        ],
         reservation.requests,
     );
-    add(["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"], reservation.tokens);
+    add(
+        [
+            "x-ratelimit-limit-tokens",
+            "x-ratelimit-remaining-tokens",
+            "x-ratelimit-reset-tokens",
+        ],
+        reservation.tokens,
+    );
     edits
 }

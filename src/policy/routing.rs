@@ -18,12 +18,13 @@ use crate::config::{ConfigError, Model, Provider, Target as ConfiguredTarget};
 use core::ops::Bound;
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// All routes.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     /// As written.
-    routes: Vec<Route>,
+    routes: Vec<Rc<Route>>,
     /// Exact names, with the route's position.
     exact: BTreeMap<Vec<u8>, usize>,
     /// Prefixes without their `*`, with the route's position.
@@ -91,7 +92,7 @@ impl Routes {
                     ),
                 ));
             }
-            found.routes.push(route(model, &mut indices));
+            found.routes.push(Rc::new(route(model, &mut indices)));
         }
         if models.is_empty() {
             faults.push(ConfigError::new(
@@ -105,7 +106,7 @@ impl Routes {
 
     /// The route that serves `model`, the name that a client asked for.
     #[must_use]
-    pub fn resolve(&self, model: &str) -> Option<&Route> {
+    pub fn resolve(&self, model: &str) -> Option<&Rc<Route>> {
         let position = match self.exact.get(model.as_bytes()) {
             Some(position) => *position,
             None => self.longest_prefix(model.as_bytes())?,
@@ -115,7 +116,7 @@ impl Routes {
 
     /// All routes, as written.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.routes.iter()
+        self.routes.iter().map(Rc::as_ref)
     }
 
     /// How many distinct (provider, model) pairs the targets name.

@@ -25,6 +25,10 @@ impl Estimator {
         Self
     }
 
+    /// keys
+    pub fn store_keys(&self) -> impl Iterator<Item = &str> {
+        core::iter::empty()
+    }
     /// Input tokens of a prompt for a provider model.
     #[must_use]
     pub fn input_tokens(&self, provider_model: usize, prompt: PromptSize, store: &dyn SharedStore) -> u64 {

@@ -26,6 +26,13 @@ pub enum Deny {
     Missing,
 }
 
+impl Deny {
+    /// message
+    pub fn message(self) -> &'static str {
+        "x"
+    }
+}
+
 /// Recognises callers by their credentials.
 pub struct Authenticator;
 
