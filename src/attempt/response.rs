@@ -292,6 +292,11 @@ impl ResponseHead {
         self.0.insert(at, (name, value.as_bytes().to_vec()));
     }
 
+    /// Takes back what was said of a body.
+    pub fn without_body(&mut self) {
+        self.set("content-length", "0");
+    }
+
     fn retry_after(&self) -> Option<Duration> {
         let (_, value) = self.0.iter().find(|(name, _)| *name == "retry-after")?;
         core::str::from_utf8(value)

@@ -58,6 +58,12 @@ impl ProviderSeat {
         }
     }
 
+    /// The header that carries the credential.
+    #[must_use]
+    pub const fn credential_header_name(&self) -> &'static str {
+        self.credential_header().0
+    }
+
     /// The header that carries the credential, and what stands before it there.
     pub(super) const fn credential_header(&self) -> (&'static str, &'static str) {
         match self.provider.kind {

@@ -52,13 +52,15 @@ pub enum HeaderEdit {
     Remove(String),
 }
 
-/// What to change in an answer before it reaches the client.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct AnswerEdits {
-    /// Changes to the headers.
-    pub headers: Vec<HeaderEdit>,
-    /// The body to send in place of the one that came, if it must not reach the client.
-    pub body: Option<Vec<u8>>,
+/// What to do with an answer before it reaches the client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Let it pass with these changes to its headers.
+    Pass(Vec<HeaderEdit>),
+    /// The same, but send this body in place of the one that comes.
+    Replace(Vec<HeaderEdit>, Vec<u8>),
+    /// It has no body to replace: send this answer instead.
+    Reply(LocalReply),
 }
 
 /// One client request and its answer.

@@ -2,10 +2,12 @@
 
 //! The answer, and the account.
 
-use super::{AnswerEdits, Exchange, HeaderEdit, rescue};
+use super::{Answer, Exchange, HeaderEdit, rescue};
+use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::handoff::{AttemptRecord, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
+use crate::local_reply::LocalReply;
 use crate::policy::rate_limit::{Allowance, Reservation, Spent};
 use crate::shared_store::SharedStore;
 use crate::telemetry::{Record, UsageSource};
@@ -13,19 +15,16 @@ use crate::usage::estimate::Learned;
 
 impl Exchange {
     /// Judges an answer by its headers, before the client sees them.
-    pub fn on_response_headers(&self, headers: &Headers) -> AnswerEdits {
+    pub fn on_response_headers(&self, headers: &Headers, end_of_stream: bool) -> Answer {
         let Some(admitted) = &self.admitted else {
             // We answered ourselves.
-            return AnswerEdits::default();
+            return Answer::Pass(Vec::new());
         };
-        let mut edits = AnswerEdits {
-            headers: allowances(&admitted.reservation),
-            body: None,
-        };
+        let mut edits = allowances(&admitted.reservation);
         let Ok(handoff) = admitted.handoff.try_borrow() else {
-            return edits;
+            return Answer::Pass(edits);
         };
-        edits.headers.push(HeaderEdit::Set(
+        edits.push(HeaderEdit::Set(
             "x-tollgate-attempts",
             handoff.attempts.to_string(),
         ));
@@ -33,37 +32,31 @@ impl Exchange {
             .str(":status")
             .and_then(|status| status.parse::<u16>().ok())
             .unwrap_or(503);
-        match &handoff.attempt {
-            Some(attempt) if headers.get(PROVIDER_HEADER).is_some() => {
-                edits.headers.push(HeaderEdit::Set(
-                    "x-tollgate-model",
-                    attempt.upstream_model.clone(),
-                ));
-                if !attempt.dropped.is_empty() {
-                    edits
-                        .headers
-                        .push(HeaderEdit::Set("x-tollgate-dropped", attempt.dropped.join(",")));
-                }
-                if let Phase::Failed(error) = &attempt.phase
-                    && error.status != status
-                {
-                    edits
-                        .headers
-                        .push(HeaderEdit::Set(":status", error.status.to_string()));
-                }
-            }
-            _ => {
-                let error = rescue::no_answer(status);
-                let body = error.to_json();
-                edits.headers.extend([
-                    HeaderEdit::Set(":status", error.status.to_string()),
-                    HeaderEdit::Set("content-type", "application/json".to_owned()),
-                    HeaderEdit::Set("content-length", body.len().to_string()),
-                ]);
-                edits.body = Some(body);
-            }
+        let Some(attempt) = handoff
+            .attempt
+            .as_ref()
+            .filter(|_| headers.get(PROVIDER_HEADER).is_some())
+        else {
+            return fail(edits, &rescue::no_answer(status), end_of_stream);
+        };
+        edits.push(HeaderEdit::Set(
+            "x-tollgate-model",
+            attempt.upstream_model.clone(),
+        ));
+        if !attempt.dropped.is_empty() {
+            edits.push(HeaderEdit::Set("x-tollgate-dropped", attempt.dropped.join(",")));
         }
-        edits
+        match &attempt.phase {
+            Phase::Failed(error) if end_of_stream => {
+                edits.push(HeaderEdit::Set(PROVIDER_HEADER, attempt.provider.to_string()));
+                fail(edits, error, end_of_stream)
+            }
+            Phase::Failed(error) => {
+                edits.push(HeaderEdit::Set(":status", error.status.to_string()));
+                Answer::Pass(edits)
+            }
+            Phase::Waiting | Phase::Answering | Phase::Complete => Answer::Pass(edits),
+        }
     }
 
     /// Settles the account. Called once, however the exchange ended.
@@ -110,6 +103,29 @@ impl Exchange {
             .settle(admitted.reservation, spent, now, store);
         record
     }
+}
+
+/// An error in place of an answer.
+fn fail(mut edits: Vec<HeaderEdit>, error: &ApiError, end_of_stream: bool) -> Answer {
+    let mut reply = LocalReply::from(error);
+    if end_of_stream {
+        reply
+            .headers
+            .extend(edits.into_iter().filter_map(|edit| match edit {
+                HeaderEdit::Set(name, value) => Some((name, value)),
+                HeaderEdit::Remove(_) => None,
+            }));
+        return Answer::Reply(reply);
+    }
+    edits.push(HeaderEdit::Set(":status", reply.status.to_string()));
+    edits.push(HeaderEdit::Set("content-length", reply.body.len().to_string()));
+    edits.extend(
+        reply
+            .headers
+            .into_iter()
+            .map(|(name, value)| HeaderEdit::Set(name, value)),
+    );
+    Answer::Replace(edits, reply.body)
 }
 
 struct Cost {

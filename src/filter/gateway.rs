@@ -3,7 +3,7 @@
 //! The gateway seat: a filter of the listener.
 
 use super::host::{self, SharedData};
-use crate::exchange::{Exchange, Policy, Step};
+use crate::exchange::{Answer, Exchange, Policy, Step};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 use std::rc::Rc;
@@ -97,9 +97,18 @@ impl HttpContext for GatewayFilter {
         let Some(exchange) = &self.exchange else {
             return Action::Continue;
         };
-        let edits = exchange.on_response_headers(&host::headers(MapType::HttpResponseHeaders));
-        host::edit_headers(MapType::HttpResponseHeaders, &edits.headers);
-        self.replacement = edits.body.filter(|_| !end_of_stream);
+        let headers = host::headers(MapType::HttpResponseHeaders);
+        match exchange.on_response_headers(&headers, end_of_stream) {
+            Answer::Pass(edits) => host::edit_headers(MapType::HttpResponseHeaders, &edits),
+            Answer::Replace(edits, body) => {
+                host::edit_headers(MapType::HttpResponseHeaders, &edits);
+                self.replacement = Some(body);
+            }
+            Answer::Reply(reply) => {
+                host::reply(&reply);
+                return Action::Pause;
+            }
+        }
         Action::Continue
     }
 

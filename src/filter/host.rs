@@ -112,6 +112,20 @@ pub(super) fn reply(reply: &LocalReply) {
     report(result, "send a reply");
 }
 
+/// Takes the provider's credential out of the request's headers once they have been sent: access logs and traces
+/// read the same map.
+pub(super) fn forget_credential(name: &str) {
+    report(
+        hostcalls::remove_map_value(MapType::HttpRequestHeaders, name),
+        "remove a header",
+    );
+}
+
+/// Stops a provider that goes on sending.
+pub(super) fn stop_upstream() {
+    report(hostcalls::reset_http_response(), "reset the upstream");
+}
+
 /// Lets the router choose again, now that the routing header is set.
 pub(super) fn clear_route_cache() {
     report(

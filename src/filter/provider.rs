@@ -4,7 +4,6 @@
 
 use super::host;
 use crate::attempt::{Attempt, BodyStep, ProviderSeat};
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 use std::rc::Rc;
@@ -71,7 +70,7 @@ impl ProviderFilter {
             BodyStep::Pass => host::set_body(BufferType::HttpResponseBody, size, out),
             BodyStep::Stop => {
                 host::set_body(BufferType::HttpResponseBody, size, &[]);
-                let _ = hostcalls::reset_http_response();
+                host::stop_upstream();
             }
         }
         Action::Continue
