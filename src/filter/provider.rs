@@ -127,11 +127,17 @@ impl HttpContext for ProviderFilter {
             return Action::Continue;
         };
         attempt.on_response_headers(&host::headers(MapType::HttpResponseHeaders));
-        if end_of_stream {
-            self.on_response_piece(0, true)
-        } else {
-            Action::Pause
+        host::forget_credential(self.seat.credential_header_name());
+        if !end_of_stream {
+            return Action::Pause;
         }
+        // An answer without a body cannot be given one here; the gateway seat does that.
+        let mut out = Vec::new();
+        if let BodyStep::Release(mut head) = attempt.on_response_body(&[], true, &mut out) {
+            head.without_body();
+            host::set_headers(MapType::HttpResponseHeaders, &head.0);
+        }
+        Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
