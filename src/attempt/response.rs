@@ -111,6 +111,12 @@ impl Attempt {
         matches!(self.response, Response::Json { .. } | Response::Error { .. })
     }
 
+    /// Whether the answer's headers are held.
+    #[must_use]
+    pub const fn holds_headers(&self) -> bool {
+        !matches!(self.response, Response::Streaming { .. } | Response::Ended)
+    }
+
     /// Whether a body of `bytes` may still be held.
     #[must_use]
     pub fn may_hold(&self, bytes: usize) -> bool {

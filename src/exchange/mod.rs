@@ -32,6 +32,9 @@ use std::rc::Rc;
 /// The header that the rendered routes match on.
 pub const ROUTE_HEADER: &str = "x-tollgate-route";
 
+/// The header that names the cluster where both seats are one filter.
+pub const CLUSTER_HEADER: &str = "x-tollgate-cluster";
+
 /// What the host has to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -94,6 +97,15 @@ impl Exchange {
             admitted: None,
             refused_by: None,
         }
+    }
+
+    /// The route and the cluster of a target of the first priority, by weight. Only for where both seats are one
+    /// filter: elsewhere the router picks.
+    #[must_use]
+    pub fn pick(&self, random: u64) -> Option<(String, String)> {
+        let handoff = self.admitted.as_ref()?.handoff.try_borrow().ok()?;
+        let target = handoff.route.pick(random)?;
+        Some((handoff.route.name.clone(), target.cluster.clone()))
     }
 
     /// What the provider seat needs to know, once the request was admitted.

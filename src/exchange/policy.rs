@@ -51,6 +51,12 @@ impl Policy {
 }
 
 impl Policy {
+    /// Every cluster that a route uses, with the provider that it belongs to.
+    pub fn clusters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let targets = self.routes.iter().flat_map(|route| &route.targets);
+        targets.map(|target| (target.cluster.as_str(), target.provider.as_str()))
+    }
+
     /// Every key of the shared store that this policy uses.
     #[must_use]
     pub fn store_keys(&self) -> Vec<String> {

@@ -12,6 +12,8 @@ pub(super) struct GatewayFilter {
     exchange: Option<Exchange>,
     /// The number under which the provider seat finds the exchange.
     id: Option<u64>,
+    /// The path that the client asked for.
+    path: Vec<u8>,
     /// How much of the request's body the host holds, while it is not whole.
     buffered: usize,
     /// The body to send in place of the one that comes.
@@ -24,10 +26,20 @@ impl GatewayFilter {
         Self {
             exchange: Some(Exchange::new(policy)),
             id: None,
+            path: Vec::new(),
             buffered: 0,
             replacement: None,
             is_replaced: false,
         }
+    }
+
+    pub(super) const fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    /// The route and the cluster to use, where the router does not pick.
+    pub(super) fn pick(&self, random: u64) -> Option<(String, String)> {
+        self.exchange.as_ref()?.pick(random)
     }
 
     fn carry_out(&mut self, step: Step) -> Action {
@@ -69,6 +81,7 @@ impl HttpContext for GatewayFilter {
         let Some(exchange) = self.exchange.as_mut() else {
             return Action::Continue;
         };
+        self.path = headers.get(":path").unwrap_or_default().to_vec();
         let step = exchange.on_request_headers(&headers, !end_of_stream, host::now());
         self.carry_out(step)
     }
@@ -97,6 +110,9 @@ impl HttpContext for GatewayFilter {
         let Some(exchange) = &self.exchange else {
             return Action::Continue;
         };
+        if self.id.is_some() {
+            host::restore_path(&self.path);
+        }
         let headers = host::headers(MapType::HttpResponseHeaders);
         match exchange.on_response_headers(&headers, end_of_stream) {
             Answer::Pass(edits) => host::edit_headers(MapType::HttpResponseHeaders, &edits),

@@ -121,6 +121,22 @@ pub(super) fn forget_credential(name: &str) {
     );
 }
 
+/// Gives the request the path back that the client asked for, which access logs and traces tell.
+pub(super) fn restore_path(path: &[u8]) {
+    report(
+        hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, ":path", Some(path)),
+        "restore the path",
+    );
+}
+
+/// Whether the answer at hand came from an upstream, and was not made up by Envoy.
+pub(super) fn is_from_upstream() -> bool {
+    let details = hostcalls::get_property(vec!["response", "code_details"])
+        .ok()
+        .flatten();
+    details.is_some_and(|details| details == b"via_upstream")
+}
+
 /// Stops a provider that goes on sending.
 pub(super) fn stop_upstream() {
     report(hostcalls::reset_http_response(), "reset the upstream");

@@ -8,6 +8,7 @@
 //! We call `hostcalls` and not the SDK's trait methods: those unwrap, and a panic here takes down the VM with
 //! every request in it.
 
+mod both;
 mod gateway;
 mod host;
 mod provider;

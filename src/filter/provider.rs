@@ -29,6 +29,11 @@ impl ProviderFilter {
         }
     }
 
+    /// Whether the answer's headers have not gone yet.
+    pub(super) fn holds_headers(&self) -> bool {
+        self.attempt.as_ref().is_some_and(Attempt::holds_headers)
+    }
+
     fn on_whole_request(&mut self) -> Action {
         let headers = host::headers(MapType::HttpRequestHeaders);
         let body = host::body(BufferType::HttpRequestBody, 0, self.buffered);

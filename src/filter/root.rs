@@ -2,17 +2,19 @@
 
 //! The root context: reads the configuration and takes a seat.
 
+use super::both::BothFilter;
 use super::gateway::GatewayFilter;
 use super::host::SharedData;
 use super::provider::ProviderFilter;
 use crate::attempt::ProviderSeat;
 use crate::config::load::from_json;
-use crate::config::{ConfigError, PluginConfig};
+use crate::config::{ConfigError, Gateway, PluginConfig};
 use crate::exchange::Policy;
 use crate::shared_store::SharedStore;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// One filter's configuration.
@@ -21,7 +23,11 @@ pub(super) struct Root {
     seat: Option<Seat>,
 }
 
+/// The provider seats of all clusters, with their credentials.
+pub(super) type ProviderSeats = BTreeMap<String, (Rc<ProviderSeat>, Option<Rc<str>>)>;
+
 enum Seat {
+    Both(Rc<Policy>, Rc<ProviderSeats>),
     Gateway(Rc<Policy>),
     Provider {
         seat: Rc<ProviderSeat>,
@@ -38,16 +44,7 @@ impl Root {
             )]
         })?;
         match from_json::<PluginConfig>(text)? {
-            PluginConfig::Gateway { gateway } => {
-                let policy = Policy::new(&gateway)?;
-                prepare_store(&policy);
-                log::info!(
-                    "tollgate {}: gateway seat, {} models",
-                    env!("CARGO_PKG_VERSION"),
-                    gateway.models.len()
-                );
-                Ok(Seat::Gateway(Rc::new(policy)))
-            }
+            PluginConfig::Gateway { gateway } => Ok(Seat::Gateway(policy(&gateway)?)),
             PluginConfig::Provider {
                 cluster,
                 name,
@@ -62,9 +59,34 @@ impl Root {
                     credential,
                 })
             }
-            PluginConfig::Both { .. } => Err(vec![ConfigError::new("seat", "`both` is not built yet")]),
+            PluginConfig::Both { gateway } => {
+                let policy = policy(&gateway)?;
+                let mut seats = ProviderSeats::new();
+                for (cluster, name) in policy.clusters() {
+                    if let Some(provider) = gateway.providers.get(name) {
+                        let bounds = gateway.listener.clone();
+                        let seat = ProviderSeat::new(cluster.to_owned(), name, provider.clone(), bounds)
+                            .map_err(|error| vec![error])?;
+                        let credential = credential(&seat);
+                        seats.insert(cluster.to_owned(), (Rc::new(seat), credential));
+                    }
+                }
+                Ok(Seat::Both(policy, Rc::new(seats)))
+            }
         }
     }
+}
+
+fn policy(gateway: &Gateway) -> Result<Rc<Policy>, Vec<ConfigError>> {
+    let policy = Policy::new(gateway)?;
+    prepare_store(&policy);
+    log::info!(
+        "tollgate {}: {} models, {} providers",
+        env!("CARGO_PKG_VERSION"),
+        gateway.models.len(),
+        gateway.providers.len()
+    );
+    Ok(Rc::new(policy))
 }
 
 /// Creates every key before the first request. A key cannot be created under compare-and-swap, so two workers
@@ -118,6 +140,7 @@ impl RootContext for Root {
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
         Some(match self.seat.as_ref()? {
+            Seat::Both(policy, seats) => Box::new(BothFilter::new(Rc::clone(policy), Rc::clone(seats))),
             Seat::Gateway(policy) => Box::new(GatewayFilter::new(Rc::clone(policy))),
             Seat::Provider { seat, credential } => {
                 Box::new(ProviderFilter::new(Rc::clone(seat), credential.clone()))

@@ -148,6 +148,20 @@ impl Route {
         self.targets.iter().find(|target| target.cluster == cluster)
     }
 
+    /// A target of the first priority, by weight.
+    #[must_use]
+    pub fn pick(&self, random: u64) -> Option<&Target> {
+        let group = self.groups().next()?;
+        let total: u64 = group.iter().map(|target| u64::from(target.weight)).sum();
+        let mut point = random.checked_rem(total)?;
+        group.iter().find(|target| {
+            let weight = u64::from(target.weight);
+            let is_hit = point < weight;
+            point = point.saturating_sub(weight);
+            is_hit
+        })
+    }
+
     /// The targets of each priority, in the order in which they are tried.
     pub fn groups(&self) -> impl Iterator<Item = &[Target]> {
         self.targets.chunk_by(|a, b| a.priority == b.priority)
