@@ -14,6 +14,9 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 use std::rc::Rc;
 
+/// Envoy chooses no route for a request without it.
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
 pub(super) struct BothFilter {
     gateway: GatewayFilter,
     provider: Option<ProviderFilter>,
@@ -37,6 +40,7 @@ impl BothFilter {
         let Some((seat, credential)) = self.seats.get(&cluster) else {
             return Action::Continue;
         };
+        let forwarded_proto = host::header(MapType::HttpRequestHeaders, FORWARDED_PROTO);
         let mut provider = ProviderFilter::new(Rc::clone(seat), credential.clone());
         let action = provider.on_http_request_body(size, true);
         self.provider = Some(provider);

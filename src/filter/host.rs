@@ -65,6 +65,11 @@ pub(super) fn headers(map: MapType) -> Headers {
     )
 }
 
+/// One header, if it is there and is UTF-8.
+pub(super) fn header(map: MapType, name: &str) -> Option<String> {
+    String::from_utf8(hostcalls::get_map_value_bytes(map, name).ok().flatten()?).ok()
+}
+
 /// Replaces a header map.
 pub(super) fn set_headers(map: MapType, head: &[(&'static str, Vec<u8>)]) {
     let pairs = head
