@@ -47,6 +47,7 @@ impl BothFilter {
         let routing = [
             HeaderEdit::Set(ROUTE_HEADER, route),
             HeaderEdit::Set(CLUSTER_HEADER, cluster),
+            HeaderEdit::Set(FORWARDED_PROTO, forwarded_proto.unwrap_or_default()),
         ];
         host::edit_headers(MapType::HttpRequestHeaders, &routing);
         host::clear_route_cache();
