@@ -3,3 +3,4 @@
 //! OpenAI's API (<https://platform.openai.com/docs/api-reference>).
 
 pub mod envelope;
+mod prompt;
