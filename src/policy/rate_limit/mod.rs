@@ -271,19 +271,20 @@ impl RateLimiter {
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> u64 {
-        let mut output_tokens = demand.output_tokens;
+        // The least is common to all limits: with one for each, more room under one limit could raise the output
+        // above another's room, and a request would be refused at the very time it was told to come back.
+        let (mut room, mut least) = (u64::MAX, u64::MAX);
         self.survey(charges, now, store, |charge, limit, block| {
             let taken_first = match limit.count {
                 LimitCount::OutputTokens => 0,
                 LimitCount::TotalTokens => demand.input_tokens,
                 LimitCount::InputTokens | LimitCount::Requests => return,
             };
-            let room = |max: u64| max.saturating_sub(taken_first);
             let used = block.counter(&charge.key, charge.window).used();
-            let least = (room(limit.max) / LEAST_GUESS).max(1);
-            output_tokens = output_tokens.min(room(limit.max.saturating_sub(used)).max(least));
+            room = room.min(limit.max.saturating_sub(used).saturating_sub(taken_first));
+            least = least.min((limit.max.saturating_sub(taken_first) / LEAST_GUESS).max(1));
         });
-        output_tokens
+        demand.output_tokens.min(room.max(least))
     }
 
     /// Takes every charge, or none.
