@@ -77,8 +77,8 @@ pub struct LimitStore {
 impl Default for LimitStore {
     fn default() -> Self {
         Self {
-            shards: 256,
-            counters_per_shard: 256,
+            shards: 1024,
+            counters_per_shard: 64,
         }
     }
 }
