@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::anthropic_request::{Message, Tool, read};
 use crate::clock::rfc3339;
+use crate::member_order::{ANTHROPIC, in_order};
 use crate::reply::{Event, Form, Reply, Scene};
 use crate::text::Prose;
 
@@ -35,7 +36,11 @@ pub(crate) fn messages(presented: &Presented, body: &[u8], scene: &Scene<'_>) ->
 pub(crate) fn count_tokens(presented: &Presented, body: &[u8], scene: &Scene<'_>) -> Reply {
     let counted = check_headers(presented).and_then(|()| crate::anthropic_request::count(body));
     match counted {
-        Ok(count) => Reply::json(200, headers(scene).0, &json!({"input_tokens": count})),
+        Ok(count) => Reply::json(
+            200,
+            headers(scene).0,
+            in_order(&json!({"input_tokens": count}), ANTHROPIC),
+        ),
         Err(refused) => error(refused.status, refused.kind, &refused.message, scene),
     }
 }
@@ -46,7 +51,7 @@ pub(crate) fn models(scene: &Scene<'_>) -> Reply {
         "created_at": "2025-09-29T00:00:00Z"});
     let body = json!({"data": [model], "has_more": false, "first_id": "claude-sonnet-4-5",
         "last_id": "claude-sonnet-4-5"});
-    Reply::json(200, headers(scene).0, &body)
+    Reply::json(200, headers(scene).0, in_order(&body, ANTHROPIC))
 }
 
 /// Answers a body above the limit.
@@ -129,7 +134,7 @@ fn error(status: u16, kind: &str, message: &str, scene: &Scene<'_>) -> Reply {
     let (headers, request_id) = headers(scene);
     let body =
         json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id});
-    Reply::json(status, headers, &body)
+    Reply::json(status, headers, in_order(&body, ANTHROPIC))
 }
 
 /// The headers of an answer, and the request identifier among them.
@@ -163,7 +168,7 @@ fn reply(message: Message, scene: &Scene<'_>) -> Reply {
     // What was read from a cache counts as input for the record, though Anthropic lists it apart.
     let input_tokens = message.input_tokens + message.cached_tokens;
     if !message.is_streaming {
-        let mut reply = Reply::json(200, headers, &document(&message, scene));
+        let mut reply = Reply::json(200, headers, in_order(&document(&message, scene), ANTHROPIC));
         reply.input_tokens = input_tokens;
         if let Form::Whole { output_tokens, .. } = &mut reply.form {
             *output_tokens = message.output_tokens();
@@ -229,7 +234,7 @@ fn document(message: &Message, scene: &Scene<'_>) -> Value {
 
 /// An event whose name is its `type`, as all of Anthropic's are.
 fn named(name: &str, data: &Value) -> String {
-    format!("event: {name}\ndata: {data}\n\n")
+    format!("event: {name}\ndata: {}\n\n", in_order(data, ANTHROPIC))
 }
 
 fn delta(index: usize, delta: &Value) -> String {

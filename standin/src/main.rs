@@ -11,7 +11,9 @@ mod clock;
 mod control;
 mod fast;
 mod faults;
+mod member_order;
 mod openai;
+mod openai_request;
 mod playback;
 mod record;
 mod reply;
@@ -49,6 +51,9 @@ struct Arguments {
     /// Keep totals only, no requests and no production log.
     #[arg(long)]
     no_record: bool,
+    /// Take `authorization: Bearer` for Anthropic too, as its newer SDKs send it.
+    #[arg(long)]
+    anthropic_bearer: bool,
     /// Answer without parsing or recording while no fault is in force, for benchmarks.
     #[arg(long)]
     fast: bool,
@@ -78,6 +83,7 @@ async fn run(arguments: Arguments) -> std::io::Result<()> {
         rules: arguments.fault,
         pace: Duration::from_millis(arguments.pace_ms),
         is_recording: !arguments.no_record && !arguments.fast,
+        takes_anthropic_bearer: arguments.anthropic_bearer,
         fast_events: arguments.fast.then_some(arguments.fast_events),
     }));
     for address in arguments.listen {

@@ -7,51 +7,12 @@
 //! gateway's mistakes show. It does not validate the inside of messages or tools.
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::faults::Fault;
+use crate::member_order::{OPENAI, in_order};
+use crate::openai_request::{Completion, ToolCall};
 use crate::reply::{Event, Form, Reply, Scene};
-use crate::text::{self, Prose};
-
-const KNOWN_MEMBERS: &[&str] = &[
-    "audio",
-    "frequency_penalty",
-    "function_call",
-    "functions",
-    "logit_bias",
-    "logprobs",
-    "max_completion_tokens",
-    "max_tokens",
-    "messages",
-    "metadata",
-    "modalities",
-    "model",
-    "moderation",
-    "n",
-    "parallel_tool_calls",
-    "prediction",
-    "presence_penalty",
-    "prompt_cache_key",
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "reasoning_effort",
-    "response_format",
-    "safety_identifier",
-    "seed",
-    "service_tier",
-    "stop",
-    "store",
-    "stream",
-    "stream_options",
-    "temperature",
-    "tool_choice",
-    "tools",
-    "top_logprobs",
-    "top_p",
-    "user",
-    "verbosity",
-    "web_search_options",
-];
+use crate::text::Prose;
 
 /// Answers `POST /v1/chat/completions`.
 pub(crate) fn chat_completions(has_bearer: bool, body: &[u8], scene: &Scene<'_>) -> Reply {
@@ -81,7 +42,11 @@ pub(crate) fn models(has_bearer: bool, scene: &Scene<'_>) -> Reply {
     let model =
         |id: &str| json!({"id": id, "object": "model", "created": 1_715_367_049, "owned_by": "system"});
     let data = json!([model("gpt-4o"), model("gpt-4o-mini"), model("gpt-5")]);
-    Reply::json(200, headers(scene), &json!({"object": "list", "data": data}))
+    Reply::json(
+        200,
+        headers(scene),
+        in_order(&json!({"object": "list", "data": data}), OPENAI),
+    )
 }
 
 /// Answers a path that OpenAI does not have.
@@ -159,7 +124,7 @@ fn unauthenticated(scene: &Scene<'_>) -> Reply {
     error(401, message, "invalid_request_error", None, None, scene)
 }
 
-fn invalid(scene: &Scene<'_>, message: &str, param: Option<&str>, code: Option<&str>) -> Reply {
+pub(crate) fn invalid(scene: &Scene<'_>, message: &str, param: Option<&str>, code: Option<&str>) -> Reply {
     error(400, message, "invalid_request_error", param, code, scene)
 }
 
@@ -172,7 +137,7 @@ fn error(
     scene: &Scene<'_>,
 ) -> Reply {
     let body = json!({"error": {"message": message, "type": kind, "param": param, "code": code}});
-    Reply::json(status, headers(scene), &body)
+    Reply::json(status, headers(scene), in_order(&body, OPENAI))
 }
 
 fn headers(scene: &Scene<'_>) -> Vec<(String, String)> {
@@ -198,117 +163,7 @@ fn headers(scene: &Scene<'_>) -> Vec<(String, String)> {
     headers
 }
 
-/// A tool call of the answer.
-struct ToolCall {
-    id: String,
-    name: String,
-    fragments: Vec<String>,
-}
-
-/// An answer that has been decided on.
-struct Completion {
-    id: String,
-    model: String,
-    created: u64,
-    input_tokens: u32,
-    cached_tokens: u32,
-    choices: u32,
-    prose: Option<Prose>,
-    calls: Vec<ToolCall>,
-    finish_reason: &'static str,
-    is_streaming: bool,
-    includes_usage: bool,
-    shows_usage: bool,
-}
-
 impl Completion {
-    fn read(request: &Map<String, Value>, scene: &Scene<'_>) -> Result<Self, Reply> {
-        check_members(request, scene)?;
-        let model = request.get("model").and_then(Value::as_str);
-        let model = model
-            .ok_or_else(|| invalid(scene, "you must provide a model parameter", None, None))?
-            .to_owned();
-        let missing = || {
-            let message = "Missing required parameter: 'messages'.";
-            invalid(
-                scene,
-                message,
-                Some("messages"),
-                Some("missing_required_parameter"),
-            )
-        };
-        let messages = request
-            .get("messages")
-            .and_then(Value::as_array)
-            .ok_or_else(missing)?;
-        if messages.is_empty() {
-            let message = "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an \
-                           empty array instead.";
-            return Err(invalid(scene, message, Some("messages"), Some("empty_array")));
-        }
-        let content = |message: &Value| message.get("content").cloned().unwrap_or_default();
-        let bytes = messages
-            .iter()
-            .map(|message| text::text_bytes(&content(message)))
-            .sum();
-        let is_user = |message: &&Value| message.get("role").and_then(Value::as_str) == Some("user");
-        let asked = messages
-            .iter()
-            .rev()
-            .find(is_user)
-            .map(|m| text::text_of(&content(m)))
-            .unwrap_or_default();
-        let is_last_from_user = messages.last().as_ref().is_some_and(is_user);
-        let input_tokens = text::input_tokens(bytes);
-        let flag = |pointer: &str| {
-            request
-                .get("stream_options")
-                .and_then(|options| options.get(pointer))
-                .and_then(Value::as_bool)
-        };
-        let mut completion = Self {
-            id: format!("chatcmpl-{}", scene.ids.alphanumeric(29)),
-            model,
-            created: scene.unix_now,
-            input_tokens,
-            cached_tokens: text::number_after(&asked, "cached:")
-                .unwrap_or(0)
-                .min(input_tokens),
-            choices: request
-                .get("n")
-                .and_then(Value::as_u64)
-                .map_or(1, |n| n.clamp(1, 128) as u32),
-            prose: None,
-            calls: if is_last_from_user {
-                tool_calls(request, &asked, scene)
-            } else {
-                Vec::new()
-            },
-            finish_reason: "tool_calls",
-            is_streaming: request.get("stream") == Some(&Value::Bool(true)),
-            includes_usage: flag("include_usage") == Some(true) && !scene.fault.no_usage,
-            shows_usage: !scene.fault.no_usage,
-        };
-        if completion.calls.is_empty() {
-            completion.speak(request, &asked, scene.fault);
-        }
-        Ok(completion)
-    }
-
-    fn speak(&mut self, request: &Map<String, Value>, asked: &str, fault: &Fault) {
-        let mut prose = Prose::answering("OpenAI", asked);
-        if let (Some(length), Prose::Pieces(pieces)) = (fault.huge_event, &mut prose) {
-            pieces.insert(0, "x".repeat(length));
-        }
-        let limit = ["max_completion_tokens", "max_tokens"]
-            .into_iter()
-            .find_map(|name| request.get(name).and_then(Value::as_u64))
-            .map(|limit| u32::try_from(limit).unwrap_or(u32::MAX))
-            .filter(|limit| *limit < prose.output_tokens() && !fault.ignore_max_tokens);
-        self.finish_reason = if limit.is_some() { "length" } else { "stop" };
-        self.prose = Some(limit.map_or(prose.clone(), |limit| prose.cut_to(limit)));
-    }
-
     /// Output of one choice.
     fn output_tokens(&self) -> u32 {
         let spoken = self.prose.as_ref().map_or(0, Prose::output_tokens);
@@ -336,7 +191,7 @@ impl Completion {
         let input_tokens = self.input_tokens;
         if !self.is_streaming {
             let output_tokens = self.output_tokens().saturating_mul(self.choices);
-            let mut reply = Reply::json(200, headers(scene), &self.document());
+            let mut reply = Reply::json(200, headers(scene), in_order(&self.document(), OPENAI));
             reply.input_tokens = input_tokens;
             if let Form::Whole {
                 output_tokens: carried,
@@ -352,7 +207,7 @@ impl Completion {
             "type": "server_error", "param": null, "code": null}});
         let form = Form::Events {
             events: self.events(),
-            error_event: Bytes::from(format!("data: {error}\n\n")),
+            error_event: Bytes::from(format!("data: {}\n\n", in_order(&error, OPENAI))),
         };
         let mut reply = Reply {
             status: 200,
@@ -409,9 +264,12 @@ impl Completion {
         } else {
             "}\n\n"
         };
-        let usage_event = self
-            .includes_usage
-            .then(|| Event::frame(format!("{head}\"choices\":[],\"usage\":{}}}\n\n", self.usage())));
+        let usage_event = self.includes_usage.then(|| {
+            Event::frame(format!(
+                "{head}\"choices\":[],\"usage\":{}}}\n\n",
+                in_order(&self.usage(), OPENAI)
+            ))
+        });
         let chunk = move |choice: u32, delta: &str, finish_reason: Option<&str>| {
             let finish_reason = Value::from(finish_reason);
             format!(
@@ -472,67 +330,15 @@ fn called(calls: Vec<ToolCall>) -> impl Iterator<Item = (String, bool)> {
         let fragments = call.fragments.into_iter().map(move |fragment| {
             let function = json!({"arguments": fragment});
             (
-                json!({"tool_calls": [{"index": index, "function": function}]}).to_string(),
+                in_order(
+                    &json!({"tool_calls": [{"index": index, "function": function}]}),
+                    OPENAI,
+                ),
                 true,
             )
         });
-        std::iter::once((opening.to_string(), false)).chain(fragments)
+        std::iter::once((in_order(&opening, OPENAI), false)).chain(fragments)
     })
-}
-
-fn tool_calls(request: &Map<String, Value>, asked: &str, scene: &Scene<'_>) -> Vec<ToolCall> {
-    let choice = request.get("tool_choice");
-    let tools = request.get("tools").and_then(Value::as_array);
-    let first = tools.and_then(|tools| tools.first());
-    let Some(first) = first
-        .and_then(|tool| tool.pointer("/function/name"))
-        .and_then(Value::as_str)
-    else {
-        return Vec::new();
-    };
-    let named = choice
-        .and_then(|choice| choice.pointer("/function/name"))
-        .and_then(Value::as_str);
-    let is_required = named.is_some() || choice.and_then(Value::as_str) == Some("required");
-    let places: &[&str] = match text::places(asked) {
-        _ if choice.and_then(Value::as_str) == Some("none") => &[],
-        [] if is_required => &["Paris"],
-        places => places,
-    };
-    let is_parallel = request.get("parallel_tool_calls") != Some(&Value::Bool(false));
-    let places = places.iter().take(if is_parallel { usize::MAX } else { 1 });
-    places
-        .map(|place| ToolCall {
-            id: format!("call_{}", scene.ids.alphanumeric(24)),
-            name: named.unwrap_or(first).to_owned(),
-            fragments: text::fragments(&json!({"location": place}).to_string()),
-        })
-        .collect()
-}
-
-fn check_members(request: &Map<String, Value>, scene: &Scene<'_>) -> Result<(), Reply> {
-    if let Some(unknown) = request
-        .keys()
-        .find(|name| !KNOWN_MEMBERS.contains(&name.as_str()))
-    {
-        let message = format!("Unrecognized request argument supplied: {unknown}");
-        return Err(invalid(scene, &message, None, None));
-    }
-    let is_given = |name| request.get(name).is_some_and(|value| !value.is_null());
-    if is_given("max_tokens") && is_given("max_completion_tokens") {
-        let message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.";
-        return Err(invalid(
-            scene,
-            message,
-            Some("max_tokens"),
-            Some("invalid_parameter_combination"),
-        ));
-    }
-    if is_given("stream_options") && request.get("stream") != Some(&Value::Bool(true)) {
-        let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
-        return Err(invalid(scene, message, Some("stream_options"), None));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -134,8 +134,12 @@ impl Body for ReplyBody {
         match self {
             Self::Document(bytes) => bytes.is_none(),
             Self::Events { events, next } => *next >= events.len(),
+            // A stream without an event is still a stream: hyper would announce an empty document instead.
             Self::Script(playback) => {
-                playback.next.is_none() && playback.waiting.is_none() && !playback.is_cutting
+                playback.content_length.is_some()
+                    && playback.next.is_none()
+                    && playback.waiting.is_none()
+                    && !playback.is_cutting
             }
         }
     }

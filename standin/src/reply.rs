@@ -83,9 +83,9 @@ pub(crate) struct Reply {
 
 impl Reply {
     /// A JSON document that carries no output.
-    pub(crate) fn json(status: u16, headers: Vec<(String, String)>, body: &serde_json::Value) -> Self {
+    pub(crate) fn json(status: u16, headers: Vec<(String, String)>, body: String) -> Self {
         let form = Form::Whole {
-            bytes: Bytes::from(body.to_string()),
+            bytes: Bytes::from(body),
             output_tokens: 0,
         };
         let mut reply = Self {

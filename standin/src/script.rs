@@ -309,7 +309,7 @@ mod tests {
             (r#"{"empty_stream": true}"#, ""),
             (
                 r#"{"malformed_json": true}"#,
-                "{\"start\":1}|{\"c|{\"c\":2}|[DONE]|",
+                "{\"start\":1}|{\"c\"|{\"c\":2}|[DONE]|",
             ),
         ];
         for (fault, expected) in cases {

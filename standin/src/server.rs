@@ -39,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) rules: Vec<Rule>,
     pub(crate) pace: Duration,
     pub(crate) is_recording: bool,
+    /// Whether Anthropic's paths take a bearer credential in place of `x-api-key`.
+    pub(crate) takes_anthropic_bearer: bool,
     /// Fast mode, with this many content events in a stream.
     pub(crate) fast_events: Option<u32>,
 }
@@ -49,6 +51,7 @@ pub(crate) struct Server {
     recorder: Recorder,
     ids: Identifiers,
     pace: Duration,
+    takes_anthropic_bearer: bool,
     fast: Option<FastAnswers>,
 }
 
@@ -68,6 +71,7 @@ impl Server {
                 .map(|events| FastAnswers::new(events, unix_now(), &ids)),
             ids,
             pace: options.pace,
+            takes_anthropic_bearer: options.takes_anthropic_bearer,
         }
     }
 
@@ -121,7 +125,7 @@ impl Server {
             ids: &self.ids,
             fault: &fault,
         };
-        let mut reply = route(parts, body.as_deref(), &scene);
+        let mut reply = route(parts, body.as_deref(), self.takes_anthropic_bearer, &scene);
         if let Some(after) = &fault.retry_after {
             reply.set_header(
                 "retry-after",
@@ -171,13 +175,13 @@ impl Server {
 }
 
 /// The provider's answer. A missing body was too large.
-fn route(parts: &Parts, body: Option<&[u8]>, scene: &Scene<'_>) -> Reply {
+fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'_>) -> Reply {
     let (method, path) = (parts.method.as_str(), parts.uri.path());
     let header = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
     let bearer = header("authorization").and_then(|value| value.strip_prefix(b"Bearer "));
     let has_bearer = bearer.is_some_and(|credential| !credential.is_empty());
     let presented = Presented {
-        has_api_key: header("x-api-key").is_some_and(|key| !key.is_empty()),
+        has_api_key: header("x-api-key").is_some_and(|key| !key.is_empty()) || (takes_bearer && has_bearer),
         has_version: header("anthropic-version").is_some(),
     };
     let is_anthropic = path.starts_with("/v1/messages") || presented.has_version;
