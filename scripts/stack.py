@@ -116,9 +116,13 @@ def targets_of(text, model):
     for head, following in zip(heads, heads[1:] + [None]):
         if head.group(1) == model:
             body = block[head.end() : following.start() if following else len(block)]
-            parts = re.split(r"\bprovider:", body)[1:]
-            found = [(part, re.search(r"\bmodel:\s*[\"']?([^\s\"',}]+)", part)) for part in parts]
-            return [(re.match(r"\s*[\"']?([\w.-]+)", part).group(1), name.group(1) if name else model) for part, name in found]
+            targets = []
+            for item in re.split(r"^\s*-\s|\{", body, flags=re.MULTILINE):
+                provider = re.search(r"\bprovider:\s*[\"']?([\w.-]+)", item)
+                own_name = re.search(r"\bmodel:\s*[\"']?([^\s\"',}]+)", item)
+                if provider:
+                    targets.append((provider.group(1), own_name.group(1) if own_name else model))
+            return targets
     raise StackError("gateway.yaml: no model %s" % model)
 
 
