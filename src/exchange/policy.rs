@@ -2,11 +2,13 @@
 
 //! Everything that one configuration says about requests, ready for use.
 
+use crate::clock::Timestamp;
 use crate::config::{ConfigError, Gateway, Listener};
 use crate::policy::access::AccessRules;
 use crate::policy::auth::Authenticator;
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
+use crate::shared_store::SharedStore;
 use crate::usage::estimate::Estimator;
 use std::cell::RefCell;
 
@@ -57,14 +59,9 @@ impl Policy {
         targets.map(|target| (target.cluster.as_str(), target.provider.as_str()))
     }
 
-    /// Every key of the shared store that this policy uses.
-    #[must_use]
-    pub fn store_keys(&self) -> Vec<String> {
-        self.limiter
-            .store_keys()
-            .chain(self.estimator.store_keys())
-            .map(ToOwned::to_owned)
-            .collect()
+    /// Makes the shared store ready. Call it while the filter is being configured, before it serves.
+    pub fn prepare(&self, now: Timestamp, store: &dyn SharedStore) {
+        self.limiter.prepare(now, store);
     }
 }
 

@@ -4,13 +4,12 @@
 
 use super::both::BothFilter;
 use super::gateway::GatewayFilter;
-use super::host::SharedData;
+use super::host::{self, SharedData};
 use super::provider::ProviderFilter;
 use crate::attempt::ProviderSeat;
 use crate::config::load::from_json;
 use crate::config::{ConfigError, Gateway, PluginConfig};
 use crate::exchange::Policy;
-use crate::shared_store::SharedStore;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
@@ -79,7 +78,7 @@ impl Root {
 
 fn policy(gateway: &Gateway) -> Result<Rc<Policy>, Vec<ConfigError>> {
     let policy = Policy::new(gateway)?;
-    prepare_store(&policy);
+    policy.prepare(host::now(), &SharedData);
     log::info!(
         "tollgate {}: {} models, {} providers",
         env!("CARGO_PKG_VERSION"),
@@ -87,17 +86,6 @@ fn policy(gateway: &Gateway) -> Result<Rc<Policy>, Vec<ConfigError>> {
         gateway.providers.len()
     );
     Ok(Rc::new(policy))
-}
-
-/// Creates every key before the first request. A key cannot be created under compare-and-swap, so two workers
-/// that both found it missing would overwrite each other; Envoy configures one VM before it starts the workers.
-fn prepare_store(policy: &Policy) {
-    for key in policy.store_keys() {
-        if SharedData.get(&key).is_none() {
-            // Nobody else writes yet.
-            let _ = SharedData.compare_and_swap(&key, &[], None);
-        }
-    }
 }
 
 #[expect(
