@@ -23,9 +23,6 @@ pub(crate) struct Presented {
 
 /// Answers `POST /v1/messages`.
 pub(crate) fn messages(presented: &Presented, body: &[u8], scene: &Scene<'_>) -> Reply {
-    if let Some(status) = scene.fault.status {
-        return refusal(status, scene);
-    }
     match check_headers(presented).and_then(|()| read(body, scene)) {
         Ok(message) => reply(message, scene),
         Err(refused) => error(refused.status, refused.kind, &refused.message, scene),

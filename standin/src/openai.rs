@@ -16,9 +16,6 @@ use crate::text::Prose;
 
 /// Answers `POST /v1/chat/completions`.
 pub(crate) fn chat_completions(has_bearer: bool, body: &[u8], scene: &Scene<'_>) -> Reply {
-    if let Some(status) = scene.fault.status {
-        return refusal(status, scene);
-    }
     if !has_bearer {
         return unauthenticated(scene);
     }

@@ -105,7 +105,7 @@ impl Recorder {
         !self.0.borrow().is_off
     }
 
-    /// Opens an entry. `key` is the path and model under which totals are kept.
+    /// Opens an entry and counts the request under its path and model.
     pub(crate) fn open(&self, entry: Entry) -> Flight {
         let mut inner = self.0.borrow_mut();
         let key = (entry.path.clone(), entry.model.clone());

@@ -192,6 +192,13 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
             openai::too_large(scene)
         };
     };
+    if let Some(status) = scene.fault.status {
+        return if is_anthropic {
+            anthropic::refusal(status, scene)
+        } else {
+            openai::refusal(status, scene)
+        };
+    }
     match (method, path) {
         ("POST", "/v1/chat/completions") => openai::chat_completions(has_bearer, body, scene),
         ("POST", "/v1/messages") => anthropic::messages(&presented, body, scene),

@@ -197,6 +197,8 @@ fn faults_are_scripted_in_order_and_reset() {
     let empty = standin.ask("POST", CHAT, &chat("Hi", true));
     assert!(empty.starts_with("HTTP/1.1 200 ") && empty.contains("text/event-stream"));
     assert!(empty.ends_with("\r\n\r\n0\r\n\r\n"), "{empty}");
+    standin.fault(&json!({"status": 418}));
+    assert!(standin.ask("GET", "/v1/models", "").starts_with("HTTP/1.1 418 "));
     standin.control("POST", "reset", &Value::Null);
     assert_eq!(standin.get("totals"), json!([]));
     assert_eq!(standin.get("faults").as_array().map(Vec::len), Some(1));
