@@ -153,10 +153,10 @@ fn message(message: &Object<'_>, losses: &Losses) -> Option<String> {
         }
         None => {}
     }
-    if let Some(parts) = message.get("content").filter(|content| content.starts_with('[')) {
-        if let Some(parts) = edited(parts, losses, part) {
-            editor.set("content", parts);
-        }
+    if let Some(parts) = message.get("content").filter(|content| content.starts_with('['))
+        && let Some(parts) = edited(parts, losses, part)
+    {
+        editor.set("content", parts);
     }
     changed(editor)
 }
