@@ -131,7 +131,8 @@ impl State {
             if !self.has_events {
                 return Err(misbehaved("The provider's stream was empty."));
             }
-            self.end(raw, out);
+            // Some clients compare the data with the bare word.
+            self.end(if event.data == b"[DONE]" { raw } else { DONE }, out);
             return Ok(());
         }
         let text = str::from_utf8(event.data).map_err(|_| misbehaved(NOT_A_CHUNK))?;

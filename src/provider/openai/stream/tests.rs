@@ -162,6 +162,7 @@ fn a_forgotten_end_is_supplied_after_a_finish_reason() {
     let whole = events(&[TEXT, STOP, USAGE, "[DONE]"]);
     check(&events(&[TEXT, STOP, USAGE]), true, &whole);
     check(whole.trim_end(), true, &whole);
+    check(&(whole.trim_end().to_owned() + " \n"), true, &whole);
     let cut = events(&[TEXT, STOP]) + "data: {\"cut";
     check(&cut, true, &events(&[TEXT, STOP, "[DONE]"]));
 }
