@@ -2,4 +2,11 @@
 
 //! OpenAI's API (<https://platform.openai.com/docs/api-reference>).
 
+pub mod chat;
+pub mod chunk;
+pub mod completion;
 pub mod envelope;
+mod mismatch;
+mod object;
+
+pub use object::Text;
