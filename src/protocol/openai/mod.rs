@@ -2,5 +2,15 @@
 
 //! OpenAI's API (<https://platform.openai.com/docs/api-reference>).
 
+pub mod chat;
+pub mod chunk;
+pub mod completion;
 pub mod envelope;
+<<<<<<< HEAD
 mod prompt;
+=======
+mod mismatch;
+mod object;
+
+pub use object::Text;
+>>>>>>> refs/heads/anthropic
