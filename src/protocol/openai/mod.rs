@@ -6,11 +6,8 @@ pub mod chat;
 pub mod chunk;
 pub mod completion;
 pub mod envelope;
-<<<<<<< HEAD
 mod prompt;
-=======
 mod mismatch;
 mod object;
 
 pub use object::Text;
->>>>>>> refs/heads/anthropic
