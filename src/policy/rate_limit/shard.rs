@@ -27,8 +27,8 @@ const ENTRY_HEADER_BYTES: usize = 16 + 4 + 2;
 const HOLDS: u16 = 1 << 15;
 
 /// The most bytes that a block of this capacity takes.
-pub(super) const fn max_bytes(capacity: usize) -> usize {
-    HEADER_BYTES + capacity * (ENTRY_HEADER_BYTES + MAX_COUNTER_BYTES)
+pub(super) const fn max_bytes(capacity: u64) -> u64 {
+    HEADER_BYTES as u64 + capacity * (ENTRY_HEADER_BYTES + MAX_COUNTER_BYTES) as u64
 }
 
 /// A block, opened for an edit.

@@ -477,7 +477,7 @@ fn a_flood_of_callers_stays_within_the_bound() {
     let limiter = limiter_in(per_caller(), 16, 32);
     let bytes = flood(&limiter, 16, 50_000);
     assert!(
-        bytes <= limiter.max_store_bytes() && bytes <= 16 * 32 * 48,
+        bytes as u64 <= limiter.max_store_bytes() && bytes <= 16 * 32 * 48,
         "{bytes}"
     );
 }
@@ -489,7 +489,7 @@ fn a_million_callers_stay_within_the_bound() {
     let bytes = flood(&limiter, 1024, 1_000_000);
     println!("{bytes} of at most {}", limiter.max_store_bytes());
     assert!(
-        bytes <= limiter.max_store_bytes() && bytes <= 1024 * 64 * 48,
+        bytes as u64 <= limiter.max_store_bytes() && bytes <= 1024 * 64 * 48,
         "{bytes}"
     );
 }
