@@ -453,7 +453,7 @@ fn idle_counters_make_room_and_busy_ones_stay() {
     let (bytes, _) = store.get("tollgate.limits.v1.0").unwrap();
     assert_eq!(Block::open(&bytes, at(101_000).as_nanos()).len(), 16);
     assert_eq!(Block::open(&bytes, at(200_000).as_nanos()).len(), 0);
-    assert!(bytes.len() <= max_bytes(16));
+    assert!(bytes.len() as u64 <= max_bytes(16));
 }
 
 #[crate::test]
@@ -518,4 +518,13 @@ fn every_fault_of_the_configuration_is_named() {
     ];
     assert_eq!(texts, expected);
     assert!(RateLimiter::new(&[], &LimitStore::default()).is_ok());
+}
+
+#[crate::test]
+fn the_bound_of_the_store_is_the_one_that_is_documented() {
+    let keys = 10 * 20 + 90 * 21 + 900 * 22 + 24 * 23;
+    let limiter = RateLimiter::new(&[], &LimitStore::default()).unwrap();
+    assert_eq!(limiter.max_store_bytes(), 1024 * (9 + 64 * 440) + keys);
+    let largest = limiter_in(json!([]), 4096, u16::MAX);
+    assert!(largest.max_store_bytes() > 1 << 36, "no overflow on 32 bits");
 }

@@ -111,7 +111,7 @@ enum Step {
     Wait {
         micros: u64,
     },
-    StepBack {
+    ClockBack {
         micros: u64,
     },
 }
@@ -125,7 +125,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..50_usize).prop_map(|flight| Step::Abort { flight }),
         4 => (0..400_000_u64).prop_map(|micros| Step::Wait { micros }),
         1 => (0..8_000_000_u64).prop_map(|micros| Step::Wait { micros }),
-        1 => (0..3_000_000_u64).prop_map(|micros| Step::StepBack { micros }),
+        1 => (0..3_000_000_u64).prop_map(|micros| Step::ClockBack { micros }),
     ];
     proptest::collection::vec(step, 1..250)
 }
@@ -185,7 +185,7 @@ impl World {
                 guess,
             } => self.ask(consumer, input, output, guess),
             Step::Wait { micros } => self.now += micros * 1_000,
-            Step::StepBack { micros } => self.behind += micros * 1_000,
+            Step::ClockBack { micros } => self.behind += micros * 1_000,
             _ if count == 0 => {}
             Step::Serve { flight, tokens } => {
                 let flight = &mut self.flights[flight % count];
@@ -362,7 +362,7 @@ proptest! {
     #[test]
     fn reservations_and_settlements_balance_exactly(steps in steps(), seed in any::<u64>()) {
         let mut world = World::new(seed);
-        for step in steps.iter().filter(|step| !matches!(step, Step::StepBack { .. })) {
+        for step in steps.iter().filter(|step| !matches!(step, Step::ClockBack { .. })) {
             world.run(step);
         }
         while !world.flights.is_empty() {
@@ -477,7 +477,7 @@ fn a_flood_of_callers_stays_within_the_bound() {
     let limiter = limiter_in(per_caller(), 16, 32);
     let bytes = flood(&limiter, 16, 50_000);
     assert!(
-        bytes <= limiter.max_store_bytes() && bytes <= 16 * 32 * 48,
+        bytes as u64 <= limiter.max_store_bytes() && bytes <= 16 * 32 * 48,
         "{bytes}"
     );
 }
@@ -489,7 +489,7 @@ fn a_million_callers_stay_within_the_bound() {
     let bytes = flood(&limiter, 1024, 1_000_000);
     println!("{bytes} of at most {}", limiter.max_store_bytes());
     assert!(
-        bytes <= limiter.max_store_bytes() && bytes <= 1024 * 64 * 48,
+        bytes as u64 <= limiter.max_store_bytes() && bytes <= 1024 * 64 * 48,
         "{bytes}"
     );
 }
