@@ -67,7 +67,10 @@ fn post(more: &[(&str, &str)]) -> Headers {
 /// Drives a request up to the answer to its body.
 fn admit(policy: &Rc<Policy>, body: &[u8], store: &LocalStore) -> (Exchange, Step) {
     let mut exchange = Exchange::new(Rc::clone(policy));
-    assert_eq!(exchange.on_request_headers(&post(&[KEY]), true, NOW), Step::Buffer);
+    assert_eq!(
+        exchange.on_request_headers(&post(&[KEY]), true, NOW),
+        Step::Buffer
+    );
     let step = exchange.on_request_body(body, NOW, store);
     (exchange, step)
 }
@@ -88,11 +91,17 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
 }
 
 fn reported(input: u64, output: u64) -> TokenUsage {
-    TokenUsage { input_tokens: Some(input), output_tokens: Some(output), ..TokenUsage::default() }
+    TokenUsage {
+        input_tokens: Some(input),
+        output_tokens: Some(output),
+        ..TokenUsage::default()
+    }
 }
 
 fn reply(step: Step) -> (LocalReply, Value) {
-    let Step::Reply(reply) = step else { panic!("expected a reply, found {step:?}") };
+    let Step::Reply(reply) = step else {
+        panic!("expected a reply, found {step:?}")
+    };
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
     let text = body["error"]["message"].as_str().unwrap_or_default().to_owned();
     assert!(!text.contains("key-a"), "an error must not tell the credential");
@@ -110,14 +119,21 @@ fn edit<'a>(edits: &'a [HeaderEdit], name: &str) -> Option<&'a str> {
 fn remaining(policy: &Rc<Policy>, store: &LocalStore) -> u64 {
     let (exchange, step) = admit(policy, &chat("fast", 1), store);
     assert!(matches!(step, Step::Forward(_)), "{step:?}");
-    let Answer::Pass(edits) = exchange.on_response_headers(&answer("200"), false) else { panic!("expected a pass") };
-    let remaining = edit(&edits, "x-ratelimit-remaining-tokens").unwrap().parse().unwrap();
+    let Answer::Pass(edits) = exchange.on_response_headers(&answer("200"), false) else {
+        panic!("expected a pass")
+    };
+    let remaining = edit(&edits, "x-ratelimit-remaining-tokens")
+        .unwrap()
+        .parse()
+        .unwrap();
     exchange.finish(NOW, store);
     remaining
 }
 
 fn answer(status: &str) -> Headers {
-    [(":status", status), ("x-tollgate-provider", "p")].into_iter().collect()
+    [(":status", status), ("x-tollgate-provider", "p")]
+        .into_iter()
+        .collect()
 }
 
 #[crate::test]
@@ -143,9 +159,19 @@ fn a_bad_request_is_refused_in_openai_s_shape_and_holds_nothing() {
     let cases: [(&[u8], u16, Value, Value); 7] = [
         (b"{", 400, Value::Null, Value::Null),
         (b"[]", 400, Value::Null, Value::Null),
-        (br#"{"messages":[{"role":"user","content":"x"}]}"#, 400, json!("model"), Value::Null),
+        (
+            br#"{"messages":[{"role":"user","content":"x"}]}"#,
+            400,
+            json!("model"),
+            Value::Null,
+        ),
         (br#"{"model":"fast"}"#, 400, json!("messages"), Value::Null),
-        (br#"{"model":"none","messages":[{"role":"user","content":"x"}]}"#, 404, json!("model"), json!("model_not_found")),
+        (
+            br#"{"model":"none","messages":[{"role":"user","content":"x"}]}"#,
+            404,
+            json!("model"),
+            json!("model_not_found"),
+        ),
         (
             br#"{"model":"secret","messages":[{"role":"user","content":"x"}]}"#,
             403,
@@ -187,21 +213,36 @@ fn what_headers_say_is_refused_before_the_body_is_read() {
     assert!(exchange.is_too_large(4097) && !exchange.is_too_large(4096));
     let (reply, error) = reply(exchange.on_body_too_large());
     assert_eq!(reply.status, 413);
-    assert!(error["error"]["message"].as_str().unwrap().contains("max_request_body_bytes"));
+    assert!(
+        error["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("max_request_body_bytes")
+    );
 }
 
 #[crate::test]
 fn neither_credential_nor_forged_header_goes_on() {
     let store = LocalStore::default();
     let mut exchange = Exchange::new(policy(1000));
-    let headers = post(&[KEY, ("x-tollgate-cluster", "evil"), ("x-tollgate-route", "secret")]);
+    let headers = post(&[
+        KEY,
+        ("x-tollgate-cluster", "evil"),
+        ("x-tollgate-route", "secret"),
+    ]);
     exchange.on_request_headers(&headers, true, NOW);
-    let Step::Forward(edits) = exchange.on_request_body(&chat("fast", 5), NOW, &store) else { panic!("not forwarded") };
+    let Step::Forward(edits) = exchange.on_request_body(&chat("fast", 5), NOW, &store) else {
+        panic!("not forwarded")
+    };
     for name in ["authorization", "x-api-key", "api-key", "x-tollgate-cluster"] {
         assert!(edits.contains(&HeaderEdit::Remove(name.to_owned())), "{name}");
     }
     let last = edits.last().unwrap();
-    assert_eq!(last, &HeaderEdit::Set(ROUTE_HEADER, "fast".to_owned()), "set after the forged one was removed");
+    assert_eq!(
+        last,
+        &HeaderEdit::Set(ROUTE_HEADER, "fast".to_owned()),
+        "set after the forged one was removed"
+    );
 }
 
 #[crate::test]
@@ -256,7 +297,10 @@ fn every_ending_settles() {
         assert_eq!(whole - remaining(&policy, &store), cost, "{label}");
         match charged {
             Some(charged) => assert_eq!(cost, charged, "{label}"),
-            None => assert!(cost > 0 && record.usage_source == Some(UsageSource::Partial), "{label}"),
+            None => assert!(
+                cost > 0 && record.usage_source == Some(UsageSource::Partial),
+                "{label}"
+            ),
         }
     }
 }
@@ -267,12 +311,16 @@ fn the_last_failure_keeps_its_own_status() {
     let (exchange, _) = admit(&policy, &chat("fast", 5), &store);
     let error = ApiError::new(429, "rate_limit_error", "The provider is busy.");
     serve(&exchange, TokenUsage::default(), 0, Phase::Failed(error));
-    let Answer::Pass(edits) = exchange.on_response_headers(&answer("529"), false) else { panic!("expected a pass") };
+    let Answer::Pass(edits) = exchange.on_response_headers(&answer("529"), false) else {
+        panic!("expected a pass")
+    };
     assert_eq!(edit(&edits, ":status"), Some("429"));
     assert_eq!(edit(&edits, "x-tollgate-attempts"), Some("1"));
     assert_eq!(edit(&edits, "x-tollgate-dropped"), Some("seed"));
     // Without a body of its own the answer is replaced whole.
-    let Answer::Reply(reply) = exchange.on_response_headers(&answer("529"), true) else { panic!("expected a reply") };
+    let Answer::Reply(reply) = exchange.on_response_headers(&answer("529"), true) else {
+        panic!("expected a reply")
+    };
     assert_eq!(reply.status, 429);
     assert!(String::from_utf8(reply.body).unwrap().contains("busy"));
     exchange.finish(NOW, &store);
@@ -283,12 +331,24 @@ fn what_envoy_makes_up_is_said_in_openai_s_shape() {
     let (policy, store) = (policy(1000), LocalStore::default());
     for (status, expected) in [("503", 503), ("504", 504), ("404", 500), ("413", 413)] {
         let (exchange, _) = admit(&policy, &chat("fast", 5), &store);
-        let headers: Headers = [(":status", status), ("content-type", "text/plain")].into_iter().collect();
-        let Answer::Replace(edits, body) = exchange.on_response_headers(&headers, false) else { panic!("not replaced") };
+        let headers: Headers = [(":status", status), ("content-type", "text/plain")]
+            .into_iter()
+            .collect();
+        let Answer::Replace(edits, body) = exchange.on_response_headers(&headers, false) else {
+            panic!("not replaced")
+        };
         assert_eq!(edit(&edits, ":status"), Some(expected.to_string().as_str()));
         assert_eq!(edit(&edits, "content-type"), Some("application/json"));
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert!(body["error"]["code"].is_string());
-        assert_eq!(exchange.finish(NOW, &store), Record { consumer: "a".into(), team: Some("t".into()), model: "fast".into(), ..Record::default() });
+        assert_eq!(
+            exchange.finish(NOW, &store),
+            Record {
+                consumer: "a".into(),
+                team: Some("t".into()),
+                model: "fast".into(),
+                ..Record::default()
+            }
+        );
     }
 }

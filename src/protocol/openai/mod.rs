@@ -6,8 +6,8 @@ pub mod chat;
 pub mod chunk;
 pub mod completion;
 pub mod envelope;
-mod prompt;
 mod mismatch;
 mod object;
+mod prompt;
 
 pub use object::Text;

@@ -14,7 +14,7 @@
 use super::chunk::{Choices, Chunk};
 use super::error::{misbehaved, reported_fault};
 use super::{reshape, usage};
-use crate::codec::sse::{Decoder, Event, EventTooLarge};
+use crate::codec::sse::{Decoder, Event};
 use crate::protocol::json_object::{Editor, Object};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 
@@ -53,12 +53,6 @@ impl ChunkStream {
                 usage_event: Vec::new(),
             },
         }
-    }
-}
-
-impl From<EventTooLarge> for UpstreamFault {
-    fn from(_: EventTooLarge) -> Self {
-        misbehaved("The provider's stream holds an event that is too large.")
     }
 }
 
