@@ -69,7 +69,9 @@ pub(super) fn validity(
         .ok_or(Deny::MissingClaim)?
         .plus(leeway)
         .to_timestamp();
-    let from = date(claims, "nbf")?.map_or(Timestamp::default(), |date| date.minus(leeway).to_timestamp());
+    let from = date(claims, "nbf")?
+        .map(|date| date.minus(leeway).to_timestamp())
+        .unwrap_or_default();
     if now >= until {
         return Err(Deny::Expired);
     }

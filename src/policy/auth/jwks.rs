@@ -206,3 +206,110 @@ fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, String> {
         "expected `{name}` to be base64url without padding, found {found}"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{KeySet, NoKey};
+    use crate::policy::auth::algorithm::Algorithm;
+    use serde_json::{Value, json};
+
+    fn vectors() -> Value {
+        serde_json::from_str(include_str!("vectors.json")).unwrap()
+    }
+
+    /// The key of `vectors.json` at `index` with `changes`, alone in a set.
+    fn changed(index: usize, changes: Value) -> Result<KeySet, String> {
+        let mut key = vectors()["jwks"]["keys"][index].clone();
+        key.as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        KeySet::parse(&json!({"keys": [key]}).to_string())
+    }
+
+    #[crate::test]
+    fn keys_for_other_purposes_are_passed_over() {
+        for changes in [
+            json!({"use": "enc"}),
+            json!({"key_ops": ["encrypt"]}),
+            json!({"alg": "RSA-OAEP"}),
+            json!({"kty": "oct", "k": "AA"}),
+            json!({"kty": "AKP"}),
+        ] {
+            let fault = changed(0, changes.clone()).err().unwrap_or_default();
+            assert!(fault.contains("found none among 1 keys"), "{changes}: {fault}");
+        }
+        assert!(changed(1, json!({"crv": "secp256k1"})).is_err_and(|fault| fault.contains("found none")));
+        assert!(changed(0, json!({"use": "sig", "key_ops": ["verify"], "alg": "PS256"})).is_ok());
+    }
+
+    #[crate::test]
+    fn unusable_keys_are_faults() {
+        let weak = KeySet::parse(&vectors()["rsa_1024"].to_string()).err().unwrap();
+        assert_eq!(
+            weak,
+            "expected an RSA key of 2048 to 8192 bits, found one of 1024 bits at keys[0]"
+        );
+        for (index, changes, part) in [
+            (0, json!({"e": "AQ"}), "cannot be one"),
+            (0, json!({"e": "Ag"}), "cannot be one"),
+            (0, json!({"n": "+/"}), "`n` to be base64url"),
+            (0, json!({"d": "AQ"}), "a private one"),
+            (0, json!({"alg": "ES256"}), "belongs to the key's type"),
+            (0, json!({"kid": 1}), "`kid` to be a text"),
+            (1, json!({"x": "AQ"}), "`x` to have 32 bytes, found 1"),
+            (
+                1,
+                json!({"x": "A".repeat(43), "y": "A".repeat(43)}),
+                "on the key's curve",
+            ),
+            (1, json!({"y": null}), "found another value"),
+            (4, json!({"x": "A".repeat(43)}), "on the key's curve"),
+        ] {
+            let fault = changed(index, changes.clone()).err().unwrap_or_default();
+            assert!(
+                fault.starts_with("expected") && fault.contains(part),
+                "{changes}: {fault}"
+            );
+        }
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"{"keys": {}}"#,
+            r#"{"keys": []}"#,
+            r#"{"keys": [1]}"#,
+        ] {
+            assert!(
+                KeySet::parse(text).is_err_and(|fault| fault.starts_with("expected")),
+                "{text}"
+            );
+        }
+    }
+
+    #[crate::test]
+    fn the_algorithm_of_a_key_pins_it() {
+        let keys = changed(0, json!({"alg": "PS256"})).unwrap_or_else(|fault| panic!("{fault}"));
+        assert!(keys.candidates(Some("rsa"), Algorithm::Ps256).is_ok());
+        for algorithm in [Algorithm::Rs256, Algorithm::Ps384, Algorithm::Es256] {
+            assert_eq!(
+                keys.candidates(Some("rsa"), algorithm).err(),
+                Some(NoKey::OtherAlgorithm)
+            );
+        }
+        assert_eq!(
+            keys.candidates(Some("RSA"), Algorithm::Ps256).err(),
+            Some(NoKey::UnknownId)
+        );
+    }
+
+    #[crate::test]
+    fn without_a_kid_a_bounded_number_of_keys_is_tried() {
+        let key = &vectors()["jwks"]["keys"][4];
+        for (count, expected) in [(1, Ok(1)), (8, Ok(8)), (9, Err(NoKey::UnknownId))] {
+            let set = json!({"keys": vec![key; count]}).to_string();
+            let keys = KeySet::parse(&set).unwrap_or_else(|fault| panic!("{fault}"));
+            let found = keys.candidates(None, Algorithm::Ed25519).map(Iterator::count);
+            assert_eq!(found, expected);
+        }
+    }
+}
