@@ -4,7 +4,7 @@
 //!
 //! The exchange asks once per request, before any provider is called, and settles once, when the request has
 //! ended in whatever way. In between the demand is held in full, so requests that run side by side cannot
-//! overshoot together. [`sliding_window`] states the promise, [`descriptor`] picks the counters, [`shard`] is their
+//! overshoot together. `sliding_window` states the promise, `descriptor` picks the counters, `shard` is their
 //! form in shared memory; this file is the loop around them.
 //!
 //! All limits that apply are reserved, or none: shard by shard in ascending order, each with one compare-and-swap,

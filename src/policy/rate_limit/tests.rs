@@ -230,24 +230,31 @@ fn requests_count_when_they_are_admitted() {
 
 #[crate::test]
 fn a_refusal_by_one_limit_leaves_the_others_as_they_were() {
-    let json: Value = (0..16)
-        .map(|n| json!({"name": format!("l{n}"), "count": "total_tokens", "max": 1000 - n * 10, "window": "60s"}))
-        .collect();
-    for shards in [1, 64] {
-        let limiter = limiter_in(json.clone(), shards, 16);
-        let (store, caller) = (LocalStore::default(), principal("a"));
-        let held = limiter.reserve(&demand(&caller, 0, 800), at(0), &store).unwrap();
-        assert_eq!((held.charges.len(), remaining(&held)), (16, 50));
-        for step in 0..50 {
-            // In the middle of a refusal time passes from one sub-bucket to the next.
-            let refusal = limiter.reserve(&demand(&caller, 0, 100), at(step * 100), &store);
-            assert!(refusal.is_err());
+    // The names decide in which order the limits are asked.
+    for names in ["a", "b", "c", "d", "e", "f"] {
+        let json: Value = (0..16)
+            .map(|n| {
+                let max = 1_000 - n * 10;
+                json!({"name": format!("{names}{n}"), "count": "total_tokens", "max": max, "window": "60s"})
+            })
+            .collect();
+        for shards in [1, 64] {
+            let limiter = limiter_in(json.clone(), shards, 16);
+            let (store, caller) = (LocalStore::default(), principal("a"));
+            let held = limiter.reserve(&demand(&caller, 0, 800), at(0), &store).unwrap();
+            assert_eq!((held.charges.len(), remaining(&held)), (16, 50));
+            for step in 0..50 {
+                let refusal = limiter.reserve(&demand(&caller, 0, 60), at(step * 100), &store);
+                assert!(refusal.is_err());
+            }
+            limiter.settle(held, Spent::default(), at(9_000), &store);
+            let whole = limiter
+                .reserve(&demand(&caller, 0, 850), at(9_000), &store)
+                .unwrap();
+            for charge in &whole.charges {
+                assert_eq!(charge.used, 850, "limit {names}{}", charge.limit);
+            }
         }
-        limiter.settle(held, Spent::default(), at(9_000), &store);
-        let whole = limiter
-            .reserve(&demand(&caller, 0, 850), at(9_000), &store)
-            .unwrap();
-        assert_eq!(remaining(&whole), 0);
     }
 }
 
@@ -314,6 +321,31 @@ fn limits_pick_their_requests_and_their_counters() {
         limiter.reserve(&demand(&nobody, 0, 1), at(0), &store).is_err(),
         "no team is the empty team"
     );
+}
+
+#[crate::test]
+fn values_that_read_the_same_in_a_row_are_different_counters() {
+    let json = json!([
+        {"name": "x", "count": "total_tokens", "max": 10, "window": "60s", "per": ["consumer", "team", "model"]},
+    ]);
+    let (limiter, store) = (limiter(json), LocalStore::default());
+    for (consumer, team, model) in [
+        ("ab", "c", "d"),
+        ("a", "bc", "d"),
+        ("a", "b", "cd"),
+        ("abc", "d", ""),
+    ] {
+        let mut caller = principal(consumer);
+        caller.team = Some(team.to_owned());
+        let whole = Demand {
+            model,
+            ..demand(&caller, 0, 10)
+        };
+        assert!(
+            limiter.reserve(&whole, at(0), &store).is_ok(),
+            "{consumer} {team} {model}"
+        );
+    }
 }
 
 #[crate::test]
