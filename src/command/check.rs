@@ -11,6 +11,7 @@ use crate::config::{ConfigError, Endpoint, Gateway, Jwks};
 use crate::policy::auth::Authenticator;
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
+use core::net::IpAddr;
 
 /// A file that was found sound: the configuration with its key sets inlined, and its routes.
 pub struct Checked {
@@ -31,6 +32,16 @@ pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<ConfigError>> {
     let mut gateway = Gateway::from_tree(source.tree.clone())?;
     let mut faults = inline_key_sets(&mut gateway, read_file);
+    let admin = gateway
+        .admin
+        .iter()
+        .map(|admin| ("admin.address", &admin.address));
+    for (path, address) in admin.chain([("listener.address", &gateway.listener.address)]) {
+        if address.parse::<IpAddr>().is_err() {
+            let message = format!("expected an IP address such as \"0.0.0.0\", found \"{address}\"");
+            faults.push(ConfigError::new(path, message));
+        }
+    }
     for (name, provider) in &gateway.providers {
         if let Err(message) = provider.endpoint.parse::<Endpoint>() {
             faults.push(ConfigError::new(format!("providers.{name}.endpoint"), message));

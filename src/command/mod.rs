@@ -186,15 +186,18 @@ impl Input {
         for setting in &self.set {
             source.set(setting).map_err(Failure::Unusable)?;
         }
-        let folder = self.file.parent().unwrap_or(Path::new(""));
+        let folder = self.file.parent().unwrap_or_else(|| Path::new(""));
         check::check(&source, &|name| read(&folder.join(name))).map_err(|faults| {
-            let located = faults.iter().map(|fault| {
-                let line = source
-                    .line(&fault.path)
-                    .map_or_else(String::new, |line| format!(":{line}"));
+            let mut located: Vec<_> = faults
+                .iter()
+                .map(|fault| (source.line(&fault.path), fault))
+                .collect();
+            located.sort_by_key(|(line, _)| *line);
+            let lines = located.iter().map(|(line, fault)| {
+                let line = line.map_or_else(String::new, |line| format!(":{line}"));
                 format!("{shown}{line}: {fault}")
             });
-            Failure::Faults(located.collect())
+            Failure::Faults(lines.collect())
         })
     }
 }

@@ -28,23 +28,13 @@ pub(super) fn clusters(checked: &Checked, wasm: &str) -> Result<Vec<Yaml>, Strin
         .collect();
     let mut clusters = Vec::with_capacity(names.len());
     for (name, provider) in names {
-        let settings = checked
-            .gateway
-            .providers
-            .get(provider)
-            .ok_or("a route without its provider")?;
-        clusters.push(cluster(name, provider, settings, checked, wasm)?);
+        clusters.push(cluster(name, provider, checked, wasm)?);
     }
     Ok(clusters)
 }
 
-fn cluster(
-    name: &str,
-    provider: &str,
-    settings: &Provider,
-    checked: &Checked,
-    wasm: &str,
-) -> Result<Yaml, String> {
+fn cluster(name: &str, provider: &str, checked: &Checked, wasm: &str) -> Result<Yaml, String> {
+    let settings = settings(provider, checked)?;
     let endpoint: Endpoint = settings.endpoint.parse()?;
     let buffer = upstream_buffer(&checked.gateway.listener);
     let mut cluster = map([
@@ -85,22 +75,35 @@ fn cluster(
     if endpoint.is_tls {
         cluster = cluster.with("transport_socket", tls(&endpoint));
     }
-    let protocols = if endpoint.is_tls {
+    let options = protocol_options(name, provider, checked, wasm)?;
+    Ok(cluster.with(
+        "typed_extension_protocol_options",
+        map([("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", options)]),
+    ))
+}
+
+/// The protocols that a provider may speak, and the filters that each attempt passes.
+fn protocol_options(cluster: &str, provider: &str, checked: &Checked, wasm: &str) -> Result<Yaml, String> {
+    let settings = settings(provider, checked)?;
+    let is_tls = settings.endpoint.parse::<Endpoint>()?.is_tls;
+    let bounds = &checked.gateway.listener;
+    let protocols = if is_tls {
+        let http2 = http2(upstream_buffer(bounds));
         (
             "auto_config",
             map([
                 ("http_protocol_options", map([])),
-                ("http2_protocol_options", http2(buffer)),
+                ("http2_protocol_options", http2),
             ]),
         )
     } else {
         ("explicit_http_config", map([("http_protocol_options", map([]))]))
     };
     let seat = PluginConfig::Provider {
-        cluster: name.to_owned(),
+        cluster: cluster.to_owned(),
         name: provider.to_owned(),
         provider: settings.clone(),
-        bounds: checked.gateway.listener.clone(),
+        bounds: bounds.clone(),
     };
     let mut filters = vec![plugin::filter(&seat, &checked.gateway, wasm)?];
     if matches!(settings.credential, Some(Credential::File(_))) {
@@ -113,21 +116,20 @@ fn cluster(
             [],
         ),
     ));
-    let options = typed(
+    let idle = map([("idle_timeout", Duration::from_secs(60).into())]);
+    Ok(typed(
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         [
-            (
-                "common_http_protocol_options",
-                map([("idle_timeout", Duration::from_secs(60).into())]),
-            ),
+            ("common_http_protocol_options", idle),
             protocols,
             ("http_filters", filters.into()),
         ],
-    );
-    Ok(cluster.with(
-        "typed_extension_protocol_options",
-        map([("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", options)]),
     ))
+}
+
+fn settings<'a>(provider: &str, checked: &'a Checked) -> Result<&'a Provider, String> {
+    let settings = checked.gateway.providers.get(provider);
+    settings.ok_or_else(|| format!("a route names the provider `{provider}`, which is not there"))
 }
 
 /// TLS that believes the provider's certificate only for the name that was asked for.

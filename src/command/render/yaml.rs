@@ -12,9 +12,9 @@ use core::fmt::Write;
 #[derive(Clone, Debug)]
 pub(super) enum Yaml {
     /// A mapping, in order.
-    Map(Vec<(String, Yaml)>),
+    Map(Vec<(String, Self)>),
     /// A list.
-    List(Vec<Yaml>),
+    List(Vec<Self>),
     /// Text, quoted where it must be.
     Text(String),
     /// A number or a boolean.
