@@ -11,6 +11,7 @@
     clippy::disallowed_methods,
     reason = "these tests read and write the checked-in files"
 )]
+#![expect(clippy::unwrap_used, reason = "a test file is a test, its functions included")]
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
