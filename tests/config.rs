@@ -44,10 +44,14 @@ fn compare(path: &Path, found: &str) {
         fs::write(path, found).unwrap();
     }
     let expected = fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(
-        found,
-        expected,
-        "{}: run with UPDATE_GOLDEN=1 if this is meant",
+    let differs = found
+        .lines()
+        .zip(expected.lines())
+        .position(|(found, expected)| found != expected);
+    let line = differs.map_or_else(|| "the end".to_owned(), |line| format!("line {}", line + 1));
+    assert!(
+        found == expected,
+        "{} differs at {line}: run with UPDATE_GOLDEN=1 if this is meant",
         path.display()
     );
 }

@@ -77,7 +77,7 @@ fn total(max: u64, window: &str) -> Value {
 }
 
 fn remaining(reservation: &Reservation) -> u64 {
-    reservation.tokens.unwrap().remaining
+    reservation.token_allowance.unwrap().remaining
 }
 
 #[crate::test]
@@ -215,8 +215,11 @@ fn requests_count_when_they_are_admitted() {
     let one = demand(&caller, 5, 5);
     let first = limiter.reserve(&one, at(0), &store).unwrap();
     let second = limiter.reserve(&one, at(0), &store).unwrap();
-    assert_eq!(second.tokens, None);
-    assert_eq!(second.requests.map(|it| (it.limit, it.remaining)), Some((2, 0)));
+    assert_eq!(second.token_allowance, None);
+    assert_eq!(
+        second.request_allowance.map(|it| (it.limit, it.remaining)),
+        Some((2, 0))
+    );
     assert!(retry_after(limiter.reserve(&one, at(10), &store)) > Duration::from_secs(59));
     limiter.settle(second, Spent::default(), at(30_000), &store);
     let third = limiter.reserve(&one, at(30_000), &store).unwrap();
@@ -313,7 +316,10 @@ fn limits_pick_their_requests_and_their_counters() {
         ..demand(&a, 0, 1)
     };
     for free in [demand(&silver, 0, 99), other_model] {
-        assert_eq!(limiter.reserve(&free, at(0), &store).unwrap().tokens, None);
+        assert_eq!(
+            limiter.reserve(&free, at(0), &store).unwrap().token_allowance,
+            None
+        );
     }
     let mut nobody = a.clone();
     nobody.team = Some(String::new());
