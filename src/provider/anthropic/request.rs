@@ -6,6 +6,7 @@
 //! required by Anthropic, so a request without a bound gets the configured one. OpenAI's temperature ends at 2,
 //! Anthropic's at 1: what lies above becomes 1 and is reported, since it is no longer what was asked for.
 
+use super::json_slice;
 use super::prompt::prompt;
 use super::reasoning::{Circumstances, Generation, Reasoning, reasoning};
 use super::structured_output::output_format;
@@ -205,9 +206,7 @@ fn metadata<'r>(
 ) -> Result<Option<Metadata<'r>>, ApiError> {
     let mut labelled = None;
     if let Some(metadata) = &request.metadata {
-        labelled = metadata
-            .user_id
-            .and_then(|raw| serde_json::from_str::<&str>(raw.get()).ok());
+        labelled = metadata.user_id.and_then(json_slice::text);
         if metadata.user_id.is_some() && labelled.is_none() {
             report.drop_member(TOP, "metadata.user_id")?;
         }
@@ -219,6 +218,7 @@ fn metadata<'r>(
         .safety_identifier
         .as_deref()
         .or(request.user.as_deref())
+        .map(Cow::Borrowed)
         .or(labelled);
     Ok(user_id.map(|user_id| Metadata { user_id }))
 }

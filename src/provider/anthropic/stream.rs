@@ -453,7 +453,8 @@ impl State {
         };
         self.finish(reason, None, out)?;
         if let Some(writer) = &self.writer {
-            writer.usage(usage::token_usage(&self.usage), out);
+            let usage = usage::token_usage(&self.usage);
+            writer.usage(&usage::openai_usage(&usage), out);
         }
         out.extend_from_slice(DONE);
         self.progress = Progress::Done;
