@@ -17,7 +17,7 @@
 
 use super::citations::annotation;
 use super::error::{incomplete_stream, malformed_answer, reported_fault};
-use super::json_slice::{compact, escaped, text, unescaped_len};
+use super::json_slice::{compact, escaped, size, text};
 use super::stop_reason::finish_reason;
 use super::usage;
 use crate::codec::sse::{Decoder, Event};
@@ -140,6 +140,8 @@ impl State {
             "message_delta" => self.on_message_delta(&parsed, out),
             "message_stop" => self.on_message_stop(out),
             "error" => Err(reported_fault(&parsed.error.unwrap_or_default())),
+            // Some servers that speak Anthropic's dialect leave the type to the `event:` line.
+            "" if parsed.error.is_some() => Err(reported_fault(&parsed.error.unwrap_or_default())),
             // ping, and what the vendor adds.
             _ => Ok(()),
         }
@@ -274,9 +276,7 @@ impl State {
         if inner.is_empty() {
             return Ok(());
         }
-        self.count(inner);
-        let characters = text(piece).map_or(0, |text| text.chars().count());
-        let characters = u64::try_from(characters).unwrap_or(u64::MAX);
+        let characters = self.count(inner);
         self.characters = self.characters.saturating_add(characters);
         self.say(
             &Delta {
@@ -406,7 +406,8 @@ impl State {
                 number,
                 unsaid: Some(arguments),
             } => {
-                self.count(&arguments);
+                let bytes = u64::try_from(arguments.len()).unwrap_or(u64::MAX);
+                self.output_bytes = self.output_bytes.saturating_add(bytes);
                 self.say_arguments(number, Arguments::Text(&arguments), out)
             }
             OpenKind::Thinking {
@@ -498,8 +499,11 @@ impl State {
         block.map(|block| &mut block.kind)
     }
 
-    fn count(&mut self, escaped: &str) {
-        self.output_bytes = self.output_bytes.saturating_add(unescaped_len(escaped));
+    /// Counts what the model produced, and says how many characters it is.
+    fn count(&mut self, escaped: &str) -> u64 {
+        let size = size(escaped);
+        self.output_bytes = self.output_bytes.saturating_add(size.bytes);
+        size.characters
     }
 }
 
