@@ -7,7 +7,11 @@
 //! compared with `<case>.chat.snap`. A stream has to give the same snapshot whole, byte by byte and in sevens.
 //! `UPDATE_GOLDEN=1` rewrites the snapshots; the difference is then read before it is committed.
 
-#![expect(clippy::disallowed_methods, reason = "fixtures are files")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "fixtures are files, and each is there"
+)]
 
 use std::path::{Path, PathBuf};
 use tollgate::config::{OnUnsupported, ProviderKind};
