@@ -1,3 +1,124 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The provider half of a request: translation of one attempt.
+//! The provider half of a request: one attempt at one provider.
+//!
+//! `filter` drives it with what the host reports, in this order: [`Attempt::begin`] with the whole request,
+//! [`Attempt::on_response_headers`], then [`Attempt::on_response_body`] until it says that the answer has ended.
+//! It knows nothing of callers or limits, and a retry is a new `Attempt`.
+//!
+//! The answer's headers are held back until the first event that a client would miss, or the whole JSON body. A
+//! failure before that moment becomes the status [`RETRYABLE`], which Envoy's retry policy takes to the next
+//! group of targets, or a plain status if no other provider could do better.
+
+mod request;
+mod response;
+mod seat;
+#[cfg(test)]
+mod tests;
+
+pub use response::{BodyStep, RETRYABLE, ResponseHead};
+pub use seat::{ProviderSeat, UpstreamHead};
+
+use crate::api_error::{API_ERROR, ApiError};
+use crate::handoff::{AttemptRecord, Handoff, PROVIDER_HEADER, Phase};
+use crate::headers::Headers;
+use crate::local_reply::LocalReply;
+use crate::provider::{self, Settings, UpstreamRequest};
+use response::Response;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// One try at one provider.
+pub struct Attempt {
+    seat: Rc<ProviderSeat>,
+    handoff: Rc<RefCell<Handoff>>,
+    settings: Settings,
+    request: UpstreamRequest,
+    response: Response,
+    /// Translated events that wait for the first one that counts.
+    held: Vec<u8>,
+    /// How many bytes of the answer came before it.
+    preamble_bytes: usize,
+}
+
+impl Attempt {
+    /// Begins an attempt: finds the target, translates `body` into `out` and lists the headers to send.
+    ///
+    /// `headers` are the request's as the host has them, `credential` is the provider's. `handoff` is `None` if
+    /// the host knows no exchange for this request.
+    ///
+    /// # Errors
+    ///
+    /// The answer to give, if the request cannot be translated for this provider or the gateway is not set up
+    /// for it.
+    pub fn begin(
+        seat: &Rc<ProviderSeat>,
+        handoff: Option<Rc<RefCell<Handoff>>>,
+        headers: &Headers,
+        body: &[u8],
+        credential: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<(Self, UpstreamHead), LocalReply> {
+        let handoff = handoff.ok_or_else(|| refusal(seat, &misconfigured()))?;
+        let settings = open(seat, &handoff).ok_or_else(|| refusal(seat, &misconfigured()))?;
+        let mut attempt = Self {
+            seat: Rc::clone(seat),
+            handoff,
+            settings,
+            request: UpstreamRequest::default(),
+            response: Response::Awaiting,
+            held: Vec::new(),
+            preamble_bytes: 0,
+        };
+        match provider::translate_request(body, &attempt.settings, out) {
+            Ok(request) => attempt.request = request,
+            Err(error) => {
+                let reply = refusal(seat, &error);
+                attempt.record(|record| record.phase = Phase::Failed(error));
+                return Err(reply);
+            }
+        }
+        attempt.record(|record| record.dropped.clone_from(&attempt.request.dropped));
+        let head = request::head(seat, headers, &attempt.request, credential, out.len());
+        Ok((attempt, head))
+    }
+
+    /// Writes to this attempt's record. The borrow cannot fail: both seats run on one thread and neither holds a
+    /// borrow across a host call.
+    fn record(&self, write: impl FnOnce(&mut AttemptRecord)) {
+        if let Ok(mut handoff) = self.handoff.try_borrow_mut()
+            && let Some(record) = handoff.attempt.as_mut()
+        {
+            write(record);
+        }
+    }
+}
+
+/// Writes a new attempt into the handoff; `None` if no target of the route uses this cluster.
+fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
+    let mut handoff = handoff.try_borrow_mut().ok()?;
+    handoff.attempts = handoff.attempts.saturating_add(1);
+    let (target, upstream_model) = handoff.target(&seat.cluster)?;
+    let record = AttemptRecord {
+        provider: Rc::clone(&seat.name),
+        upstream_model: upstream_model.to_owned(),
+        provider_model: target.index,
+        dropped: Vec::new(),
+        tally: provider::Tally::default(),
+        phase: Phase::Waiting,
+    };
+    let settings = seat.settings(upstream_model, handoff.created);
+    handoff.attempt = Some(record);
+    Some(settings)
+}
+
+fn refusal(seat: &ProviderSeat, error: &ApiError) -> LocalReply {
+    let mut reply = LocalReply::from(error);
+    reply.headers.push((PROVIDER_HEADER, seat.name.to_string()));
+    reply
+}
+
+fn misconfigured() -> ApiError {
+    ApiError::new(500, API_ERROR, "The gateway is not set up to serve this model.")
+        .with_code("gateway_misconfigured")
+}

@@ -34,6 +34,8 @@ pub struct Event<'a> {
     pub data: &'a [u8],
     /// The event exactly as it arrived, comments and terminating blank line included.
     pub raw: &'a [u8],
+    /// The beginning of `raw` that is not the event's own: whole blocks before it that the grammar skips.
+    pub skipped: &'a [u8],
 }
 
 /// An event is larger than the decoder's bound.
@@ -113,9 +115,14 @@ impl Decoder {
                 (rest, searched) = (after, 0);
                 &self.tail
             };
-            let block = raw.get(self.block_start..).unwrap_or_default();
+            let (skipped, block) = raw.split_at_checked(self.block_start).unwrap_or((raw, &[]));
             if let Some((name, data)) = fields(block, self.is_first_block, &mut self.joined) {
-                on_event(Event { name, data, raw })?;
+                on_event(Event {
+                    name,
+                    data,
+                    raw,
+                    skipped,
+                })?;
                 if self.tail.is_empty() {
                     (rest, searched) = (after, 0);
                 }
@@ -138,9 +145,14 @@ impl Decoder {
     /// What `on_event` returned.
     pub fn finish<E>(&mut self, mut on_event: impl FnMut(Event<'_>) -> Result<(), E>) -> Result<(), E> {
         let raw = self.tail.as_slice();
-        let block = raw.get(self.block_start..).unwrap_or_default();
+        let (skipped, block) = raw.split_at_checked(self.block_start).unwrap_or((raw, &[]));
         if let Some((name, data)) = fields(block, self.is_first_block, &mut self.joined) {
-            on_event(Event { name, data, raw })?;
+            on_event(Event {
+                name,
+                data,
+                raw,
+                skipped,
+            })?;
             self.reset();
         } else {
             self.block_start = self.tail.len();

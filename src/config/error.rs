@@ -21,6 +21,55 @@ impl ConfigError {
             message: message.into(),
         }
     }
+
+    /// A word that is not one of `known`, with the nearest of them, or a few of them if none is near.
+    pub fn unknown<'a>(
+        path: impl Into<String>,
+        what: &str,
+        found: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let known: Vec<&str> = known.into_iter().collect();
+        let hint = match nearest(found, &known) {
+            Some(near) => format!(", did you mean `{near}`?"),
+            None if known.is_empty() => String::new(),
+            None => format!(", expected one of {}", listed(&known)),
+        };
+        Self::new(path, format!("unknown {what} `{found}`{hint}"))
+    }
+}
+
+/// The word that `found` is most likely a slip of.
+pub(super) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
+    let slips = |word: &str| {
+        let is_beginning = found.len() > 1 && word.starts_with(found);
+        if is_beginning {
+            1
+        } else {
+            strsim::damerau_levenshtein(found, word)
+        }
+    };
+    known
+        .iter()
+        .map(|word| (slips(word), *word))
+        .filter(|(slips, word)| *slips <= 1 + word.len() / 4)
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, word)| word)
+}
+
+/// The first few words of a list, in backticks.
+pub(super) fn listed(known: &[&str]) -> String {
+    const SHOWN: usize = 12;
+    let mut text = known
+        .iter()
+        .take(SHOWN)
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if known.len() > SHOWN {
+        text.push_str(", …");
+    }
+    text
 }
 
 impl fmt::Display for ConfigError {

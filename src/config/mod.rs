@@ -7,16 +7,19 @@
 //! nothing of ours. Unknown keys are errors everywhere.
 
 pub mod access;
+pub mod endpoint;
 pub mod error;
 pub mod identity;
 pub mod limits;
 pub mod listener;
+pub mod load;
 pub mod model;
 pub mod plugin;
 pub mod provider;
 mod quantity;
 
 pub use access::AccessRule;
+pub use endpoint::Endpoint;
 pub use error::ConfigError;
 pub use identity::{ApiKey, ClaimMapping, Identity, Jwks, JwtProvider};
 pub use limits::{Limit, LimitCount, LimitMatch, LimitStore};

@@ -1,3 +1,116 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The gateway half of a request: policy.
+//! The gateway half of a request: one exchange, from the client's headers to the settled account.
+//!
+//! `filter` drives it with what the host reports and carries out the [`Step`] it gets back, in this order:
+//! [`Exchange::on_request_headers`], [`Exchange::on_request_body`] with the whole body,
+//! [`Exchange::on_response_headers`], [`Exchange::finish`]. The last is called exactly once for every exchange,
+//! however it ended, so no reservation is left hanging and no usage goes uncounted.
+//!
+//! It never speaks a provider's dialect: what it learns of an answer it reads in the [`Handoff`].
+
+mod endpoint;
+mod models;
+mod policy;
+mod request;
+mod rescue;
+mod response;
+#[cfg(test)]
+mod tests;
+
+pub use policy::Policy;
+
+use crate::handoff::Handoff;
+use crate::local_reply::LocalReply;
+use crate::policy::auth::Principal;
+use crate::policy::rate_limit::Reservation;
+use crate::usage::estimate::PromptSize;
+use endpoint::Endpoint;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// The header that the rendered routes match on.
+pub const ROUTE_HEADER: &str = "x-tollgate-route";
+
+/// The header that names the cluster where both seats are one filter.
+pub const CLUSTER_HEADER: &str = "x-tollgate-cluster";
+
+/// What the host has to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Wait until the body is whole.
+    Buffer,
+    /// Answer the client; no provider is asked.
+    Reply(LocalReply),
+    /// Let the request go on to its route, with these changes to its headers.
+    Forward(Vec<HeaderEdit>),
+}
+
+/// One change to a header map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// Sets a header, in place of all its values.
+    Set(&'static str, String),
+    /// Removes a header.
+    Remove(String),
+}
+
+/// What to do with an answer before it reaches the client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Let it pass with these changes to its headers.
+    Pass(Vec<HeaderEdit>),
+    /// The same, but send this body in place of the one that comes.
+    Replace(Vec<HeaderEdit>, Vec<u8>),
+    /// It has no body to replace: send this answer instead.
+    Reply(LocalReply),
+}
+
+/// One client request and its answer.
+pub struct Exchange {
+    policy: Rc<Policy>,
+    endpoint: Option<Endpoint>,
+    principal: Option<Rc<Principal>>,
+    /// The request's `x-tollgate-*` headers, which are ours alone and do not come from clients.
+    forged: Vec<String>,
+    admitted: Option<Admitted>,
+    refused_by: Option<&'static str>,
+}
+
+/// A request that holds a reservation.
+struct Admitted {
+    reservation: Reservation,
+    prompt: PromptSize,
+    input_tokens: u64,
+    handoff: Rc<RefCell<Handoff>>,
+}
+
+impl Exchange {
+    /// Opens an exchange.
+    #[must_use]
+    pub const fn new(policy: Rc<Policy>) -> Self {
+        Self {
+            policy,
+            endpoint: None,
+            principal: None,
+            forged: Vec::new(),
+            admitted: None,
+            refused_by: None,
+        }
+    }
+
+    /// The route and the cluster of a target of the first priority, by weight. Only for where both seats are one
+    /// filter: elsewhere the router picks.
+    #[must_use]
+    pub fn pick(&self, random: u64) -> Option<(String, String)> {
+        let handoff = self.admitted.as_ref()?.handoff.try_borrow().ok()?;
+        let target = handoff.route.pick(random)?;
+        Some((handoff.route.name.clone(), target.cluster.clone()))
+    }
+
+    /// What the provider seat needs to know, once the request was admitted.
+    #[must_use]
+    pub fn handoff(&self) -> Option<Rc<RefCell<Handoff>>> {
+        Some(Rc::clone(&self.admitted.as_ref()?.handoff))
+    }
+}

@@ -3,4 +3,5 @@
 //! Wire types, as each vendor publishes them. Unknown fields are kept or ignored, never refused.
 
 pub mod anthropic;
+pub mod json_object;
 pub mod openai;

@@ -1,3 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Names and records for access logs.
+//! What is told of an exchange when it is over. This room names values; the filter hands them to the host.
+
+use crate::usage::TokenUsage;
+
+/// Where the token counts of an exchange come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageSource {
+    /// The provider reported nothing: they are estimated from what was seen.
+    Estimated,
+    /// The answer was cut short: they cover what was seen until then.
+    Partial,
+    /// The provider reported them.
+    Reported,
+}
+
+impl UsageSource {
+    /// The value in access logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Estimated => "estimated",
+            Self::Partial => "partial",
+            Self::Reported => "reported",
+        }
+    }
+}
+
+/// The record of one exchange.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Who called; empty if nobody was recognised.
+    pub consumer: String,
+    /// The consumer's team.
+    pub team: Option<String>,
+    /// The model that the client asked for.
+    pub model: String,
+    /// The provider of the last attempt.
+    pub provider: String,
+    /// The model, as that provider names it.
+    pub upstream_model: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// What was charged.
+    pub input_tokens: u64,
+    /// What was charged.
+    pub output_tokens: u64,
+    /// What the provider reported.
+    pub usage: TokenUsage,
+    /// Where the counts come from; `None` if no provider was asked.
+    pub usage_source: Option<UsageSource>,
+    /// What refused the request: `authentication`, `access`, `request` or `limit`.
+    pub refused_by: Option<&'static str>,
+}
+
+impl Record {
+    /// The record as access-log fields: each becomes the filter state `wasm.tollgate.NAME`.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![
+            ("consumer", self.consumer.clone()),
+            ("model", self.model.clone()),
+            ("provider", self.provider.clone()),
+            ("upstream_model", self.upstream_model.clone()),
+        ];
+        fields.extend(self.team.clone().map(|team| ("team", team)));
+        fields.extend(self.refused_by.map(|by| ("refused_by", by.to_owned())));
+        if let Some(source) = self.usage_source {
+            fields.push(("attempts", self.attempts.to_string()));
+            fields.push(("input_tokens", self.input_tokens.to_string()));
+            fields.push(("output_tokens", self.output_tokens.to_string()));
+            fields.push(("usage_source", source.as_str().to_owned()));
+        }
+        fields.retain(|(_, value)| !value.is_empty());
+        fields
+    }
+}

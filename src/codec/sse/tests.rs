@@ -153,6 +153,23 @@ fn the_bound_holds_for_events_lines_and_comments_in_any_chunking() {
 }
 
 #[crate::test]
+fn an_event_tells_what_was_skipped_before_it() {
+    for chunks in [
+        &[b": ping\n\n: own\ndata: a\n\n".as_slice()][..],
+        &[b": ping\n\n: ow", b"n\ndata: a\n\n"],
+    ] {
+        let mut decoder = Decoder::new(100);
+        for chunk in chunks {
+            let fed: Result<(), EventTooLarge> = decoder.feed(chunk, |event| {
+                assert_eq!(event.skipped, b": ping\n\n");
+                Ok(())
+            });
+            fed.unwrap();
+        }
+    }
+}
+
+#[crate::test]
 fn an_error_of_the_callback_ends_the_call() {
     #[derive(Debug, PartialEq)]
     struct Stop;

@@ -8,5 +8,6 @@ pub mod completion;
 pub mod envelope;
 mod mismatch;
 mod object;
+mod prompt;
 
 pub use object::Text;

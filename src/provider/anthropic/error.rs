@@ -8,7 +8,6 @@
 //! type decides.
 
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST, RATE_LIMIT};
-use crate::codec::sse::EventTooLarge;
 use crate::protocol::anthropic::error::{ErrorObject, ErrorResponse};
 use crate::provider::UpstreamFault;
 
@@ -74,16 +73,6 @@ pub(super) fn incomplete_stream() -> UpstreamFault {
         API_ERROR,
         "The provider's stream ended before it was complete.",
     ))
-}
-
-impl From<EventTooLarge> for UpstreamFault {
-    fn from(_: EventTooLarge) -> Self {
-        fault(ApiError::new(
-            502,
-            API_ERROR,
-            "The provider's stream holds an event that is too large.",
-        ))
-    }
 }
 
 fn fault(error: ApiError) -> UpstreamFault {

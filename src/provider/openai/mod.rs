@@ -1,50 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! OpenAI and the servers that speak its language.
+//!
+//! The gateway's own dialect is OpenAI's, so this translator is mostly a passthrough: bytes that need no change
+//! are never spelt anew. One file answers one question: what is sent (`request`, and `mistral` for its
+//! stricter API), what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
+//! has to be reshaped for OpenAI's SDKs (`reshape`) and what a refusal means (`error`).
 
-use super::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
+mod chunk;
+mod error;
+mod mistral;
+mod request;
+mod reshape;
+mod response;
+mod stream;
+mod usage;
+
+pub use stream::ChunkStream;
+
+use super::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use crate::api_error::ApiError;
 
 pub(super) fn translate_request(
-    _body: &[u8],
-    _settings: &Settings,
-    _out: &mut Vec<u8>,
+    body: &[u8],
+    settings: &Settings,
+    out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
-    Err(ApiError::new(501, "api_error", "not built yet"))
+    request::translate_request(body, settings, out)
 }
 
 pub(super) fn translate_response(
-    _body: &[u8],
+    body: &[u8],
     _settings: &Settings,
-    _out: &mut Vec<u8>,
+    out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
-    Ok(Tally::default())
+    response::translate_response(body, out)
 }
 
-pub(super) fn translate_error(status: u16, _body: &[u8]) -> UpstreamFault {
-    UpstreamFault {
-        error: ApiError::new(status, "api_error", "not built yet"),
-        is_retryable: true,
-    }
-}
-
-/// OpenAI's stream, passed on byte for byte but for what must change.
-pub struct ChunkStream;
-
-impl ChunkStream {
-    pub(super) fn new(_settings: &Settings, _request: &UpstreamRequest) -> Self {
-        Self
-    }
-}
-
-impl ResponseStream for ChunkStream {
-    fn on_bytes(&mut self, _chunk: &[u8], _out: &mut Vec<u8>) -> Result<Progress, UpstreamFault> {
-        Ok(Progress::Preamble)
-    }
-    fn on_end(&mut self, _out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
-        Ok(())
-    }
-    fn tally(&self) -> Tally {
-        Tally::default()
-    }
+pub(super) fn translate_error(status: u16, body: &[u8]) -> UpstreamFault {
+    error::translate_error(status, body)
 }

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The provider's answer: held, judged, translated.
+
+use super::Attempt;
+use crate::handoff::{PROVIDER_HEADER, Phase};
+use crate::headers::Headers;
+use crate::provider::{self, Progress, ResponseStream, UpstreamFault};
+use core::time::Duration;
+
+/// The one status that the rendered retry policy retries. The provider seat gives it to every failure that
+/// another provider may mend, and to nothing else; the gateway seat gives the client the real one.
+pub const RETRYABLE: u16 = 529;
+
+/// Headers of a provider's answer that a client may see.
+const PASSED: [&str; 6] = [
+    "retry-after",
+    "retry-after-ms",
+    "x-request-id",
+    "request-id",
+    "openai-processing-ms",
+    "openai-version",
+];
+
+/// The head of the answer that leaves the provider seat, as a whole: what is not listed is removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseHead(pub Vec<(&'static str, Vec<u8>)>);
+
+/// What to do after a piece of the answer's body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BodyStep {
+    /// Keep the headers and what has come of the body.
+    Hold,
+    /// Let the headers go as given, and `out` as the body so far.
+    Release(ResponseHead),
+    /// The headers have gone: let `out` go in place of the bytes that came.
+    Pass,
+    /// The answer has ended, yet the provider goes on sending: drop the bytes and stop it.
+    Stop,
+}
+
+/// How an answer is read.
+pub(super) enum Response {
+    /// No headers yet.
+    Awaiting,
+    /// A JSON answer, read whole.
+    Json { head: ResponseHead },
+    /// An error, read whole.
+    Error { status: u16, head: ResponseHead },
+    /// A stream whose headers are held.
+    Preamble {
+        stream: Box<dyn ResponseStream>,
+        head: ResponseHead,
+    },
+    /// A stream whose headers have gone.
+    Streaming {
+        stream: Box<dyn ResponseStream>,
+        is_done: bool,
+    },
+    /// A fault seen in the headers, to be told once the host lets us.
+    Refused {
+        fault: UpstreamFault,
+        head: ResponseHead,
+    },
+    /// All that the client gets has gone.
+    Ended,
+}
+
+impl Attempt {
+    /// Judges the answer by its headers. The host must hold them in any case.
+    pub fn on_response_headers(&mut self, headers: &Headers) {
+        let status = headers
+            .str(":status")
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(0);
+        let head = pass_on(headers, &self.seat.name);
+        let content_type = headers.str("content-type").unwrap_or_default();
+        let is_event_stream = content_type
+            .trim_start()
+            .to_ascii_lowercase()
+            .starts_with("text/event-stream");
+        let encoding = headers.str("content-encoding").unwrap_or("identity");
+        self.response = if !encoding.eq_ignore_ascii_case("identity") {
+            Response::Refused {
+                fault: UpstreamFault::misbehaved(
+                    "The provider's answer is compressed, which was not asked for.",
+                ),
+                head,
+            }
+        } else if status >= 400 {
+            Response::Error { status, head }
+        } else if !(200..300).contains(&status) {
+            Response::Refused {
+                fault: UpstreamFault::misbehaved("The provider answered with an unexpected status."),
+                head,
+            }
+        } else if !self.request.is_streaming {
+            Response::Json { head }
+        } else if is_event_stream {
+            Response::Preamble {
+                stream: provider::response_stream(&self.settings, &self.request),
+                head,
+            }
+        } else {
+            Response::Json { head }
+        };
+    }
+
+    /// Whether the body is wanted whole: then [`Attempt::on_response_body`] is called once, at its end.
+    #[must_use]
+    pub fn wants_whole_body(&self) -> bool {
+        matches!(self.response, Response::Json { .. } | Response::Error { .. })
+    }
+
+    /// Whether the answer's headers are held.
+    #[must_use]
+    pub const fn holds_headers(&self) -> bool {
+        !matches!(self.response, Response::Streaming { .. } | Response::Ended)
+    }
+
+    /// Whether a body of `bytes` may still be held.
+    #[must_use]
+    pub fn may_hold(&self, bytes: usize) -> bool {
+        u32::try_from(bytes).is_ok_and(|bytes| bytes <= self.seat.bounds.max_response_body_bytes.0)
+    }
+
+    /// The body is larger than may be held.
+    pub fn on_response_too_large(&mut self, out: &mut Vec<u8>) -> BodyStep {
+        let head = match core::mem::replace(&mut self.response, Response::Ended) {
+            Response::Json { head } | Response::Error { head, .. } | Response::Preamble { head, .. } => head,
+            Response::Awaiting | Response::Streaming { .. } | Response::Refused { .. } | Response::Ended => {
+                return BodyStep::Stop;
+            }
+        };
+        self.fail(
+            UpstreamFault::misbehaved("The provider's answer is larger than the gateway accepts."),
+            head,
+            out,
+        )
+    }
+
+    /// Takes the next bytes of the body, or the whole of it, and appends to `out` what the client gets.
+    pub fn on_response_body(&mut self, chunk: &[u8], end_of_stream: bool, out: &mut Vec<u8>) -> BodyStep {
+        match core::mem::replace(&mut self.response, Response::Ended) {
+            Response::Awaiting | Response::Ended => {
+                if end_of_stream {
+                    BodyStep::Pass
+                } else {
+                    BodyStep::Stop
+                }
+            }
+            Response::Refused { fault, head } => self.fail(fault, head, out),
+            Response::Error { status, head } => {
+                let mut fault = provider::translate_error(status, chunk, &self.settings);
+                fault.error.retry_after = head.retry_after();
+                self.fail(fault, head, out)
+            }
+            Response::Json { head } => self.on_json(chunk, head, out),
+            Response::Preamble { stream, head } => self.on_preamble(stream, head, chunk, end_of_stream, out),
+            Response::Streaming { stream, is_done } => {
+                self.on_stream(stream, is_done, chunk, end_of_stream, out)
+            }
+        }
+    }
+
+    fn on_json(&self, body: &[u8], mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
+        match provider::translate_response(body, &self.settings, out) {
+            Ok(_) if self.request.is_streaming => self.fail(
+                UpstreamFault::misbehaved("The provider did not stream its answer."),
+                head,
+                out,
+            ),
+            Ok(tally) => {
+                self.record(|record| {
+                    record.tally = tally;
+                    record.phase = Phase::Complete;
+                });
+                head.set(":status", "200");
+                head.set("content-type", "application/json");
+                head.set("content-length", &out.len().to_string());
+                BodyStep::Release(head)
+            }
+            Err(fault) => self.fail(fault, head, out),
+        }
+    }
+
+    fn on_preamble(
+        &mut self,
+        mut stream: Box<dyn ResponseStream>,
+        mut head: ResponseHead,
+        chunk: &[u8],
+        end_of_stream: bool,
+        out: &mut Vec<u8>,
+    ) -> BodyStep {
+        self.preamble_bytes = self.preamble_bytes.saturating_add(chunk.len());
+        let mut result = stream.on_bytes(chunk, &mut self.held);
+        if end_of_stream && let Ok(progress) = result {
+            result = stream
+                .on_end(&mut self.held)
+                .map(|()| progress.max(Progress::Content));
+        }
+        self.record(|record| record.tally = stream.tally());
+        match result {
+            Err(fault) if self.held_content(&*stream) => {
+                // Content and fault came in one piece: the content counts, so the client gets both.
+                self.release_stream(&mut head, out);
+                self.end_with_error(&fault, out);
+                BodyStep::Release(head)
+            }
+            Err(fault) => self.fail(fault, head, out),
+            Ok(Progress::Preamble) if self.may_hold(self.preamble_bytes) => {
+                self.response = Response::Preamble { stream, head };
+                BodyStep::Hold
+            }
+            Ok(progress) => {
+                self.release_stream(&mut head, out);
+                self.after(stream, progress, end_of_stream);
+                BodyStep::Release(head)
+            }
+        }
+    }
+
+    fn on_stream(
+        &mut self,
+        mut stream: Box<dyn ResponseStream>,
+        is_done: bool,
+        chunk: &[u8],
+        end_of_stream: bool,
+        out: &mut Vec<u8>,
+    ) -> BodyStep {
+        if is_done {
+            self.after(stream, Progress::Done, end_of_stream);
+            return BodyStep::Pass;
+        }
+        let mut result = stream.on_bytes(chunk, out);
+        if end_of_stream && let Ok(progress) = result {
+            result = stream.on_end(out).map(|()| progress);
+        }
+        self.record(|record| record.tally = stream.tally());
+        match result {
+            Ok(progress) => self.after(stream, progress, end_of_stream),
+            Err(fault) => self.end_with_error(&fault, out),
+        }
+        BodyStep::Pass
+    }
+
+    /// Whether bytes that a client would miss are among those held.
+    fn held_content(&self, stream: &dyn ResponseStream) -> bool {
+        stream.tally().output_bytes > 0
+    }
+
+    fn release_stream(&mut self, head: &mut ResponseHead, out: &mut Vec<u8>) {
+        head.set(":status", "200");
+        head.set("content-type", "text/event-stream; charset=utf-8");
+        head.set("cache-control", "no-cache");
+        out.append(&mut self.held);
+        self.record(|record| record.phase = Phase::Answering);
+    }
+
+    fn after(&mut self, stream: Box<dyn ResponseStream>, progress: Progress, end_of_stream: bool) {
+        let is_done = progress == Progress::Done;
+        if is_done || end_of_stream {
+            self.record(|record| record.phase = Phase::Complete);
+        }
+        if !end_of_stream {
+            self.response = Response::Streaming { stream, is_done };
+        }
+    }
+
+    /// Tells of a failure while the headers are still held.
+    fn fail(&self, fault: UpstreamFault, mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
+        out.clear();
+        out.extend_from_slice(&fault.error.to_json());
+        let status = if fault.is_retryable {
+            RETRYABLE
+        } else {
+            fault.error.status
+        };
+        head.set(":status", &status.to_string());
+        head.set("content-type", "application/json");
+        // With its length known the client has the whole of it, even if the provider never ends its own answer.
+        head.set("content-length", &out.len().to_string());
+        self.record(|record| record.phase = Phase::Failed(fault.error));
+        BodyStep::Release(head)
+    }
+
+    /// Tells of a failure after content: the status has gone, so the stream itself must say it. No `[DONE]`
+    /// follows: clients take that for success.
+    fn end_with_error(&self, fault: &UpstreamFault, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&fault.error.to_json());
+        out.extend_from_slice(b"\n\n");
+        self.record(|record| record.phase = Phase::Failed(fault.error.clone()));
+    }
+}
+
+impl ResponseHead {
+    fn set(&mut self, name: &'static str, value: &str) {
+        self.0.retain(|(known, _)| *known != name);
+        let at = if name.starts_with(':') { 0 } else { self.0.len() };
+        self.0.insert(at, (name, value.as_bytes().to_vec()));
+    }
+
+    /// Takes back what was said of a body.
+    pub fn without_body(&mut self) {
+        self.set("content-length", "0");
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        let (_, value) = self.0.iter().find(|(name, _)| *name == "retry-after")?;
+        core::str::from_utf8(value)
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+            .map(Duration::from_secs)
+    }
+}
+
+fn pass_on(headers: &Headers, provider: &str) -> ResponseHead {
+    let passed = PASSED
+        .iter()
+        .filter_map(|name| Some((*name, headers.get(name)?.to_vec())));
+    ResponseHead(
+        core::iter::once((PROVIDER_HEADER, provider.into()))
+            .chain(passed)
+            .collect(),
+    )
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Attempts from begin to end, as the filter drives them.
+
+use super::{Attempt, BodyStep, ProviderSeat, RETRYABLE, ResponseHead};
+use crate::config::{Listener, Model, Provider};
+use crate::handoff::{Handoff, Phase};
+use crate::headers::Headers;
+use crate::policy::routing::Routes;
+use serde_json::json;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+const BODY: &[u8] = br#"{"model":"fast","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+const PLAIN: &[u8] = br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
+const STREAM: &str = concat!(
+    ": keep-alive\n\n",
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":",
+    "[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n",
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":",
+    "[{\"index\":0,\"delta\":{\"content\":\"grüß\"},\"finish_reason\":null}]}\n\n",
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":",
+    "[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[],",
+    "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11}}\n\n",
+    "data: [DONE]\n\n",
+);
+
+/// An attempt, with what the host would hold of its answer.
+struct Bench {
+    attempt: Attempt,
+    handoff: Rc<RefCell<Handoff>>,
+    sent: Vec<u8>,
+    head: Vec<(&'static str, Vec<u8>)>,
+}
+
+fn bench(body: &[u8], request_headers: &[(&str, &str)]) -> Bench {
+    let provider: Provider = serde_json::from_value(json!({
+        "kind": "openai", "endpoint": "https://llm.example/v1", "credential": {"env": "KEY"}
+    }))
+    .unwrap();
+    let model: Model =
+        serde_json::from_value(json!({"name": "fast", "targets": [{"provider": "p", "model": "m-1"}]}))
+            .unwrap();
+    let routes = Routes::new(&[model], &BTreeMap::from([("p".to_owned(), provider.clone())])).unwrap();
+    let route = Rc::clone(routes.resolve("fast").unwrap());
+    let handoff = Rc::new(RefCell::new(Handoff::new(route, "fast".to_owned(), 7)));
+    let bounds = Listener {
+        max_response_body_bytes: crate::config::ByteSize(4096),
+        ..Listener::default()
+    };
+    let seat = Rc::new(ProviderSeat::new("p".to_owned(), "p", provider, bounds).unwrap());
+    let headers: Headers = request_headers.iter().copied().collect();
+    let mut sent = Vec::new();
+    let begun = Attempt::begin(
+        &seat,
+        Some(Rc::clone(&handoff)),
+        &headers,
+        body,
+        Some("sk-1"),
+        &mut sent,
+    );
+    let (attempt, head) = begun.ok().unwrap();
+    Bench {
+        attempt,
+        handoff,
+        sent,
+        head,
+    }
+}
+
+impl Bench {
+    fn answer_head(&mut self, status: &str, content_type: &str, more: &[(&str, &str)]) {
+        let pairs = [(":status", status), ("content-type", content_type)];
+        self.attempt
+            .on_response_headers(&pairs.into_iter().chain(more.iter().copied()).collect());
+    }
+
+    /// Feeds the body in pieces, as the filter does, and returns the head and the body that the client gets.
+    fn answer_body<'a>(
+        &mut self,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> (Option<ResponseHead>, Vec<u8>) {
+        let mut head = None;
+        let mut body = Vec::new();
+        let pieces: Vec<_> = pieces.into_iter().collect();
+        if self.attempt.wants_whole_body() {
+            if let BodyStep::Release(released) =
+                self.attempt.on_response_body(&pieces.concat(), true, &mut body)
+            {
+                head = Some(released);
+            }
+            return (head, body);
+        }
+        for (index, piece) in pieces.iter().enumerate() {
+            let mut out = Vec::new();
+            match self
+                .attempt
+                .on_response_body(piece, index + 1 == pieces.len(), &mut out)
+            {
+                BodyStep::Release(released) => head = Some(released),
+                BodyStep::Hold => assert!(out.is_empty() && head.is_none(), "held bytes must not leave"),
+                BodyStep::Pass => assert!(head.is_some(), "nothing passes before its headers"),
+                BodyStep::Stop => break,
+            }
+            body.extend(out);
+        }
+        (head, body)
+    }
+
+    fn phase(&self) -> String {
+        format!("{:?}", self.handoff.borrow().attempt.as_ref().unwrap().phase)
+    }
+}
+
+fn value<'a>(head: &'a [(&'static str, Vec<u8>)], name: &str) -> Option<&'a str> {
+    let (_, value) = head.iter().find(|(known, _)| *known == name)?;
+    Some(core::str::from_utf8(value).unwrap())
+}
+
+#[crate::test]
+fn nothing_of_the_client_travels_on_but_what_is_listed() {
+    let bench = bench(
+        PLAIN,
+        &[
+            (":path", "/v1/chat/completions"),
+            ("authorization", "Bearer the-client's"),
+            ("x-api-key", "the-client's"),
+            ("x-tollgate-route", "fast"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("cookie", "secret"),
+            ("traceparent", "00-1-2-01"),
+        ],
+    );
+    assert_eq!(value(&bench.head, ":authority"), Some("llm.example"));
+    assert_eq!(value(&bench.head, ":path"), Some("/v1/chat/completions"));
+    assert_eq!(value(&bench.head, "authorization"), Some("Bearer sk-1"));
+    assert_eq!(value(&bench.head, "traceparent"), Some("00-1-2-01"));
+    assert_eq!(
+        value(&bench.head, "content-length"),
+        Some(bench.sent.len().to_string().as_str())
+    );
+    for name in ["x-api-key", "x-tollgate-route", "x-forwarded-for", "cookie"] {
+        assert_eq!(value(&bench.head, name), None, "{name}");
+    }
+    assert!(!format!("{:?}", bench.head).contains("the-client's"));
+    assert!(
+        String::from_utf8(bench.sent)
+            .unwrap()
+            .contains(r#""model":"m-1""#)
+    );
+}
+
+#[crate::test]
+fn any_split_of_a_stream_gives_the_same_answer() {
+    let whole = bench_stream([STREAM.as_bytes()]);
+    assert!(whole.ends_with(b"data: [DONE]\n\n"));
+    for at in 1..STREAM.len() {
+        let (a, b) = STREAM.as_bytes().split_at(at);
+        assert_eq!(bench_stream([a, b]), whole, "split at {at}");
+    }
+    assert_eq!(bench_stream(STREAM.as_bytes().chunks(1)), whole);
+    assert_eq!(bench_stream(STREAM.as_bytes().chunks(7)), whole);
+}
+
+fn bench_stream<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut bench = bench(BODY, &[]);
+    bench.answer_head("200", "text/event-stream; charset=utf-8", &[]);
+    let (head, body) = bench.answer_body(pieces);
+    assert_eq!(value(&head.unwrap().0, ":status"), Some("200"));
+    assert_eq!(
+        bench.handoff.borrow().attempt.as_ref().unwrap().phase,
+        Phase::Complete
+    );
+    let usage = bench.handoff.borrow().attempt.as_ref().unwrap().tally.usage;
+    assert_eq!((usage.input_tokens, usage.output_tokens), (Some(9), Some(2)));
+    body
+}
+
+#[crate::test]
+fn headers_are_held_until_content_arrives() {
+    let mut bench = bench(BODY, &[]);
+    bench.answer_head("200", "text/event-stream", &[]);
+    assert!(bench.attempt.holds_headers());
+    let preamble = STREAM.find("gr").unwrap();
+    let mut out = Vec::new();
+    assert_eq!(
+        bench
+            .attempt
+            .on_response_body(&STREAM.as_bytes()[..preamble], false, &mut out),
+        BodyStep::Hold
+    );
+    let step = bench
+        .attempt
+        .on_response_body(&STREAM.as_bytes()[preamble..], true, &mut out);
+    assert!(matches!(step, BodyStep::Release(_)));
+    assert!(!bench.attempt.holds_headers());
+}
+
+#[crate::test]
+fn an_error_inside_a_stream_before_content_is_retried() {
+    let mut bench = bench(BODY, &[]);
+    bench.answer_head("200", "text/event-stream", &[]);
+    let event = b"data: {\"error\":{\"message\":\"Overloaded\",\"type\":\"server_error\",\"code\":503}}\n\n";
+    let (head, body) = bench.answer_body([&event[..]]);
+    assert_eq!(
+        value(&head.unwrap().0, ":status"),
+        Some(RETRYABLE.to_string().as_str())
+    );
+    assert!(String::from_utf8(body).unwrap().contains("Overloaded"));
+    assert!(bench.phase().contains("status: 503"), "{}", bench.phase());
+}
+
+#[crate::test]
+fn an_error_after_content_ends_the_stream_without_done() {
+    let mut bench = bench(BODY, &[]);
+    bench.answer_head("200", "text/event-stream", &[]);
+    let upto = STREAM.find("data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},").unwrap();
+    let error = b"data: {\"error\":{\"message\":\"Overloaded\",\"type\":\"server_error\"}}\n\n";
+    let (head, body) = bench.answer_body([&STREAM.as_bytes()[..upto], &error[..], b"data: more\n\n"]);
+    assert_eq!(value(&head.unwrap().0, ":status"), Some("200"));
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains("grüß") && body.trim_end().ends_with("}}"), "{body}");
+    assert!(!body.contains("[DONE]") && !body.contains("more"));
+}
+
+#[crate::test]
+fn what_an_answer_claims_decides_how_it_fails() {
+    let long = "x".repeat(5000);
+    let json = r#"{"id":"c","object":"chat.completion","choices":[]}"#;
+    let cases: [(&[u8], &str, &str, &[(&str, &str)], &str, u16); 9] = [
+        (
+            PLAIN,
+            "503",
+            "application/json",
+            &[],
+            r#"{"error":{"message":"busy"}}"#,
+            RETRYABLE,
+        ),
+        (
+            PLAIN,
+            "400",
+            "application/json",
+            &[],
+            r#"{"error":{"message":"bad"}}"#,
+            400,
+        ),
+        (
+            PLAIN,
+            "401",
+            "application/json",
+            &[],
+            r#"{"error":{"message":"key"}}"#,
+            RETRYABLE,
+        ),
+        (PLAIN, "200", "text/html", &[], "<html>", RETRYABLE),
+        (PLAIN, "200", "application/json", &[], "", RETRYABLE),
+        (
+            PLAIN,
+            "200",
+            "application/json",
+            &[("content-encoding", "gzip")],
+            "\u{1f}",
+            RETRYABLE,
+        ),
+        (PLAIN, "302", "text/html", &[], "", RETRYABLE),
+        (BODY, "200", "application/json", &[], json, RETRYABLE),
+        (BODY, "200", "text/event-stream", &[], "", RETRYABLE),
+    ];
+    for (request, status, content_type, more, body, expected) in cases {
+        let mut bench = bench(request, &[]);
+        bench.answer_head(status, content_type, more);
+        let (head, out) = bench.answer_body([body.as_bytes()]);
+        let head = head.unwrap();
+        assert_eq!(
+            value(&head.0, ":status"),
+            Some(expected.to_string().as_str()),
+            "{status} {content_type} {body}"
+        );
+        assert_eq!(
+            value(&head.0, "content-length"),
+            Some(out.len().to_string().as_str())
+        );
+        let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert!(error["error"]["message"].is_string());
+        assert!(bench.phase().starts_with("Failed"));
+    }
+    let mut bench = bench(PLAIN, &[]);
+    bench.answer_head("200", "application/json", &[]);
+    assert!(!bench.attempt.may_hold(long.len()));
+    assert!(matches!(
+        bench.attempt.on_response_too_large(&mut Vec::new()),
+        BodyStep::Release(_)
+    ));
+}
+
+#[crate::test]
+fn the_wait_that_a_provider_asks_for_is_kept() {
+    let mut bench = bench(PLAIN, &[]);
+    bench.answer_head(
+        "429",
+        "application/json",
+        &[("retry-after", "17"), ("x-ratelimit-limit-tokens", "5")],
+    );
+    let (head, _) = bench.answer_body([br#"{"error":{"message":"slow down"}}"#.as_slice()]);
+    let head = head.unwrap();
+    assert_eq!(value(&head.0, "retry-after"), Some("17"));
+    assert_eq!(value(&head.0, "x-ratelimit-limit-tokens"), None);
+    assert!(bench.phase().contains("retry_after: Some(17s)"));
+}
+
+#[crate::test]
+fn a_preamble_without_end_is_let_go() {
+    let mut bench = bench(BODY, &[]);
+    bench.answer_head("200", "text/event-stream", &[]);
+    let comment = b": still here\n\n";
+    let mut steps = (0..1000).map(|_| bench.attempt.on_response_body(comment, false, &mut Vec::new()));
+    assert!(steps.any(|step| matches!(step, BodyStep::Release(_))));
+}
+
+#[crate::test]
+fn a_request_without_an_exchange_is_refused() {
+    let provider: Provider =
+        serde_json::from_value(json!({"kind": "openai", "endpoint": "http://llm.example"})).unwrap();
+    let seat = Rc::new(ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap());
+    let refused = Attempt::begin(&seat, None, &Headers::default(), PLAIN, None, &mut Vec::new());
+    assert_eq!(refused.err().unwrap().status, 500);
+}

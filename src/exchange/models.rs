@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `GET /v1/models`: the routes that the caller may use.
+//!
+//! A pattern such as `claude-*` is listed as it is written: the gateway does not know which models stand behind
+//! it (<https://platform.openai.com/docs/api-reference/models/list>).
+
+use super::Policy;
+use crate::policy::auth::Principal;
+use serde::Serialize;
+
+pub(super) fn list(policy: &Policy, principal: &Principal) -> Vec<u8> {
+    let data = policy
+        .routes
+        .iter()
+        .filter(|route| policy.access.allows(principal, &route.name))
+        .map(|route| Model {
+            id: &route.name,
+            object: "model",
+            created: 0,
+            owned_by: route
+                .targets
+                .first()
+                .map_or("tollgate", |target| &target.provider),
+        });
+    serde_json::to_vec(&List {
+        object: "list",
+        data: data.collect(),
+    })
+    .unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    data: Vec<Model<'a>>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    owned_by: &'a str,
+}

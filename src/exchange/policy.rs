@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Everything that one configuration says about requests, ready for use.
+
+use crate::clock::Timestamp;
+use crate::config::{ConfigError, Gateway, Listener};
+use crate::policy::access::AccessRules;
+use crate::policy::auth::Authenticator;
+use crate::policy::rate_limit::RateLimiter;
+use crate::policy::routing::Routes;
+use crate::shared_store::SharedStore;
+use crate::usage::estimate::Estimator;
+use std::cell::RefCell;
+
+/// The policy of one gateway configuration.
+pub struct Policy {
+    pub(super) bounds: Listener,
+    pub(super) authenticator: RefCell<Authenticator>,
+    pub(super) access: AccessRules,
+    pub(super) routes: Routes,
+    pub(super) limiter: RateLimiter,
+    pub(super) estimator: Estimator,
+}
+
+impl Policy {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of the configuration, not only the first.
+    pub fn new(gateway: &Gateway) -> Result<Self, Vec<ConfigError>> {
+        let mut faults = Vec::new();
+        let authenticator = keep(Authenticator::new(&gateway.identity), &mut faults);
+        let routes = keep(Routes::new(&gateway.models, &gateway.providers), &mut faults);
+        let limiter = keep(
+            RateLimiter::new(&gateway.limits, &gateway.limit_store),
+            &mut faults,
+        );
+        let (Some(authenticator), Some(routes), Some(limiter), true) =
+            (authenticator, routes, limiter, faults.is_empty())
+        else {
+            return Err(faults);
+        };
+        Ok(Self {
+            bounds: gateway.listener.clone(),
+            authenticator: RefCell::new(authenticator),
+            access: AccessRules::new(gateway.access.clone()),
+            estimator: Estimator::new(routes.provider_models()),
+            routes,
+            limiter,
+        })
+    }
+}
+
+impl Policy {
+    /// Every cluster that a route uses, with the provider that it belongs to.
+    pub fn clusters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let targets = self.routes.iter().flat_map(|route| &route.targets);
+        targets.map(|target| (target.cluster.as_str(), target.provider.as_str()))
+    }
+
+    /// Makes the shared store ready. Call it while the filter is being configured, before it serves.
+    pub fn prepare(&self, now: Timestamp, store: &dyn SharedStore) {
+        self.limiter.prepare(now, store);
+    }
+}
+
+fn keep<T>(result: Result<T, Vec<ConfigError>>, faults: &mut Vec<ConfigError>) -> Option<T> {
+    result.map_err(|errors| faults.extend(errors)).ok()
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The request: who calls, for what, and whether there is room for it.
+
+use super::endpoint::Endpoint;
+use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, models, rescue};
+use crate::api_error::ApiError;
+use crate::clock::Timestamp;
+use crate::handoff::Handoff;
+use crate::headers::Headers;
+use crate::local_reply::LocalReply;
+use crate::policy::auth::Principal;
+use crate::policy::rate_limit::Demand;
+use crate::policy::routing::Route;
+use crate::protocol::openai::envelope::ChatEnvelope;
+use crate::shared_store::SharedStore;
+use crate::usage::estimate::PromptSize;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Where a client may put its credential. None of these goes on to a provider.
+const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+
+/// Output tokens to reserve for a request without a bound, while nothing was learned and nothing configured.
+const EXPECTED_OUTPUT_TOKENS: u32 = 1024;
+
+impl Exchange {
+    /// Judges a request by its headers. `has_body` tells whether a body follows.
+    pub fn on_request_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Step {
+        self.forged = headers.iter().filter_map(|(name, _)| forged_name(name)).collect();
+        self.read_headers(headers, has_body, now)
+            .unwrap_or_else(|error| self.refuse(&error))
+    }
+
+    fn read_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Result<Step, ApiError> {
+        let method = headers.str(":method").unwrap_or_default();
+        let endpoint = Endpoint::find(method, headers.str(":path").unwrap_or_default())?;
+        self.endpoint = Some(endpoint);
+        if endpoint == Endpoint::Health {
+            return Ok(Step::Reply(LocalReply::json(200, br#"{"status":"ok"}"#.to_vec())));
+        }
+        let principal = self.authenticate(headers, now)?;
+        if endpoint == Endpoint::Models {
+            return Ok(Step::Reply(LocalReply::json(
+                200,
+                models::list(&self.policy, &principal),
+            )));
+        }
+        if headers
+            .get("content-encoding")
+            .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+        {
+            return Err(rescue::compressed_request());
+        }
+        let length = headers
+            .str("content-length")
+            .and_then(|length| length.parse::<u64>().ok());
+        if length.is_some_and(|length| length > u64::from(self.policy.bounds.max_request_body_bytes.0)) {
+            return Err(rescue::too_large(&self.policy.bounds));
+        }
+        if has_body {
+            Ok(Step::Buffer)
+        } else {
+            ChatEnvelope::parse(b"").map(|_| Step::Buffer)
+        }
+    }
+
+    fn authenticate(&mut self, headers: &Headers, now: Timestamp) -> Result<Rc<Principal>, ApiError> {
+        let mut authenticator = self
+            .policy
+            .authenticator
+            .try_borrow_mut()
+            .map_err(|_| rescue::unreachable())?;
+        let principal = authenticator
+            .authenticate(headers, now)
+            .map_err(rescue::unauthenticated)?;
+        drop(authenticator);
+        self.principal = Some(Rc::clone(&principal));
+        Ok(principal)
+    }
+
+    /// Whether `bytes` of a body are more than may be read. The answer to it is [`Exchange::on_body_too_large`].
+    #[must_use]
+    pub fn is_too_large(&self, bytes: usize) -> bool {
+        u32::try_from(bytes).map_or(true, |bytes| bytes > self.policy.bounds.max_request_body_bytes.0)
+    }
+
+    /// Refuses a body that is larger than may be read.
+    pub fn on_body_too_large(&mut self) -> Step {
+        let error = rescue::too_large(&self.policy.bounds);
+        self.refuse(&error)
+    }
+
+    /// Judges a request by its whole body, and admits it.
+    pub fn on_request_body(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Step {
+        self.admit(body, now, store)
+            .unwrap_or_else(|error| self.refuse(&error))
+    }
+
+    fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, ApiError> {
+        let principal = self.principal.clone().ok_or_else(rescue::unreachable)?;
+        let envelope = ChatEnvelope::parse(body)?;
+        let policy = Rc::clone(&self.policy);
+        let route = policy
+            .routes
+            .resolve(&envelope.model)
+            .ok_or_else(rescue::unknown_model)?;
+        if !policy.access.allows(&principal, &envelope.model) {
+            return Err(rescue::model_not_allowed());
+        }
+        let prompt = PromptSize {
+            text_bytes: envelope.text_bytes,
+            images: envelope.images,
+        };
+        let estimate = self.estimate(&envelope, route, prompt, store);
+        let demand = Demand {
+            principal: &principal,
+            model: &envelope.model,
+            input_tokens: estimate.input_tokens,
+            output_tokens: estimate.output_tokens,
+            output_is_guess: envelope.max_output_tokens.is_none(),
+        };
+        let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
+            self.refused_by = Some("limit");
+            rescue::refused(&refusal)
+        })?;
+        let handoff = Handoff::new(
+            Rc::clone(route),
+            envelope.model.clone().into_owned(),
+            now.as_secs(),
+        );
+        self.admitted = Some(Admitted {
+            reservation,
+            prompt,
+            input_tokens: estimate.input_tokens,
+            handoff: Rc::new(RefCell::new(handoff)),
+        });
+        Ok(Step::Forward(self.forward(&route.name)))
+    }
+
+    /// What a request may cost. The input is rounded up by an eighth, because a limit holds only if no estimate
+    /// lies below the truth.
+    fn estimate(
+        &self,
+        envelope: &ChatEnvelope<'_>,
+        route: &Route,
+        prompt: PromptSize,
+        store: &dyn SharedStore,
+    ) -> Estimate {
+        let estimator = &self.policy.estimator;
+        let provider_model = route.targets.first().map_or(0, |target| target.index);
+        let input_tokens = estimator.input_tokens(provider_model, prompt, store);
+        let expected = u64::from(route.expected_output_tokens.unwrap_or(EXPECTED_OUTPUT_TOKENS));
+        let output_tokens = match envelope.max_output_tokens {
+            Some(bound) => bound,
+            None => estimator.output_tokens(provider_model, expected, store),
+        };
+        Estimate {
+            input_tokens: input_tokens.saturating_add(input_tokens / 8).saturating_add(8),
+            output_tokens: output_tokens.saturating_mul(envelope.n),
+        }
+    }
+
+    fn forward(&mut self, route: &str) -> Vec<HeaderEdit> {
+        let mut edits: Vec<_> = core::mem::take(&mut self.forged)
+            .into_iter()
+            .map(HeaderEdit::Remove)
+            .collect();
+        edits.extend(CREDENTIAL_HEADERS.map(|name| HeaderEdit::Remove(name.to_owned())));
+        edits.push(HeaderEdit::Set(ROUTE_HEADER, route.to_owned()));
+        edits
+    }
+
+    fn refuse(&mut self, error: &ApiError) -> Step {
+        self.refused_by.get_or_insert(match error.status {
+            401 => "authentication",
+            403 => "access",
+            _ => "request",
+        });
+        Step::Reply(error.into())
+    }
+}
+
+struct Estimate {
+    input_tokens: u64,
+    output_tokens: u64,
+}
+
+/// A header of the client's that only the gateway may set.
+fn forged_name(name: &[u8]) -> Option<String> {
+    let name = core::str::from_utf8(name).ok()?;
+    name.starts_with("x-tollgate-").then(|| name.to_owned())
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The only place where a refusal becomes an error that a client reads.
+
+use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
+use crate::config::Listener;
+use crate::local_reply::whole_seconds;
+use crate::policy::auth::Deny;
+use crate::policy::rate_limit::Refusal;
+
+pub(super) fn unauthenticated(deny: Deny) -> ApiError {
+    ApiError::new(401, INVALID_REQUEST, deny.message()).with_code("invalid_api_key")
+}
+
+pub(super) fn unknown_model() -> ApiError {
+    let message = "The model does not exist. GET /v1/models lists the models that you may use.";
+    ApiError::new(404, INVALID_REQUEST, message)
+        .with_param("model")
+        .with_code("model_not_found")
+}
+
+pub(super) fn model_not_allowed() -> ApiError {
+    let message = "You may not use this model. GET /v1/models lists the models that you may use.";
+    ApiError::new(403, INVALID_REQUEST, message)
+        .with_param("model")
+        .with_code("model_not_allowed")
+}
+
+pub(super) fn too_large(bounds: &Listener) -> ApiError {
+    let message = format!(
+        "The request body is larger than max_request_body_bytes allows ({} bytes).",
+        bounds.max_request_body_bytes.0
+    );
+    ApiError::new(413, INVALID_REQUEST, message).with_code("request_too_large")
+}
+
+pub(super) fn compressed_request() -> ApiError {
+    let message = "content-encoding: expected an uncompressed request body.";
+    ApiError::new(415, INVALID_REQUEST, message).with_code("unsupported_content_encoding")
+}
+
+pub(super) fn refused(refusal: &Refusal) -> ApiError {
+    match refusal {
+        Refusal::Exceeded {
+            limit,
+            count,
+            retry_after,
+            allowance,
+        } => {
+            let message = format!(
+                "The limit \"{limit}\" of {} {count} is used up. Try again in {} s.",
+                allowance.limit,
+                whole_seconds(*retry_after)
+            );
+            let kind = if *count == "requests" {
+                "requests"
+            } else {
+                "tokens"
+            };
+            ApiError::new(429, kind, message)
+                .with_code("rate_limit_exceeded")
+                .with_retry_after(*retry_after)
+        }
+        Refusal::TooLarge {
+            limit,
+            count,
+            max,
+            asked,
+        } => {
+            let message = format!(
+                "The request needs {asked} {count}, more than the limit \"{limit}\" of {max} can ever allow. \
+                 Shorten the prompt or lower max_completion_tokens."
+            );
+            ApiError::new(400, INVALID_REQUEST, message).with_code("request_exceeds_limit")
+        }
+    }
+}
+
+/// What the client is told when Envoy itself answered, because no provider did.
+pub(super) fn no_answer(status: u16) -> ApiError {
+    match status {
+        404 => ApiError::new(500, API_ERROR, "The gateway is not set up to serve this model.")
+            .with_code("gateway_misconfigured"),
+        408 => ApiError::new(408, INVALID_REQUEST, "The request did not arrive in time.")
+            .with_code("request_timeout"),
+        413 => ApiError::new(413, INVALID_REQUEST, "The request body is too large.")
+            .with_code("request_too_large"),
+        504 => ApiError::new(504, API_ERROR, "The provider did not answer in time.")
+            .with_code("upstream_timeout"),
+        _ => ApiError::new(503, API_ERROR, "The provider could not be reached.")
+            .with_code("upstream_unavailable"),
+    }
+}
+
+/// A state that the order of callbacks rules out.
+pub(super) fn unreachable() -> ApiError {
+    ApiError::new(500, API_ERROR, "The gateway could not process the request.").with_code("internal_error")
+}

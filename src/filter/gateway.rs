@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The gateway seat: a filter of the listener.
+
+use super::host::{self, SharedData};
+use crate::exchange::{Answer, Exchange, Policy, Step};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, MapType};
+use std::rc::Rc;
+
+pub(super) struct GatewayFilter {
+    exchange: Option<Exchange>,
+    /// The number under which the provider seat finds the exchange.
+    id: Option<u64>,
+    /// The path that the client asked for.
+    path: Vec<u8>,
+    /// How much of the request's body the host holds, while it is not whole.
+    buffered: usize,
+    /// The body to send in place of the one that comes.
+    replacement: Option<Vec<u8>>,
+    is_replaced: bool,
+}
+
+impl GatewayFilter {
+    pub(super) fn new(policy: Rc<Policy>) -> Self {
+        Self {
+            exchange: Some(Exchange::new(policy)),
+            id: None,
+            path: Vec::new(),
+            buffered: 0,
+            replacement: None,
+            is_replaced: false,
+        }
+    }
+
+    pub(super) const fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    /// The route and the cluster to use, where the router does not pick.
+    pub(super) fn pick(&self, random: u64) -> Option<(String, String)> {
+        self.exchange.as_ref()?.pick(random)
+    }
+
+    fn carry_out(&mut self, step: Step) -> Action {
+        match step {
+            Step::Buffer => Action::Pause,
+            Step::Reply(reply) => {
+                host::reply(&reply);
+                Action::Pause
+            }
+            Step::Forward(edits) => {
+                host::edit_headers(MapType::HttpRequestHeaders, &edits);
+                self.id = self
+                    .exchange
+                    .as_ref()
+                    .and_then(Exchange::handoff)
+                    .map(host::open_exchange);
+                host::clear_route_cache();
+                Action::Continue
+            }
+        }
+    }
+
+    fn on_whole_body(&mut self) -> Action {
+        let body = host::body(BufferType::HttpRequestBody, 0, self.buffered);
+        let Some(exchange) = self.exchange.as_mut() else {
+            return Action::Continue;
+        };
+        let step = exchange.on_request_body(&body, host::now(), &SharedData);
+        drop(body);
+        self.carry_out(step)
+    }
+}
+
+impl Context for GatewayFilter {}
+
+impl HttpContext for GatewayFilter {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let headers = host::headers(MapType::HttpRequestHeaders);
+        let Some(exchange) = self.exchange.as_mut() else {
+            return Action::Continue;
+        };
+        self.path = headers.get(":path").unwrap_or_default().to_vec();
+        let step = exchange.on_request_headers(&headers, !end_of_stream, host::now());
+        self.carry_out(step)
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.buffered = size;
+        if let Some(exchange) = self.exchange.as_mut()
+            && exchange.is_too_large(size)
+        {
+            let step = exchange.on_body_too_large();
+            return self.carry_out(step);
+        }
+        if end_of_stream {
+            self.on_whole_body()
+        } else {
+            Action::Pause
+        }
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        // Trailers end the body in place of its last chunk.
+        self.on_whole_body()
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let Some(exchange) = &self.exchange else {
+            return Action::Continue;
+        };
+        if self.id.is_some() {
+            host::restore_path(&self.path);
+        }
+        let headers = host::headers(MapType::HttpResponseHeaders);
+        match exchange.on_response_headers(&headers, end_of_stream) {
+            Answer::Pass(edits) => host::edit_headers(MapType::HttpResponseHeaders, &edits),
+            Answer::Replace(edits, body) => {
+                host::edit_headers(MapType::HttpResponseHeaders, &edits);
+                self.replacement = Some(body);
+            }
+            Answer::Reply(reply) => {
+                host::reply(&reply);
+                return Action::Pause;
+            }
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, _end_of_stream: bool) -> Action {
+        if let Some(body) = self.replacement.take() {
+            host::set_body(BufferType::HttpResponseBody, size, &body);
+            self.is_replaced = true;
+        } else if self.is_replaced {
+            host::set_body(BufferType::HttpResponseBody, size, &[]);
+        }
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        if let Some(id) = self.id.take() {
+            host::close_exchange(id);
+        }
+        if let Some(exchange) = self.exchange.take() {
+            for (name, value) in exchange.finish(host::now(), &SharedData).fields() {
+                host::set_property(&["tollgate.", name].concat(), value.as_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The provider seat: an upstream filter of one cluster.
+
+use super::host;
+use crate::attempt::{Attempt, BodyStep, ProviderSeat};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, MapType};
+use std::rc::Rc;
+
+pub(super) struct ProviderFilter {
+    seat: Rc<ProviderSeat>,
+    credential: Option<Rc<str>>,
+    attempt: Option<Attempt>,
+    /// How much of the request's body the host holds, while it is not whole.
+    buffered: usize,
+    /// How much of what the host holds of the answer has been read.
+    consumed: usize,
+}
+
+impl ProviderFilter {
+    pub(super) const fn new(seat: Rc<ProviderSeat>, credential: Option<Rc<str>>) -> Self {
+        Self {
+            seat,
+            credential,
+            attempt: None,
+            buffered: 0,
+            consumed: 0,
+        }
+    }
+
+    /// Whether the answer's headers have not gone yet.
+    pub(super) fn holds_headers(&self) -> bool {
+        self.attempt.as_ref().is_some_and(Attempt::holds_headers)
+    }
+
+    fn on_whole_request(&mut self) -> Action {
+        let headers = host::headers(MapType::HttpRequestHeaders);
+        let body = host::body(BufferType::HttpRequestBody, 0, self.buffered);
+        let mut out = Vec::with_capacity(body.len().saturating_add(256));
+        let handoff = host::current_exchange();
+        let begun = Attempt::begin(
+            &self.seat,
+            handoff,
+            &headers,
+            &body,
+            self.credential.as_deref(),
+            &mut out,
+        );
+        match begun {
+            Ok((attempt, head)) => {
+                host::set_headers(MapType::HttpRequestHeaders, &head);
+                host::set_body(BufferType::HttpRequestBody, self.buffered, &out);
+                self.attempt = Some(attempt);
+                Action::Continue
+            }
+            Err(reply) => {
+                host::reply(&reply);
+                Action::Pause
+            }
+        }
+    }
+
+    fn carry_out(&mut self, step: BodyStep, size: usize, out: &[u8]) -> Action {
+        self.consumed = 0;
+        match step {
+            BodyStep::Hold => {
+                self.consumed = size;
+                return Action::Pause;
+            }
+            BodyStep::Release(head) => {
+                host::set_headers(MapType::HttpResponseHeaders, &head.0);
+                host::set_body(BufferType::HttpResponseBody, size, out);
+            }
+            BodyStep::Pass => host::set_body(BufferType::HttpResponseBody, size, out),
+            BodyStep::Stop => {
+                host::set_body(BufferType::HttpResponseBody, size, &[]);
+                host::stop_upstream();
+            }
+        }
+        Action::Continue
+    }
+
+    fn on_response_piece(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let Some(attempt) = self.attempt.as_mut() else {
+            return Action::Continue;
+        };
+        let mut out = Vec::new();
+        let step = if attempt.wants_whole_body() && !attempt.may_hold(size) {
+            attempt.on_response_too_large(&mut out)
+        } else if attempt.wants_whole_body() && !end_of_stream {
+            BodyStep::Hold
+        } else {
+            let start = if attempt.wants_whole_body() {
+                0
+            } else {
+                self.consumed
+            };
+            let chunk = host::body(BufferType::HttpResponseBody, start, size);
+            attempt.on_response_body(&chunk, end_of_stream, &mut out)
+        };
+        self.carry_out(step, size, &out)
+    }
+}
+
+impl Context for ProviderFilter {}
+
+impl HttpContext for ProviderFilter {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        if end_of_stream {
+            self.on_whole_request()
+        } else {
+            Action::Pause
+        }
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.buffered = size;
+        if end_of_stream {
+            self.on_whole_request()
+        } else {
+            Action::Pause
+        }
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.on_whole_request()
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let Some(attempt) = self.attempt.as_mut() else {
+            return Action::Continue;
+        };
+        attempt.on_response_headers(&host::headers(MapType::HttpResponseHeaders));
+        host::forget_credential(self.seat.credential_header_name());
+        if !end_of_stream {
+            return Action::Pause;
+        }
+        // An answer without a body cannot be given one here; the gateway seat does that.
+        let mut out = Vec::new();
+        if let BodyStep::Release(mut head) = attempt.on_response_body(&[], true, &mut out) {
+            head.without_body();
+            host::set_headers(MapType::HttpResponseHeaders, &head.0);
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.buffered = size;
+        self.on_response_piece(size, end_of_stream)
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        self.on_response_piece(self.buffered, true)
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The root context: reads the configuration and takes a seat.
+
+use super::both::BothFilter;
+use super::gateway::GatewayFilter;
+use super::host::{self, SharedData};
+use super::provider::ProviderFilter;
+use crate::attempt::ProviderSeat;
+use crate::config::load::from_json;
+use crate::config::{ConfigError, Gateway, PluginConfig};
+use crate::exchange::Policy;
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{BufferType, ContextType};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// One filter's configuration.
+#[derive(Default)]
+pub(super) struct Root {
+    seat: Option<Seat>,
+}
+
+/// The provider seats of all clusters, with their credentials.
+pub(super) type ProviderSeats = BTreeMap<String, (Rc<ProviderSeat>, Option<Rc<str>>)>;
+
+enum Seat {
+    Both(Rc<Policy>, Rc<ProviderSeats>),
+    Gateway(Rc<Policy>),
+    Provider {
+        seat: Rc<ProviderSeat>,
+        credential: Option<Rc<str>>,
+    },
+}
+
+impl Root {
+    fn configure(text: &[u8]) -> Result<Seat, Vec<ConfigError>> {
+        let text = core::str::from_utf8(text).map_err(|_| {
+            vec![ConfigError::new(
+                "",
+                "expected JSON, found bytes that are not UTF-8",
+            )]
+        })?;
+        match from_json::<PluginConfig>(text)? {
+            PluginConfig::Gateway { gateway } => Ok(Seat::Gateway(policy(&gateway)?)),
+            PluginConfig::Provider {
+                cluster,
+                name,
+                provider,
+                bounds,
+            } => {
+                let seat =
+                    ProviderSeat::new(cluster, &name, provider, bounds).map_err(|error| vec![error])?;
+                let credential = credential(&seat);
+                Ok(Seat::Provider {
+                    seat: Rc::new(seat),
+                    credential,
+                })
+            }
+            PluginConfig::Both { gateway } => {
+                let policy = policy(&gateway)?;
+                let mut seats = ProviderSeats::new();
+                for (cluster, name) in policy.clusters() {
+                    if let Some(provider) = gateway.providers.get(name) {
+                        let bounds = gateway.listener.clone();
+                        let seat = ProviderSeat::new(cluster.to_owned(), name, provider.clone(), bounds)
+                            .map_err(|error| vec![error])?;
+                        let credential = credential(&seat);
+                        seats.insert(cluster.to_owned(), (Rc::new(seat), credential));
+                    }
+                }
+                Ok(Seat::Both(policy, Rc::new(seats)))
+            }
+        }
+    }
+}
+
+fn policy(gateway: &Gateway) -> Result<Rc<Policy>, Vec<ConfigError>> {
+    let policy = Policy::new(gateway)?;
+    policy.prepare(host::now(), &SharedData);
+    log::info!(
+        "tollgate {}: {} models, {} providers",
+        env!("CARGO_PKG_VERSION"),
+        gateway.models.len(),
+        gateway.providers.len()
+    );
+    Ok(Rc::new(policy))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Envoy hands credentials to the VM as environment variables"
+)]
+fn credential(seat: &ProviderSeat) -> Option<Rc<str>> {
+    let variable = seat.credential_variable()?;
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    if value.is_none() {
+        log::warn!(
+            "the environment variable {variable} is not set: provider {} is called without it",
+            seat.name
+        );
+    }
+    Some(value?.trim().into())
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        match Self::configure(&text) {
+            Ok(seat) => {
+                self.seat = Some(seat);
+                true
+            }
+            Err(errors) => {
+                for error in errors {
+                    log::error!("tollgate configuration: {error}");
+                }
+                false
+            }
+        }
+    }
+
+    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(match self.seat.as_ref()? {
+            Seat::Both(policy, seats) => Box::new(BothFilter::new(Rc::clone(policy), Rc::clone(seats))),
+            Seat::Gateway(policy) => Box::new(GatewayFilter::new(Rc::clone(policy))),
+            Seat::Provider { seat, credential } => {
+                Box::new(ProviderFilter::new(Rc::clone(seat), credential.clone()))
+            }
+        })
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the two seats tell each other about one exchange.
+//!
+//! The seats share a VM, so they share this value in memory: the gateway seat opens it before the request is
+//! routed, the provider seat of each attempt finds its target in it and writes down what happened, and the
+//! gateway seat reads the outcome when it settles. Nothing of it travels in headers.
+
+use crate::api_error::ApiError;
+use crate::policy::routing::{Route, Target};
+use crate::provider::Tally;
+use std::borrow::Cow;
+use std::rc::Rc;
+
+/// The header that tells the client who served, and the gateway seat that a provider seat has spoken: an answer
+/// without it was made up by Envoy.
+pub const PROVIDER_HEADER: &str = "x-tollgate-provider";
+
+/// One exchange, as both seats see it.
+#[derive(Debug)]
+pub struct Handoff {
+    /// The route that serves the exchange.
+    pub route: Rc<Route>,
+    /// The model that the client asked for.
+    pub request_model: String,
+    /// When the exchange began, in Unix seconds: `created` of answers whose provider reports none.
+    pub created: u64,
+    /// How many attempts have begun.
+    pub attempts: u32,
+    /// The latest attempt.
+    pub attempt: Option<AttemptRecord>,
+}
+
+/// One attempt, as it stands.
+#[derive(Debug)]
+pub struct AttemptRecord {
+    /// The provider, as configured.
+    pub provider: Rc<str>,
+    /// The model, as the provider names it.
+    pub upstream_model: String,
+    /// The target's index for the estimator.
+    pub provider_model: usize,
+    /// Request fields that were left out.
+    pub dropped: Vec<Cow<'static, str>>,
+    /// What has been seen of the answer.
+    pub tally: Tally,
+    /// How far the attempt has come.
+    pub phase: Phase,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing that a client would miss has arrived.
+    Waiting,
+    /// Content has been passed on.
+    Answering,
+    /// The provider has answered in full.
+    Complete,
+    /// The attempt failed, before or after content.
+    Failed(ApiError),
+}
+
+impl Handoff {
+    /// Opens an exchange.
+    #[must_use]
+    pub const fn new(route: Rc<Route>, request_model: String, created: u64) -> Self {
+        Self {
+            route,
+            request_model,
+            created,
+            attempts: 0,
+            attempt: None,
+        }
+    }
+
+    /// The target that `cluster` serves on this route, and the model's name there.
+    #[must_use]
+    pub fn target(&self, cluster: &str) -> Option<(&Target, &str)> {
+        let target = self.route.target(cluster)?;
+        Some((target, target.model.as_deref().unwrap_or(&self.request_model)))
+    }
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a request has reserved, and what became of it.
+//!
+//! A [`Reservation`] is a value without a destructor: whoever gets one hands it to
+//! [`settle`](super::RateLimiter::settle), which consumes it, so it cannot be settled twice. One that is dropped
+//! instead stays charged in full until its holds expire by themselves, an hour or more later: safe for the
+//! limit, bad for the caller, and always a fault of the code that dropped it.
+//!
+//! It carries all that settling needs (key, shard, window, amount, time), so it can still be settled after the
+//! limits have been configured anew.
+
+use super::descriptor::CompiledLimit;
+use super::shard::{Block, CounterKey};
+use super::sliding_window::SlidingWindow;
+use crate::config::LimitCount;
+use core::time::Duration;
+
+/// What a request has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// How many requests this counts as: 0 if no provider was asked, and then everything is given back.
+    pub requests: u64,
+    /// Input tokens.
+    pub input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+}
+
+impl Spent {
+    /// The part that a limit counts.
+    const fn of(self, count: LimitCount) -> u64 {
+        match count {
+            LimitCount::InputTokens => self.input_tokens,
+            LimitCount::OutputTokens => self.output_tokens,
+            LimitCount::Requests => self.requests,
+            LimitCount::TotalTokens => self.input_tokens.saturating_add(self.output_tokens),
+        }
+    }
+}
+
+/// The state of the tightest limit of one kind, for `x-ratelimit-*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The limit.
+    pub limit: u64,
+    /// What is left of it, this reservation taken off.
+    pub remaining: u64,
+    /// Until the limit is whole again.
+    pub reset: Duration,
+}
+
+/// A reservation under every limit that applies. It must be settled exactly once.
+#[must_use = "a reservation that is not settled stays charged for an hour or more"]
+#[derive(Debug, Default)]
+pub struct Reservation {
+    /// The tightest limit on requests.
+    pub requests: Option<Allowance>,
+    /// The tightest limit on tokens of any kind.
+    pub tokens: Option<Allowance>,
+    pub(super) output_tokens: u64,
+    /// Sorted by shard.
+    pub(super) charges: Vec<Charge>,
+}
+
+impl Reservation {
+    /// The output tokens that were reserved: what was demanded or, where that was a guess, perhaps less. A request
+    /// that stays within them keeps every limit's promise.
+    #[must_use]
+    pub const fn output_tokens(&self) -> u64 {
+        self.output_tokens
+    }
+
+    /// Keeps the tightest of the allowances that concern `count`.
+    pub(super) fn note(&mut self, count: LimitCount, allowance: Allowance) {
+        let slot = match count {
+            LimitCount::Requests => &mut self.requests,
+            LimitCount::InputTokens | LimitCount::OutputTokens | LimitCount::TotalTokens => &mut self.tokens,
+        };
+        if slot.is_none_or(|old| (allowance.remaining, allowance.limit) < (old.remaining, old.limit)) {
+            *slot = Some(allowance);
+        }
+    }
+}
+
+/// What was taken from one counter, or is about to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Charge {
+    /// The limit, as an index into the limiter that made the charge.
+    pub(super) limit: usize,
+    pub(super) shard: u16,
+    pub(super) key: CounterKey,
+    pub(super) count: LimitCount,
+    pub(super) window: SlidingWindow,
+    pub(super) amount: u64,
+    /// The block's time when the amount was taken.
+    pub(super) taken_at: u64,
+    /// What the counter had in use after the amount was taken.
+    pub(super) used: u64,
+    /// How long until the counter is empty, seen when the amount was taken.
+    pub(super) reset: Duration,
+}
+
+/// Why a charge was not made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Denied {
+    pub(super) limit: usize,
+    pub(super) wait: Duration,
+    pub(super) used: u64,
+    pub(super) reset: Duration,
+}
+
+impl Charge {
+    /// Whether the block's counter has room for the amount.
+    pub(super) fn check(&self, limit: &CompiledLimit, block: &Block<'_>) -> Result<(), Denied> {
+        let counter = block.counter(&self.key, self.window);
+        let now = block.clock();
+        self.window
+            .check(&counter, self.amount, limit.max, now)
+            .map_err(|wait| Denied {
+                limit: self.limit,
+                wait,
+                used: counter.used(),
+                reset: self.window.reset(&counter, now),
+            })
+    }
+
+    /// Takes the amount from the block's counter.
+    ///
+    /// A request counts at the moment of its admission, for that is when it is made; tokens are held, because
+    /// they are served later.
+    pub(super) fn take(&mut self, max: u64, block: &mut Block<'_>) -> Result<(), Denied> {
+        let mut counter = block.counter(&self.key, self.window);
+        let now = block.clock();
+        let result = if self.count == LimitCount::Requests {
+            self.window
+                .check(&counter, self.amount, max, now)
+                .map(|()| self.window.charge(&mut counter, self.amount, now))
+        } else {
+            self.window.hold(&mut counter, self.amount, max, now)
+        };
+        self.taken_at = now;
+        self.used = counter.used();
+        self.reset = self.window.reset(&counter, now);
+        match result {
+            Ok(()) => {
+                block.put(&self.key, &counter, self.window);
+                Ok(())
+            }
+            Err(wait) => Err(Denied {
+                limit: self.limit,
+                wait,
+                used: self.used,
+                reset: self.reset,
+            }),
+        }
+    }
+
+    /// Replaces the amount by what was spent.
+    pub(super) fn settle(&self, spent: Spent, block: &mut Block<'_>) {
+        let mut counter = block.counter(&self.key, self.window);
+        let now = block.clock();
+        if self.count != LimitCount::Requests {
+            self.window.release(&mut counter, self.amount, self.taken_at);
+            if spent.requests > 0 {
+                self.window.charge(&mut counter, spent.of(self.count), now);
+            }
+        } else if spent.requests == 0 {
+            self.window.take_back(&mut counter, self.amount, self.taken_at);
+        } else {
+            self.window
+                .charge(&mut counter, spent.requests.saturating_sub(self.amount), now);
+        }
+        block.put(&self.key, &counter, self.window);
+    }
+
+    /// Moves the hold into the present generation.
+    pub(super) fn renew(&mut self, block: &mut Block<'_>) {
+        let mut counter = block.counter(&self.key, self.window);
+        self.window.release(&mut counter, self.amount, self.taken_at);
+        self.taken_at = block.clock();
+        self.window.renew(&mut counter, self.amount, self.taken_at);
+        block.put(&self.key, &counter, self.window);
+    }
+
+    /// The state of the counter after the amount was taken.
+    pub(super) const fn allowance(&self, max: u64) -> Allowance {
+        Allowance {
+            limit: max,
+            remaining: max.saturating_sub(self.used),
+            reset: self.reset,
+        }
+    }
+}

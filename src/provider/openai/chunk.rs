@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the gateway reads of a completion or a chunk of one, without building it.
+//!
+//! Both shapes are read by one parse: a choice has a `delta` in a chunk
+//! (<https://platform.openai.com/docs/api-reference/chat/streaming>) and a `message` in a whole answer
+//! (<https://platform.openai.com/docs/api-reference/chat/object>). Values stay text; choices are folded into
+//! counts as they pass, so a chunk of text costs no allocation.
+
+use super::reshape;
+use core::fmt;
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A completion or a chunk.
+#[derive(Deserialize)]
+pub(super) struct Chunk<'a> {
+    #[serde(borrow)]
+    pub(super) choices: Option<Choices<'a>>,
+    #[serde(borrow)]
+    pub(super) usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    x_groq: Option<XGroq<'a>>,
+}
+
+#[derive(Deserialize)]
+struct XGroq<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+/// What all choices of a chunk come to.
+#[derive(Default)]
+pub(super) struct Choices<'a> {
+    pub(super) count: u64,
+    /// Bytes of text, reasoning, refusals and tool arguments.
+    pub(super) output_bytes: u64,
+    /// Something that a client would miss.
+    pub(super) has_content: bool,
+    pub(super) has_finish_reason: bool,
+    /// Something that OpenAI's SDKs do not read: content as parts, tool arguments as an object, a finish reason
+    /// of the provider's own.
+    pub(super) is_foreign: bool,
+    /// The error of a choice, or its finish reason if that is all there is.
+    error: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow)]
+    message: Option<Delta<'a>>,
+    #[serde(borrow)]
+    finish_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function_call: Option<Function<'a>>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<ToolCall<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall<'a> {
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl<'a> Chunk<'a> {
+    /// The error that the chunk reports. `json` is the whole chunk.
+    pub(super) fn error(&self, json: &'a str) -> Option<&'a str> {
+        let is_error = |error: &&'a str| !matches!(*error, "\"\"" | "false");
+        if let Some(error) = self.error.map(RawValue::get).filter(is_error) {
+            return Some(if error.starts_with('{') || error.starts_with('"') {
+                error
+            } else {
+                json
+            });
+        }
+        let is_named_error = self.object.is_some_and(|object| object.get() == "\"error\"");
+        let is_bare_message = self.choices.is_none() && self.message.is_some();
+        if is_named_error || is_bare_message {
+            return Some(json);
+        }
+        self.choices.as_ref()?.error
+    }
+
+    /// `usage`, or where Groq puts it.
+    pub(super) fn any_usage(&self) -> Option<&'a str> {
+        let groq = || self.x_groq.as_ref()?.usage;
+        self.usage.or_else(groq).map(RawValue::get)
+    }
+}
+
+impl<'a> Choices<'a> {
+    fn add(&mut self, choice: &Choice<'a>) {
+        self.count += 1;
+        match choice.finish_reason.map(RawValue::get) {
+            // Some servers send an empty reason with every chunk.
+            None | Some("\"\"") => {}
+            Some("\"error\"") => {
+                self.error = self
+                    .error
+                    .or(Some(r#"{"message":"The provider failed during the answer."}"#));
+            }
+            Some(reason) => {
+                self.has_finish_reason = true;
+                self.is_foreign |= reason == r#""model_length""#;
+            }
+        }
+        if let Some(error) = choice.error {
+            self.error = Some(error.get());
+        }
+        for delta in [&choice.delta, &choice.message].into_iter().flatten() {
+            self.add_delta(delta);
+        }
+    }
+
+    fn add_delta(&mut self, delta: &Delta<'a>) {
+        // Servers that send both spellings send the same text in both.
+        let reasoning = output_bytes(delta.reasoning_content).max(output_bytes(delta.reasoning));
+        self.output(reasoning);
+        self.output(output_bytes(delta.refusal));
+        match delta.content.map(RawValue::get) {
+            Some(parts) if parts.starts_with('[') => {
+                self.is_foreign = true;
+                self.output(reshape::bytes_of_parts(parts));
+            }
+            _ => self.output(output_bytes(delta.content)),
+        }
+        // Sound is missed by a client, but its base64 says nothing of its tokens.
+        self.has_content |= delta.audio.is_some();
+        let calls = delta.tool_calls.iter().flatten().map(|call| &call.function);
+        for function in calls.chain(delta.function_call.is_some().then_some(&delta.function_call)) {
+            self.has_content = true;
+            if let Some(function) = function {
+                let name = output_bytes(function.name);
+                self.output(output_bytes(function.arguments).saturating_add(name));
+                self.is_foreign |= function
+                    .arguments
+                    .is_some_and(|arguments| arguments.get().starts_with('{'));
+            }
+        }
+    }
+
+    const fn output(&mut self, bytes: u64) {
+        self.output_bytes = self.output_bytes.saturating_add(bytes);
+        self.has_content |= bytes > 0;
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Fold)
+    }
+}
+
+struct Fold;
+
+impl<'de> Visitor<'de> for Fold {
+    type Value = Choices<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array of choices")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut choices: A) -> Result<Choices<'de>, A::Error> {
+        let mut sum = Choices::default();
+        while let Some(choice) = choices.next_element::<Choice<'_>>()? {
+            sum.add(&choice);
+        }
+        Ok(sum)
+    }
+}
+
+/// Bytes of a string once it is unescaped; of tool arguments sent as an object, the bytes between its braces.
+fn output_bytes(raw: Option<&RawValue>) -> u64 {
+    let Some(json) = raw.map(RawValue::get).filter(|json| json.starts_with(['"', '{'])) else {
+        return 0;
+    };
+    let mut bytes = json.len().saturating_sub(2);
+    let mut rest = json;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        let escape = rest.get(at + 1..).unwrap_or_default();
+        // An escape is two bytes for one, or six for one to three.
+        let (length, stands_for) = if escape.starts_with('u') { (6, 3) } else { (2, 1) };
+        bytes = bytes.saturating_sub(length - stands_for);
+        rest = rest.get(at + length..).unwrap_or_default();
+    }
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Chunk;
+
+    /// Output bytes, has content, has finish reason, is foreign.
+    fn check(choice: &str, expected: (u64, bool, bool, bool)) {
+        let json = format!(r#"{{"choices":[{choice}]}}"#);
+        let chunk: Chunk<'_> = serde_json::from_str(&json).unwrap();
+        assert!(chunk.error(&json).is_none());
+        let sum = chunk.choices.unwrap();
+        let seen = (
+            sum.output_bytes,
+            sum.has_content,
+            sum.has_finish_reason,
+            sum.is_foreign,
+        );
+        assert_eq!(seen, expected, "{choice}");
+    }
+
+    #[crate::test]
+    fn content_is_what_a_client_would_miss() {
+        check(
+            r#"{"delta":{"role":"assistant","content":"","refusal":null}}"#,
+            (0, false, false, false),
+        );
+        check(r#"{"delta":null,"finish_reason":""}"#, (0, false, false, false));
+        check(r#"{"delta":{"content":"a\nb"}}"#, (3, true, false, false));
+        check(r#"{"delta":{"content":"\u20ac\\"}}"#, (4, true, false, false));
+        check(
+            r#"{"delta":{"reasoning":"ab","reasoning_content":"ab"}}"#,
+            (2, true, false, false),
+        );
+        check(r#"{"delta":{"refusal":"no"}}"#, (2, true, false, false));
+        check(
+            r#"{"message":{"content":"a"},"finish_reason":"stop"}"#,
+            (1, true, true, false),
+        );
+        let call =
+            r#"{"delta":{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]}}"#;
+        check(call, (3, true, false, false));
+        check(
+            r#"{"delta":{"tool_calls":[{"function":{"name":"","arguments":""}}]}}"#,
+            (0, true, false, false),
+        );
+        check(r#"{"delta":{"tool_calls":[]}}"#, (0, false, false, false));
+    }
+
+    #[crate::test]
+    fn what_the_sdks_do_not_read_is_foreign() {
+        check(r#"{"delta":{"content":[]}}"#, (0, false, false, true));
+        let parts = r#"{"delta":{"content":[{"text":"abc"},{"thinking":[{"text":"d\ne"}]}]}}"#;
+        check(parts, (6, true, false, true));
+        check(r#"{"finish_reason":"model_length"}"#, (0, false, true, true));
+        check(
+            r#"{"message":{"tool_calls":[{"function":{"arguments":{}}}]}}"#,
+            (0, true, false, true),
+        );
+    }
+
+    #[crate::test]
+    fn errors_are_found_wherever_they_stand() {
+        let error = |json: &'static str| serde_json::from_str::<Chunk<'_>>(json).unwrap().error(json);
+        assert_eq!(error(r#"{"error":{"message":"x"}}"#), Some(r#"{"message":"x"}"#));
+        assert_eq!(error(r#"{"error":"x","choices":[]}"#), Some(r#""x""#));
+        assert_eq!(
+            error(r#"{"choices":[{"error":{"code":1}}]}"#),
+            Some(r#"{"code":1}"#)
+        );
+        assert!(error(r#"{"choices":[{"finish_reason":"error"}]}"#).is_some());
+        assert!(error(r#"{"object":"error","message":"x"}"#).is_some());
+        assert!(error(r#"{"message":"x"}"#).is_some());
+        assert_eq!(error(r#"{"error":null,"choices":[]}"#), None);
+        assert_eq!(error(r#"{"error":"","choices":[]}"#), None);
+    }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A request as Mistral takes it (<https://docs.mistral.ai/api/#tag/chat>).
+//!
+//! Mistral answers 422 to members that it does not know, at the top and within messages. Some are OpenAI's names
+//! for what it has under another name; the rest is dropped and reported, or refused. Members that are null say
+//! nothing and go in silence, and so does `stream_options`: Mistral reports usage unasked.
+
+use super::reshape::{each, written};
+use crate::api_error::ApiError;
+use crate::config::OnUnsupported;
+use crate::protocol::json_object::{Editor, Object};
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+/// The members of Mistral's `ChatCompletionRequest`.
+const REQUEST: &[&str] = &[
+    "model",
+    "messages",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stream",
+    "stop",
+    "random_seed",
+    "metadata",
+    "response_format",
+    "tools",
+    "tool_choice",
+    "presence_penalty",
+    "frequency_penalty",
+    "min_tokens",
+    "repetition_penalty",
+    "top_k",
+    "logprobs",
+    "top_logprobs",
+    "prompt_logprobs",
+    "top_prompt_logprobs",
+    "n",
+    "prediction",
+    "parallel_tool_calls",
+    "reasoning_effort",
+    "prompt_mode",
+    "guardrails",
+    "prompt_cache_key",
+    "service_tier",
+    "safe_prompt",
+];
+
+type Dropped = Vec<Cow<'static, str>>;
+
+/// Adds to `editor` what Mistral needs changed, and names what had to be left out.
+///
+/// # Errors
+///
+/// With [`OnUnsupported::Reject`], 400 that names the first field without a counterpart.
+pub(super) fn edit_request<'o>(
+    object: &'o Object<'_>,
+    on_unsupported: OnUnsupported,
+    editor: &mut Editor<'o, '_>,
+) -> Result<Dropped, ApiError> {
+    let losses = Losses::default();
+    // OpenAI's newer name wins over the deprecated one that Mistral still uses.
+    move_member(object, editor, "max_completion_tokens", "max_tokens");
+    move_member(object, editor, "seed", "random_seed");
+    editor.remove("stream_options");
+    for field in &object.fields {
+        let key = field.key.as_ref();
+        if REQUEST.contains(&key) || matches!(key, "max_completion_tokens" | "seed" | "stream_options") {
+            continue;
+        }
+        editor.remove(key);
+        if object.value(field) != Some("null") {
+            losses.add(key.to_owned());
+        }
+    }
+    if let Some(messages) = object
+        .get("messages")
+        .and_then(|messages| edited(messages, &losses, message))
+    {
+        editor.set("messages", messages);
+    }
+    if let Some(tools) = object.get("tools").and_then(|tools| edited(tools, &losses, tool)) {
+        editor.set("tools", tools);
+    }
+    let dropped = losses.0.into_inner();
+    match (on_unsupported, dropped.first()) {
+        (OnUnsupported::Reject, Some(first)) => {
+            let message = format!("{first}: expected a field that the model's provider supports");
+            Err(ApiError::bad_request(None, message).with_param(first.clone()))
+        }
+        _ => Ok(dropped),
+    }
+}
+
+/// What has no counterpart, each path once.
+#[derive(Default)]
+struct Losses(RefCell<Dropped>);
+
+impl Losses {
+    fn add(&self, path: String) {
+        let mut paths = self.0.borrow_mut();
+        if !paths.iter().any(|known| *known == path) {
+            paths.push(Cow::Owned(path));
+        }
+    }
+}
+
+/// Moves the value of `from` to `to`; a null is removed and leaves `to` alone.
+fn move_member<'o>(object: &'o Object<'_>, editor: &mut Editor<'o, '_>, from: &str, to: &'o str) {
+    match object.get(from) {
+        None => {}
+        Some("null") => editor.remove(from),
+        Some(_) => {
+            editor.remove(to);
+            editor.rename(from, to);
+        }
+    }
+}
+
+/// An array with its elements edited, or `None` if no element changed.
+fn edited(
+    array: &str,
+    losses: &Losses,
+    edit: impl Fn(&Object<'_>, &Losses) -> Option<String>,
+) -> Option<String> {
+    let is_changed = core::cell::Cell::new(false);
+    let items = each(array, |item| {
+        let changed = edit(&Object::parse(item).ok()?, losses);
+        is_changed.set(is_changed.get() || changed.is_some());
+        changed
+    })?;
+    is_changed.get().then_some(items)
+}
+
+fn message(message: &Object<'_>, losses: &Losses) -> Option<String> {
+    let allowed: &[&str] = match message.get("role")? {
+        r#""assistant""# => &["role", "content", "tool_calls", "prefix"],
+        r#""tool""# => &["role", "content", "tool_call_id", "name"],
+        _ => &["role", "content"],
+    };
+    let mut editor = Editor::new(message);
+    retain(message, allowed, "messages[]", losses, &mut editor);
+    if message.get("role") == Some(r#""developer""#) {
+        editor.set("role", r#""system""#);
+    }
+    match message.get("tool_calls") {
+        Some("null") => editor.remove("tool_calls"),
+        Some(calls) => {
+            if let Some(calls) = edited(calls, losses, tool_call) {
+                editor.set("tool_calls", calls);
+            }
+        }
+        None => {}
+    }
+    if let Some(parts) = message.get("content").filter(|content| content.starts_with('['))
+        && let Some(parts) = edited(parts, losses, part)
+    {
+        editor.set("content", parts);
+    }
+    changed(editor)
+}
+
+fn tool_call(call: &Object<'_>, losses: &Losses) -> Option<String> {
+    let mut editor = Editor::new(call);
+    let allowed = ["id", "type", "index", "function"];
+    retain(call, &allowed, "messages[].tool_calls[]", losses, &mut editor);
+    changed(editor)
+}
+
+/// A content part; OpenAI nests audio and files where Mistral has plain members.
+fn part(part: &Object<'_>, losses: &Losses) -> Option<String> {
+    let allowed: &[&str] = match part.get("type")? {
+        r#""text""# => &["type", "text"],
+        r#""image_url""# => &["type", "image_url"],
+        r#""input_audio""# => &["type", "input_audio"],
+        r#""file""# if part.get("file").is_some() => return file(&Object::parse(part.get("file")?).ok()?),
+        r#""refusal""# => return Some(format!(r#"{{"type":"text","text":{}}}"#, part.get("refusal")?)),
+        _ => return None,
+    };
+    let audio = part
+        .get("input_audio")
+        .and_then(|audio| Object::parse(audio).ok());
+    let mut editor = Editor::new(part);
+    retain(part, allowed, "messages[].content[]", losses, &mut editor);
+    if let Some(data) = audio.as_ref().and_then(|audio| audio.get("data")) {
+        editor.set("input_audio", data);
+    }
+    changed(editor)
+}
+
+fn file(file: &Object<'_>) -> Option<String> {
+    if let Some(id) = file.get("file_id") {
+        return Some(format!(r#"{{"type":"file","file_id":{id}}}"#));
+    }
+    let data = file.get("file_data")?;
+    let name = file.get("filename").unwrap_or("null");
+    Some(format!(
+        r#"{{"type":"document_url","document_url":{data},"document_name":{name}}}"#
+    ))
+}
+
+/// Mistral requires `parameters`, which OpenAI leaves out for functions without any.
+fn tool(tool: &Object<'_>, losses: &Losses) -> Option<String> {
+    if tool.get("type").is_some_and(|kind| kind != r#""function""#) {
+        // Mistral's own connectors, or a kind that Mistral itself will refuse by name.
+        return None;
+    }
+    let mut editor = Editor::new(tool);
+    retain(tool, &["type", "function"], "tools[]", losses, &mut editor);
+    if let Some(function) = tool
+        .get("function")
+        .and_then(|function| Object::parse(function).ok())
+    {
+        let mut inner = Editor::new(&function);
+        let allowed = ["name", "description", "strict", "parameters"];
+        retain(&function, &allowed, "tools[].function", losses, &mut inner);
+        if matches!(function.get("parameters"), None | Some("null")) {
+            inner.set("parameters", r#"{"type":"object","properties":{}}"#);
+        }
+        if let Some(function) = changed(inner) {
+            editor.set("function", function);
+        }
+    }
+    changed(editor)
+}
+
+fn changed(editor: Editor<'_, '_>) -> Option<String> {
+    if editor.is_unchanged() {
+        None
+    } else {
+        written(editor)
+    }
+}
+
+/// Removes the members that are not allowed and reports those that said something.
+fn retain(object: &Object<'_>, allowed: &[&str], path: &str, losses: &Losses, editor: &mut Editor<'_, '_>) {
+    for field in &object.fields {
+        let key = field.key.as_ref();
+        if !allowed.contains(&key) {
+            editor.remove(key);
+            if object.value(field) != Some("null") {
+                losses.add(format!("{path}.{key}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The request, byte for byte but for what has to change.
+//!
+//! For servers that speak OpenAI's language that is the model's name and `stream_options.include_usage`, which
+//! the gateway needs for its own count. What a client sent beyond that is between it and the provider
+//! (<https://platform.openai.com/docs/api-reference/chat/create>).
+
+use super::mistral;
+use crate::api_error::ApiError;
+use crate::config::ProviderKind;
+use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::provider::{Settings, UpstreamRequest};
+use std::borrow::Cow;
+
+#[cfg(test)]
+mod tests;
+
+/// Translates a request.
+///
+/// # Errors
+///
+/// A body that is no JSON object, or a field that Mistral does not know and that the configuration refuses.
+pub(super) fn translate_request(
+    body: &[u8],
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<UpstreamRequest, ApiError> {
+    let not_json = |_| ApiError::bad_request(None, "expected a JSON object, found something else");
+    let text = str::from_utf8(body)
+        .map_err(|_| ApiError::bad_request(None, "expected UTF-8, found an invalid byte"))?;
+    let object = Object::parse(text).map_err(not_json)?;
+    let is_streaming = object.get("stream") == Some("true");
+    let options = object
+        .get("stream_options")
+        .and_then(|options| Object::parse(options).ok());
+    let include_usage = options.as_ref().and_then(|options| options.get("include_usage")) == Some("true");
+
+    let mut editor = Editor::new(&object);
+    if !names(object.get("model"), &settings.upstream_model) {
+        editor.set("model", quote(&settings.upstream_model));
+    }
+    let mut dropped = Vec::new();
+    if settings.kind == ProviderKind::Mistral {
+        dropped = mistral::edit_request(&object, settings.on_unsupported, &mut editor)?;
+    } else if is_streaming && settings.stream_usage && !include_usage {
+        editor.set("stream_options", with_usage(options.as_ref()));
+    } else if let Some(options) = options.filter(|_| include_usage && !settings.stream_usage) {
+        // The client gets its usage chunk from what the provider reports unasked, if it does.
+        match without_usage(&options) {
+            Some(rest) => editor.set("stream_options", rest),
+            None => editor.remove("stream_options"),
+        }
+    }
+    if editor.is_unchanged() {
+        out.extend_from_slice(body);
+    } else {
+        out.reserve(body.len());
+        editor.write(out);
+    }
+    let accept = if is_streaming {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    Ok(UpstreamRequest {
+        path: Cow::Borrowed("/chat/completions"),
+        headers: vec![
+            ("content-type", Cow::Borrowed("application/json")),
+            ("accept", Cow::Borrowed(accept)),
+        ],
+        dropped,
+        is_streaming,
+        include_usage: is_streaming && include_usage,
+    })
+}
+
+/// Whether a JSON value is the given string.
+fn names(json: Option<&str>, name: &str) -> bool {
+    json.and_then(|json| unescape(json).ok())
+        .is_some_and(|model| model == name)
+}
+
+fn with_usage(options: Option<&Object<'_>>) -> String {
+    let alone = || r#"{"include_usage":true}"#.to_owned();
+    options.map_or_else(alone, |options| {
+        let mut editor = Editor::new(options);
+        editor.set("include_usage", "true");
+        super::reshape::written(editor).unwrap_or_else(alone)
+    })
+}
+
+fn without_usage(options: &Object<'_>) -> Option<String> {
+    if options.fields.len() < 2 {
+        return None;
+    }
+    let mut editor = Editor::new(options);
+    editor.remove("include_usage");
+    super::reshape::written(editor)
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use super::translate_request;
+use crate::config::{OnUnsupported, ProviderKind};
+use crate::provider::{Settings, UpstreamRequest};
+
+fn settings(kind: ProviderKind, stream_usage: bool) -> Settings {
+    Settings {
+        kind,
+        upstream_model: "gpt-x".to_owned(),
+        on_unsupported: OnUnsupported::Drop,
+        stream_usage,
+        default_max_tokens: 0,
+        created: 0,
+        max_event_bytes: 0,
+    }
+}
+
+fn translate(body: &str, settings: &Settings) -> (String, UpstreamRequest) {
+    let mut out = Vec::new();
+    let request = translate_request(body.as_bytes(), settings, &mut out).unwrap();
+    (String::from_utf8(out).unwrap(), request)
+}
+
+fn check(body: &str, expected: &str) -> UpstreamRequest {
+    let (out, request) = translate(body, &settings(ProviderKind::OpenAi, true));
+    assert_eq!(out, expected);
+    assert_eq!(request.path, "/chat/completions");
+    request
+}
+
+/// Mistral's form of the members of a request, beside the model.
+fn check_mistral(members: &str, expected: &str, dropped: &[&str]) {
+    let (out, request) = translate(
+        &format!(r#"{{"model":"gpt-x",{members}}}"#),
+        &settings(ProviderKind::Mistral, false),
+    );
+    let expected = if expected.is_empty() {
+        String::new()
+    } else {
+        format!(",{expected}")
+    };
+    assert_eq!(out, format!(r#"{{"model":"gpt-x"{expected}}}"#));
+    assert_eq!(request.dropped, dropped);
+}
+
+#[crate::test]
+fn nothing_but_the_model_changes() {
+    let same = " {\"model\":\"gpt-x\", \"temperature\": 1.0, \"x\":{\"b\":1,\"a\":1e0} }\n";
+    let request = check(same, same);
+    assert!(!request.is_streaming && !request.include_usage && request.dropped.is_empty());
+    check(
+        r#"{"model" : "fast","seed":1}"#,
+        r#"{"model" : "gpt-x","seed":1}"#,
+    );
+    check(r#"{"model":"gpt\u002dx"}"#, r#"{"model":"gpt\u002dx"}"#);
+}
+
+#[crate::test]
+fn a_stream_is_asked_for_its_usage() {
+    let ask = |options: &str| format!(r#"{{"model":"gpt-x","stream":true{options}}}"#);
+    let asked = ask(r#","stream_options":{"include_usage":true}"#);
+    let request = check(&ask(""), &asked);
+    assert!(request.is_streaming && !request.include_usage);
+    assert_eq!(request.headers[1], ("accept", "text/event-stream".into()));
+    check(&ask(r#","stream_options":null"#), &asked);
+    check(&ask(r#","stream_options":{"include_usage":false}"#), &asked);
+    check(
+        &ask(r#","stream_options":{"include_obfuscation":false}"#),
+        &ask(r#","stream_options":{"include_obfuscation":false,"include_usage":true}"#),
+    );
+    assert!(check(&asked, &asked).include_usage);
+}
+
+#[crate::test]
+fn a_server_that_does_not_know_the_option_is_not_sent_it() {
+    let settings = settings(ProviderKind::OpenAiCompatible, false);
+    let plain = r#"{"model":"gpt-x","stream":true}"#;
+    assert_eq!(translate(plain, &settings).0, plain);
+    let asking = r#"{"model":"gpt-x","stream":true,"stream_options":{"include_usage":true}}"#;
+    let (out, request) = translate(asking, &settings);
+    assert_eq!((out.as_str(), request.include_usage), (plain, true));
+    let more = r#"{"model":"gpt-x","stream":true,"stream_options":{"include_usage":true,"x":1}}"#;
+    assert_eq!(
+        translate(more, &settings).0,
+        r#"{"model":"gpt-x","stream":true,"stream_options":{"x":1}}"#
+    );
+}
+
+#[crate::test]
+fn mistral_has_other_names_for_some_fields() {
+    check_mistral(
+        r#""seed":7,"max_completion_tokens":5"#,
+        r#""random_seed":7,"max_tokens":5"#,
+        &[],
+    );
+    check_mistral(
+        r#""max_tokens":9,"max_completion_tokens":5"#,
+        r#""max_tokens":5"#,
+        &[],
+    );
+    check_mistral(
+        r#""max_tokens":9,"max_completion_tokens":null"#,
+        r#""max_tokens":9"#,
+        &[],
+    );
+    check_mistral(
+        r#""stream":true,"stream_options":{"include_usage":true}"#,
+        r#""stream":true"#,
+        &[],
+    );
+    check_mistral(
+        r#""messages":[{"role":"developer","content":"a"},{"role":"user","content":"b"}]"#,
+        r#""messages":[{"role":"system","content":"a"},{"role":"user","content":"b"}]"#,
+        &[],
+    );
+}
+
+#[crate::test]
+fn what_mistral_does_not_know_is_dropped_and_named() {
+    check_mistral(
+        r#""user":"u","store":null,"logit_bias":{"1":2},"temperature":0"#,
+        r#""temperature":0"#,
+        &["user", "logit_bias"],
+    );
+    check_mistral(
+        r#""messages":[{"role":"user","name":"n","content":[{"type":"text","text":"a","cache_control":{}}]},{"role":"user","name":"n","content":"b"},{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{}}]},{"role":"tool","tool_call_id":"1","name":"f","content":"c"}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"user","content":"b"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","name":"f","content":"c"}]"#,
+        &[
+            "messages[].name",
+            "messages[].content[].cache_control",
+            "messages[].tool_calls[].extra_content",
+        ],
+    );
+    check_mistral(
+        r#""tools":[{"type":"function","function":{"name":"f"}}]"#,
+        r#""tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}]"#,
+        &[],
+    );
+}
+
+#[crate::test]
+fn mistral_has_its_own_form_of_audio_files_and_refusals() {
+    check_mistral(
+        r#""messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"QQ==","format":"wav"}},{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,QQ=="}},{"type":"file","file":{"file_id":"f"}},{"type":"refusal","refusal":"no"}]}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"input_audio","input_audio":"QQ=="},{"type":"document_url","document_url":"data:application/pdf;base64,QQ==","document_name":"a.pdf"},{"type":"file","file_id":"f"},{"type":"text","text":"no"}]}]"#,
+        &[],
+    );
+    let connector = r#""tools":[{"type":"web_search"}]"#;
+    check_mistral(connector, connector, &[]);
+}
+
+#[crate::test]
+fn what_mistral_does_not_know_is_refused_if_so_configured() {
+    let mut settings = settings(ProviderKind::Mistral, false);
+    settings.on_unsupported = OnUnsupported::Reject;
+    let error = translate_request(br#"{"model":"m","user":"u"}"#, &settings, &mut Vec::new()).unwrap_err();
+    assert_eq!((error.status, error.param.as_deref()), (400, Some("user")));
+    assert!(translate_request(br#"{"model":"m","user":null}"#, &settings, &mut Vec::new()).is_ok());
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How estimates begin, learn and resist.
+
+use super::{Estimator, Learned, Model, PromptSize};
+use crate::shared_store::{Conflict, LocalStore, SharedStore};
+
+const fn text(text_bytes: u64) -> PromptSize {
+    PromptSize {
+        text_bytes,
+        images: 0,
+    }
+}
+
+const fn input(input_tokens: u64) -> Learned {
+    Learned {
+        input_tokens: Some(input_tokens),
+        output_tokens: None,
+        output_bytes: 0,
+    }
+}
+
+const fn output(output_tokens: u64, output_bytes: u64) -> Learned {
+    Learned {
+        input_tokens: None,
+        output_tokens: Some(output_tokens),
+        output_bytes,
+    }
+}
+
+/// A number below 1,000 that looks random.
+const fn dice(n: u64) -> u64 {
+    (n.wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407)
+        >> 33)
+        % 1_000
+}
+
+#[track_caller]
+fn about(found: u64, expected: u64, percent: u64) {
+    let off = found.abs_diff(expected) * 100;
+    assert!(
+        off <= expected * percent,
+        "expected about {expected}, found {found}"
+    );
+}
+
+#[crate::test]
+fn before_anything_is_learned_the_defaults_hold() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    for (bytes, tokens) in [
+        (0, 8),
+        (1, 9),
+        (4, 9),
+        (5, 10),
+        (400, 108),
+        (4_000_001, 1_000_009),
+    ] {
+        assert_eq!(estimator.input_tokens(0, text(bytes), &store), tokens, "{bytes}");
+    }
+    let with_images = PromptSize {
+        text_bytes: 400,
+        images: 2,
+    };
+    assert_eq!(estimator.input_tokens(0, with_images, &store), 2_108);
+    assert_eq!(estimator.output_tokens(0, 1_024, &store), 1_024);
+    assert_eq!(estimator.output_tokens(0, 0, &store), 1);
+    for (bytes, tokens) in [(0, 0), (1, 1), (4, 1), (5, 2), (4_000, 1_000)] {
+        assert_eq!(estimator.tokens_of_output(0, bytes, &store), tokens, "{bytes}");
+    }
+    assert_eq!(estimator.relative_error(0, &store), None);
+    assert_eq!(
+        estimator.input_tokens(9, text(400), &store),
+        108,
+        "an unknown model has the defaults"
+    );
+}
+
+#[crate::test]
+fn the_ratio_of_text_is_learned_from_any_beginning() {
+    for (per_thousand_bytes, lessons) in [(60, 40), (180, 20), (250, 20), (400, 20), (1_400, 40)] {
+        let (estimator, store) = (Estimator::new(2), LocalStore::default());
+        for n in 0..lessons {
+            let bytes = 1_000 + dice(n) * 20;
+            estimator.learn(
+                0,
+                text(bytes),
+                input(8 + bytes * per_thousand_bytes / 1_000),
+                &store,
+            );
+        }
+        about(
+            estimator.input_tokens(0, text(10_000), &store),
+            8 + per_thousand_bytes * 10,
+            5,
+        );
+        assert_eq!(
+            estimator.input_tokens(1, text(400), &store),
+            108,
+            "models learn apart"
+        );
+    }
+}
+
+#[crate::test]
+fn absurd_reports_hardly_move_what_was_learned() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    for n in 0..100 {
+        estimator.learn(0, text(4_000 + n), input(1_008), &store);
+    }
+    let before = estimator.input_tokens(0, text(100_000), &store);
+    for absurd in [1, u64::MAX, 900_000] {
+        estimator.learn(0, text(4_000), input(absurd), &store);
+        about(estimator.input_tokens(0, text(100_000), &store), before, 3);
+    }
+    for n in 0..1_000 {
+        let reported = if n % 10 == 0 { 50_000 } else { 1_008 };
+        estimator.learn(0, text(4_000), input(reported), &store);
+    }
+    about(estimator.input_tokens(0, text(100_000), &store), before, 12);
+}
+
+#[crate::test]
+fn a_changed_workload_is_followed() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    for _ in 0..500 {
+        estimator.learn(0, text(4_000), input(1_008), &store);
+    }
+    for _ in 0..300 {
+        estimator.learn(0, text(4_000), input(2_008), &store);
+    }
+    about(estimator.input_tokens(0, text(4_000), &store), 2_008, 3);
+    assert!(estimator.relative_error(0, &store).unwrap() < 0.03);
+}
+
+#[crate::test]
+fn images_are_learned_once_the_text_is_known() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let prompt = PromptSize {
+        text_bytes: 800,
+        images: 3,
+    };
+    estimator.learn(0, prompt, input(208 + 3 * 85), &store);
+    assert_eq!(
+        store.get("tollgate.estimate.v1.0"),
+        None,
+        "the text is not known yet"
+    );
+    for _ in 0..10 {
+        estimator.learn(0, text(800), input(208), &store);
+    }
+    for _ in 0..60 {
+        estimator.learn(0, prompt, input(208 + 3 * 85), &store);
+    }
+    about(estimator.input_tokens(0, prompt, &store), 463, 3);
+    about(estimator.input_tokens(0, text(800), &store), 208, 1);
+}
+
+#[crate::test]
+fn nine_answers_in_ten_stay_below_the_expected_output() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    for n in 0..8 {
+        assert_eq!(estimator.output_tokens(0, 777, &store), 777, "after {n}");
+        estimator.learn(0, text(0), output(1 + dice(n), 0), &store);
+    }
+    let mut below = 0;
+    for n in 8..4_008 {
+        let answer = 1 + dice(n);
+        below += u64::from(answer <= estimator.output_tokens(0, 777, &store));
+        estimator.learn(0, text(0), output(answer, 0), &store);
+    }
+    assert!((3_480..=3_720).contains(&below), "{below} of 4000");
+}
+
+#[crate::test]
+fn bytes_per_output_token_are_learned() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    for n in 0..50 {
+        estimator.learn(0, text(0), output(100 + n, (100 + n) * 3), &store);
+        estimator.learn(0, text(0), output(2, 400), &store);
+    }
+    about(estimator.tokens_of_output(0, 3_000, &store), 1_000, 3);
+}
+
+#[crate::test]
+fn what_is_not_reported_teaches_nothing() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    for tally in [
+        Learned::default(),
+        input(0),
+        output(0, 100),
+        Learned {
+            output_bytes: 9,
+            ..Learned::default()
+        },
+    ] {
+        estimator.learn(0, text(4_000), tally, &store);
+    }
+    estimator.learn(0, text(63), input(1_000), &store);
+    estimator.learn(1, text(4_000), input(1_000), &store);
+    assert_eq!(store.get("tollgate.estimate.v1.0"), None);
+    assert_eq!(store.get("tollgate.estimate.v1.1"), None);
+}
+
+#[crate::test]
+fn figures_stay_within_their_bounds() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    for _ in 0..500 {
+        estimator.learn(0, text(u64::MAX), input(1), &store);
+        estimator.learn(
+            0,
+            PromptSize {
+                text_bytes: 64,
+                images: u64::MAX,
+            },
+            input(1),
+            &store,
+        );
+        estimator.learn(0, text(0), output(u64::MAX, 1), &store);
+    }
+    assert_eq!(estimator.input_tokens(0, text(10_000), &store), 508);
+    assert_eq!(
+        estimator.input_tokens(
+            0,
+            PromptSize {
+                text_bytes: 0,
+                images: 10
+            },
+            &store
+        ),
+        168
+    );
+    assert_eq!(estimator.tokens_of_output(0, 1_000, &store), 2_000);
+    about(estimator.output_tokens(0, 1, &store), 1_000_000, 1);
+    for _ in 0..500 {
+        estimator.learn(0, text(64), input(u64::MAX), &store);
+    }
+    about(estimator.input_tokens(0, text(10_000), &store), 15_008, 1);
+    let _ = estimator.input_tokens(
+        0,
+        PromptSize {
+            text_bytes: u64::MAX,
+            images: u64::MAX,
+        },
+        &store,
+    );
+}
+
+#[crate::test]
+fn foreign_bytes_are_a_model_that_has_learned_nothing() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    estimator.learn(0, text(4_000), input(3_000), &store);
+    let (bytes, _) = store.get("tollgate.estimate.v1.0").unwrap();
+    assert_eq!(bytes.len(), 37);
+    assert_ne!(Model::read(&bytes), Model::default());
+    for cut in 0..bytes.len() {
+        assert_eq!(Model::read(&bytes[..cut]), Model::default());
+    }
+    let mut not_a_number = bytes.clone();
+    not_a_number[1..5].copy_from_slice(&f32::NAN.to_le_bytes());
+    assert_eq!(Model::read(&not_a_number), Model::default());
+    let newer: Vec<u8> = [2].into_iter().chain(bytes[1..].iter().copied()).collect();
+    assert_eq!(Model::read(&newer), Model::default());
+}
+
+/// Refuses every write, and counts them.
+struct Contended(core::cell::Cell<u32>);
+
+impl SharedStore for Contended {
+    fn get(&self, _: &str) -> Option<(Vec<u8>, u32)> {
+        None
+    }
+    fn compare_and_swap(&self, _: &str, _: &[u8], _: Option<u32>) -> Result<(), Conflict> {
+        self.0.set(self.0.get() + 1);
+        Err(Conflict)
+    }
+}
+
+#[crate::test]
+fn a_lesson_is_offered_once() {
+    let store = Contended(core::cell::Cell::new(0));
+    Estimator::new(1).learn(0, text(4_000), input(1_000), &store);
+    assert_eq!(store.0.get(), 1);
+}

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An event leaves when its bytes have arrived, and not when the next comes or the stream ends."""
+
+import json
+import time
+
+import pytest
+from checks import chat
+
+PROVIDERS = {"gpt-4o-mini": "openai", "claude-haiku-4-5": "anthropic"}
+GAP_MS = 200
+EVENTS = 5
+
+
+def arrivals(caller, body):
+    """Every content event's text, with the seconds since the request."""
+    started, found = time.monotonic(), []
+    with caller.stream(body) as answer:
+        assert answer.status_code == 200
+        for line in answer.iter_lines():
+            if line.startswith("data:") and "[DONE]" not in line:
+                choices = json.loads(line[5:])["choices"]
+                if choices and choices[0]["delta"].get("content"):
+                    found.append((time.monotonic() - started, choices[0]["delta"]["content"]))
+    return found
+
+
+@pytest.mark.parametrize("model", PROVIDERS)
+def test_each_event_leaves_when_it_arrives(model, caller, stack):
+    stack.standins[PROVIDERS[model]].fault(model, {"between_events_ms": GAP_MS})
+    found = arrivals(caller, chat(model, "count:%d" % EVENTS, stream=True))
+    assert len(found) == EVENTS
+    times = [at for at, _ in found]
+    gap = GAP_MS / 1000
+    assert times[-1] - times[0] > (EVENTS - 1) * gap * 0.8, "the events came together: something held them back"
+    for earlier, later in zip(times, times[1:]):
+        assert later - earlier > gap * 0.4, "an event waited for the next one: %s" % times
+
+
+@pytest.mark.parametrize("model", PROVIDERS)
+def test_the_first_event_does_not_wait_for_the_last(model, caller, stack):
+    stack.standins[PROVIDERS[model]].fault(model, {"between_events_ms": 400})
+    found = arrivals(caller, chat(model, "count:4", stream=True))
+    assert found[0][0] < 0.4 < 1.0 < found[-1][0]
+
+
+@pytest.mark.parametrize("model", PROVIDERS)
+def test_bytes_that_trickle_make_the_same_events(model, caller, stack):
+    whole = "".join(text for _, text in arrivals(caller, chat(model, "count:3", stream=True)))
+    stack.standins[PROVIDERS[model]].fault(model, {"trickle_ms": 1})
+    assert "".join(text for _, text in arrivals(caller, chat(model, "count:3", stream=True))) == whole
+
+
+@pytest.mark.parametrize("model", PROVIDERS)
+def test_a_client_that_leaves_stops_the_provider(model, caller, stack):
+    standin = stack.standins[PROVIDERS[model]]
+    standin.fault(model, {"between_events_ms": 100})
+    with caller.stream(chat(model, "count:100", max_tokens=200, stream=True)) as answer:
+        next(answer.iter_lines())
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        outcome = standin.requests()[0]["outcome"]
+        if outcome["aborted_by_client"]:
+            assert outcome["events"] < 50
+            return
+        time.sleep(0.1)
+    pytest.fail("the provider went on: %s" % outcome)
