@@ -204,12 +204,12 @@ fn metadata<'r>(
     let mut user_id = named(&request.safety_identifier);
     if user_id.is_none() {
         user_id = named(&request.user);
-    } else if request.user.is_some() {
+    } else if named(&request.user).is_some_and(|other| user_id.as_ref() != Some(&other)) {
         report.drop_field("user")?;
     }
     if let Some(metadata) = &request.metadata {
         let labelled = metadata.user_id.and_then(json_slice::text);
-        if metadata.user_id.is_some() && (labelled.is_none() || user_id.is_some()) {
+        if metadata.user_id.is_some() && (labelled.is_none() || (user_id.is_some() && user_id != labelled)) {
             report.drop_field("metadata.user_id")?;
         }
         user_id = user_id.or(labelled);

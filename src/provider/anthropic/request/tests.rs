@@ -250,7 +250,7 @@ fn thinking_is_not_asked_for_when_a_call_comes_back_without_its_own() {
 }
 
 #[crate::test]
-fn the_larger_of_two_names_for_the_bound_is_not_guessed() {
+fn the_newer_name_of_the_output_bound_wins() {
     let body = r#"{"messages":[{"role":"user","content":"Hi"}],"max_tokens":9,"max_completion_tokens":5}"#;
     let (found, _) = translate(body, &settings("claude", OnUnsupported::Drop)).unwrap();
     assert!(found.contains(r#""max_tokens":5,"#));
