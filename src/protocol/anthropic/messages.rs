@@ -303,7 +303,7 @@ pub enum OutputFormat<'a> {
 #[derive(Debug, Serialize)]
 pub struct Metadata<'a> {
     /// An opaque id.
-    pub user_id: &'a str,
+    pub user_id: Cow<'a, str>,
 }
 
 /// The message that answers, or the error that came instead with a status of success.

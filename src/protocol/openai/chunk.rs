@@ -8,7 +8,6 @@
 //! chunk but the room in the output.
 
 use super::completion::{Annotation, FinishReason, Usage};
-use crate::usage::TokenUsage;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -129,11 +128,11 @@ impl ChunkWriter {
     }
 
     /// Appends the usage chunk, if the client asked for it.
-    pub fn usage(&self, usage: TokenUsage, out: &mut Vec<u8>) {
+    pub fn usage(&self, usage: &Usage, out: &mut Vec<u8>) {
         if self.with_usage {
             out.extend_from_slice(&self.head);
             out.extend_from_slice(br#"[],"usage":"#);
-            write(out, &Usage(usage));
+            write(out, usage);
             out.extend_from_slice(b"}\n\n");
         }
     }
@@ -166,20 +165,19 @@ fn write<T: Serialize>(out: &mut Vec<u8>, value: &T) {
 #[cfg(test)]
 mod tests {
     use super::{ChunkWriter, Delta};
-    use crate::protocol::openai::completion::FinishReason;
-    use crate::usage::TokenUsage;
+    use crate::protocol::openai::completion::{FinishReason, Usage};
 
     #[crate::test]
     fn chunks_share_their_head_and_usage_is_null_until_the_end() {
         let writer = ChunkWriter::new("a\"b", "m", 7, true);
         let mut out = Vec::new();
         writer.finish(FinishReason::ToolCalls, &Delta::default(), &mut out);
-        let usage = TokenUsage {
-            input_tokens: Some(2),
-            output_tokens: Some(0),
-            ..TokenUsage::default()
+        let usage = Usage {
+            prompt_tokens: 2,
+            total_tokens: 2,
+            ..Usage::default()
         };
-        writer.usage(usage, &mut out);
+        writer.usage(&usage, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(

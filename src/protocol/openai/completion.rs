@@ -6,8 +6,7 @@
 //! come to expect the reasoning of other providers. `citations` carries those that have no URL, in the
 //! provider's own form.
 
-use crate::usage::TokenUsage;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -144,46 +143,34 @@ pub enum FinishReason {
 }
 
 /// `usage`.
-#[derive(Clone, Copy, Debug)]
-pub struct Usage(pub TokenUsage);
-
-impl Serialize for Usage {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let usage = self.0;
-        Wire {
-            prompt_tokens: usage.input_tokens.unwrap_or(0),
-            completion_tokens: usage.output_tokens.unwrap_or(0),
-            total_tokens: usage.total(),
-            prompt_tokens_details: PromptTokensDetails {
-                cached_tokens: usage.cache_read_input_tokens.unwrap_or(0),
-                cache_write_tokens: usage.cache_creation_input_tokens,
-            },
-            completion_tokens_details: usage
-                .reasoning_output_tokens
-                .map(|reasoning_tokens| CompletionTokensDetails { reasoning_tokens }),
-        }
-        .serialize(serializer)
-    }
-}
-
-#[derive(Serialize)]
-struct Wire {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    prompt_tokens_details: PromptTokensDetails,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Tokens of the whole prompt.
+    pub prompt_tokens: u64,
+    /// Tokens produced, reasoning included.
+    pub completion_tokens: u64,
+    /// Both together.
+    pub total_tokens: u64,
+    /// Of the prompt's.
+    pub prompt_tokens_details: PromptTokensDetails,
+    /// Of those produced.
     #[serde(skip_serializing_if = "Option::is_none")]
-    completion_tokens_details: Option<CompletionTokensDetails>,
+    pub completion_tokens_details: Option<CompletionTokensDetails>,
 }
 
-#[derive(Serialize)]
-struct PromptTokensDetails {
-    cached_tokens: u64,
+/// What a prompt's tokens were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PromptTokensDetails {
+    /// Read from a cache.
+    pub cached_tokens: u64,
+    /// Written to a cache.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache_write_tokens: Option<u64>,
+    pub cache_write_tokens: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct CompletionTokensDetails {
-    reasoning_tokens: u64,
+/// What the tokens produced were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CompletionTokensDetails {
+    /// Reasoning.
+    pub reasoning_tokens: u64,
 }

@@ -27,7 +27,7 @@ pub(super) enum Kinds {
 pub(super) fn blocks<'r>(
     content: &'r Content<'r>,
     kinds: Kinds,
-    place: Place<'_>,
+    place: Place,
     report: &mut Report,
     into: &mut Vec<Block<'r>>,
 ) -> Result<(), ApiError> {
@@ -35,17 +35,7 @@ pub(super) fn blocks<'r>(
         Content::Text(text) => push_text(text, None, into),
         Content::Parts(parts) => {
             for (number, given) in parts.iter().enumerate() {
-                let path = format!("content[{number}]");
-                part(
-                    given,
-                    kinds,
-                    Place {
-                        inner: &path,
-                        ..place
-                    },
-                    report,
-                    into,
-                )?;
+                part(given, kinds, place.item("content", number), report, into)?;
             }
         }
     }
@@ -62,15 +52,11 @@ pub(super) fn push_text<'r>(text: &'r str, cache_control: Option<&'r RawValue>, 
 fn part<'r>(
     part: &'r ContentPart<'r>,
     kinds: Kinds,
-    place: Place<'_>,
+    place: Place,
     report: &mut Report,
     into: &mut Vec<Block<'r>>,
 ) -> Result<(), ApiError> {
-    let generic = Place {
-        inner: "content[]",
-        ..place
-    };
-    report.drop_rest(generic, &part.rest)?;
+    report.drop_rest(place, &part.rest)?;
     let cache_control = part.cache_control;
     match (part.kind.as_deref(), kinds) {
         (Some("text"), _) => {
@@ -93,9 +79,9 @@ fn part<'r>(
             let image = part.image_url.as_ref();
             let image = image.ok_or_else(|| missing(place.path("image_url"), "an object"))?;
             if image.detail.as_deref().is_some_and(|detail| detail != "auto") {
-                report.drop_member(generic, "image_url.detail")?;
+                report.drop_member(place, "image_url.detail")?;
             }
-            report.drop_rest(generic, &image.rest)?;
+            report.drop_rest(place, &image.rest)?;
             let url = image.url.as_deref();
             let url = url.ok_or_else(|| missing(place.path("image_url.url"), "a string"))?;
             let source = source(url, image_type).ok_or_else(|| {
@@ -110,7 +96,7 @@ fn part<'r>(
         (Some("file"), Kinds::Any) => {
             let file = part.file.as_ref();
             let file = file.ok_or_else(|| missing(place.path("file"), "an object"))?;
-            report.drop_rest(generic, &file.rest)?;
+            report.drop_rest(place, &file.rest)?;
             // An id names a file in OpenAI's store, which Anthropic cannot see.
             let data = file
                 .file_data

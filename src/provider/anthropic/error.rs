@@ -59,20 +59,12 @@ pub(super) fn reported_fault(error: &ErrorObject<'_>) -> UpstreamFault {
 
 /// The answer is not a message.
 pub(super) fn malformed_answer() -> UpstreamFault {
-    fault(ApiError::new(
-        502,
-        API_ERROR,
-        "The provider's answer could not be read.",
-    ))
+    UpstreamFault::misbehaved("The provider's answer could not be read.")
 }
 
 /// The stream ended too early.
 pub(super) fn incomplete_stream() -> UpstreamFault {
-    fault(ApiError::new(
-        502,
-        API_ERROR,
-        "The provider's stream ended before it was complete.",
-    ))
+    UpstreamFault::misbehaved("The provider's stream ended before it was complete.")
 }
 
 fn fault(error: ApiError) -> UpstreamFault {

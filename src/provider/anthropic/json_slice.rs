@@ -22,32 +22,48 @@ pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str(raw.get()).ok().map(Cow::Owned)
 }
 
-/// How many bytes an escaped text has in UTF-8.
-pub(super) fn unescaped_len(escaped: &str) -> u64 {
-    let bytes = escaped.as_bytes();
-    let mut len = bytes.len();
-    let mut at = 0;
-    while let Some(next) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
-        let escape = at.saturating_add(next);
-        let is_unicode = bytes.get(escape.saturating_add(1)) == Some(&b'u');
-        let (written, meant) = if is_unicode {
-            let digits = escaped.get(escape.saturating_add(2)..escape.saturating_add(6));
-            (6, digits.map_or(1, encoded_len))
-        } else {
-            (2, 1)
-        };
-        len = len.saturating_sub(written).saturating_add(meant);
-        at = escape.saturating_add(written);
-    }
-    u64::try_from(len).unwrap_or(u64::MAX)
+/// The size of an unescaped text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    /// In UTF-8.
+    pub(super) bytes: u64,
+    /// Unicode scalar values.
+    pub(super) characters: u64,
 }
 
-/// UTF-8 bytes of a UTF-16 code unit; half of a surrogate pair is half of four.
-fn encoded_len(digits: &str) -> usize {
-    match u16::from_str_radix(digits, 16) {
-        Ok(0..0x80) => 1,
-        Ok(0x80..0x800 | 0xD800..0xE000) => 2,
-        _ => 3,
+/// How large an escaped text is, once it is unescaped.
+pub(super) fn size(escaped: &str) -> Size {
+    let source = escaped.as_bytes();
+    let mut bytes = source.len();
+    let mut characters = escaped.chars().count();
+    let mut at = 0;
+    while let Some(next) = source.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
+        let escape = at.saturating_add(next);
+        let is_unicode = source.get(escape.saturating_add(1)) == Some(&b'u');
+        let digits = escaped.get(escape.saturating_add(2)..escape.saturating_add(6));
+        let (written, meant) = match digits.and_then(|digits| u16::from_str_radix(digits, 16).ok()) {
+            Some(unit) if is_unicode => (6, encoded_size(unit)),
+            _ => (2, (1, 1)),
+        };
+        bytes = bytes.saturating_sub(written).saturating_add(meant.0);
+        characters = characters.saturating_sub(written).saturating_add(meant.1);
+        at = escape.saturating_add(written);
+    }
+    let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    Size {
+        bytes: wide(bytes),
+        characters: wide(characters),
+    }
+}
+
+/// UTF-8 bytes and characters of a UTF-16 code unit. The halves of a surrogate pair share four bytes, and the
+/// first stands for the character.
+const fn encoded_size(unit: u16) -> (usize, usize) {
+    match unit {
+        0..0x80 => (1, 1),
+        0x80..0x800 | 0xD800..0xDC00 => (2, 1),
+        0xDC00..0xE000 => (2, 0),
+        _ => (3, 1),
     }
 }
 
@@ -76,11 +92,11 @@ pub(super) fn compact(raw: &RawValue) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{compact, text, unescaped_len};
+    use super::{compact, size, text};
     use serde_json::value::RawValue;
 
     #[crate::test]
-    fn lengths_are_those_of_the_unescaped_text() {
+    fn sizes_are_those_of_the_unescaped_text() {
         for json in [
             r#""plain""#,
             r#""a\nb\"\\c""#,
@@ -89,11 +105,9 @@ mod tests {
         ] {
             let raw: &RawValue = serde_json::from_str(json).unwrap();
             let plain: String = serde_json::from_str(json).unwrap();
-            assert_eq!(
-                unescaped_len(&json[1..json.len() - 1]),
-                plain.len() as u64,
-                "{json}"
-            );
+            let size = size(&json[1..json.len() - 1]);
+            assert_eq!(size.bytes, plain.len() as u64, "{json}");
+            assert_eq!(size.characters, plain.chars().count() as u64, "{json}");
             assert_eq!(text(raw).unwrap(), plain);
         }
     }

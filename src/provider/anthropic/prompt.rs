@@ -40,11 +40,7 @@ pub(super) fn prompt<'r>(
     let messages = messages.ok_or_else(|| missing("messages".to_owned(), "an array"))?;
     let mut prompt = Prompt::default();
     for (index, message) in messages.iter().enumerate() {
-        let place = Place {
-            array: "messages",
-            index,
-            inner: "",
-        };
+        let place = Place::element("messages", index);
         prompt.add(message, place, report)?;
     }
     prompt.complete()?;
@@ -61,12 +57,7 @@ impl<'r> Prompt<'r> {
             && !matches!(call.content.0.first(), Some(Block::Thinking(_)))
     }
 
-    fn add(
-        &mut self,
-        message: &'r Message<'r>,
-        place: Place<'_>,
-        report: &mut Report,
-    ) -> Result<(), ApiError> {
+    fn add(&mut self, message: &'r Message<'r>, place: Place, report: &mut Report) -> Result<(), ApiError> {
         let role = message.role.as_deref();
         let role = role.ok_or_else(|| missing(place.path("role"), "a string"))?;
         report_rest(message, role, place, report)?;
@@ -177,7 +168,7 @@ impl<'r> Prompt<'r> {
 
 fn assistant<'r>(
     message: &'r Message<'r>,
-    place: Place<'_>,
+    place: Place,
     report: &mut Report,
     said: &mut Vec<Block<'r>>,
 ) -> Result<(), ApiError> {
@@ -211,15 +202,7 @@ fn assistant<'r>(
         push_text(refusal, None, said);
     }
     for (number, call) in message.tool_calls.iter().flatten().enumerate() {
-        let path = format!("tool_calls[{number}]");
-        said.push(tool_use(
-            call,
-            Place {
-                inner: &path,
-                ..place
-            },
-            report,
-        )?);
+        said.push(tool_use(call, place.item("tool_calls", number), report)?);
     }
     Ok(())
 }
@@ -240,21 +223,11 @@ fn is_signed(block: &RawValue) -> bool {
     }
 }
 
-fn tool_use<'r>(
-    call: &'r ToolCall<'r>,
-    place: Place<'_>,
-    report: &mut Report,
-) -> Result<Block<'r>, ApiError> {
+fn tool_use<'r>(call: &'r ToolCall<'r>, place: Place, report: &mut Report) -> Result<Block<'r>, ApiError> {
     if !matches!(call.kind.as_deref(), None | Some("function")) {
         return Err(unsupported(place.path("type")));
     }
-    report.drop_rest(
-        Place {
-            inner: "tool_calls[]",
-            ..place
-        },
-        &call.rest,
-    )?;
+    report.drop_rest(place, &call.rest)?;
     let id = call
         .id
         .as_deref()
@@ -284,12 +257,7 @@ fn tool_use<'r>(
 }
 
 /// Reports the members that have no counterpart, or none in a message of this role.
-fn report_rest(
-    message: &Message<'_>,
-    role: &str,
-    place: Place<'_>,
-    report: &mut Report,
-) -> Result<(), ApiError> {
+fn report_rest(message: &Message<'_>, role: &str, place: Place, report: &mut Report) -> Result<(), ApiError> {
     report.drop_rest(place, &message.rest)?;
     let is_assistant = role == "assistant";
     let present = [

@@ -6,6 +6,7 @@
 //! required by Anthropic, so a request without a bound gets the configured one. OpenAI's temperature ends at 2,
 //! Anthropic's at 1: what lies above becomes 1 and is reported, since it is no longer what was asked for.
 
+use super::json_slice;
 use super::prompt::prompt;
 use super::reasoning::{Circumstances, Generation, Reasoning, reasoning};
 use super::structured_output::output_format;
@@ -13,16 +14,11 @@ use super::tools::{tool_choice, tools};
 use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::{API_ERROR, ApiError};
 use crate::protocol::anthropic::messages::{MessagesRequest, Metadata, OutputConfig, ToolChoice};
+use crate::protocol::openai::Text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::Number;
 use std::borrow::Cow;
-
-const TOP: Place<'static> = Place {
-    array: "",
-    index: 0,
-    inner: "",
-};
 
 /// Translates a request and appends the translated body to `out`.
 pub(in crate::provider) fn translate_request(
@@ -57,9 +53,9 @@ fn messages_request<'r>(
     report: &mut Report,
 ) -> Result<MessagesRequest<'r>, ApiError> {
     refuse(request)?;
-    report.drop_rest(TOP, &request.rest)?;
+    report.drop_rest(Place::TOP, &request.rest)?;
     if let Some(options) = &request.stream_options {
-        report.drop_rest(Place { array: "", ..TOP }, &options.rest)?;
+        report.drop_rest(Place::TOP, &options.rest)?;
     }
     let max_tokens = request
         .max_completion_tokens
@@ -199,27 +195,28 @@ fn stop_sequences<'r>(
     Ok(sequences)
 }
 
+/// The end user, by the newest of the names that OpenAI's API has had for it; the others are reported.
 fn metadata<'r>(
     request: &'r ChatCompletionRequest<'r>,
     report: &mut Report,
 ) -> Result<Option<Metadata<'r>>, ApiError> {
-    let mut labelled = None;
+    let named = |name: &'r Option<Text<'r>>| name.as_deref().map(Cow::Borrowed);
+    let mut user_id = named(&request.safety_identifier);
+    if user_id.is_none() {
+        user_id = named(&request.user);
+    } else if named(&request.user).is_some_and(|other| user_id.as_ref() != Some(&other)) {
+        report.drop_field("user")?;
+    }
     if let Some(metadata) = &request.metadata {
-        labelled = metadata
-            .user_id
-            .and_then(|raw| serde_json::from_str::<&str>(raw.get()).ok());
-        if metadata.user_id.is_some() && labelled.is_none() {
-            report.drop_member(TOP, "metadata.user_id")?;
+        let labelled = metadata.user_id.and_then(json_slice::text);
+        if metadata.user_id.is_some() && (labelled.is_none() || (user_id.is_some() && user_id != labelled)) {
+            report.drop_field("metadata.user_id")?;
         }
+        user_id = user_id.or(labelled);
         for (name, _) in &metadata.rest {
-            report.drop_member(TOP, &format!("metadata.{}", &**name))?;
+            report.drop_member(Place::TOP, &format!("metadata.{}", &**name))?;
         }
     }
-    let user_id = request
-        .safety_identifier
-        .as_deref()
-        .or(request.user.as_deref())
-        .or(labelled);
     Ok(user_id.map(|user_id| Metadata { user_id }))
 }
 

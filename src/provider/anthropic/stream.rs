@@ -10,24 +10,23 @@
 //! Usage is reported twice: opening counts in `message_start`, running totals in `message_delta`. A count that
 //! comes again *replaces* the one before it and is never added.
 //!
-//! Thinking is told twice as well: as `reasoning_content` while it arrives, and whole, with its signature, as
-//! `thinking_blocks` when its block ends, which is the form in which clients send it back. That needs the text
-//! kept until then. It is kept up to the bound of a single event; a longer block is told as text only and
-//! cannot be sent back.
+//! Calls are in [`calls`], thinking is in [`thinking`].
+
+mod calls;
+mod thinking;
 
 use super::citations::annotation;
 use super::error::{incomplete_stream, malformed_answer, reported_fault};
-use super::json_slice::{compact, escaped, text, unescaped_len};
+use super::json_slice::{compact, escaped, size};
 use super::stop_reason::finish_reason;
 use super::usage;
 use crate::codec::sse::{Decoder, Event};
-use crate::protocol::anthropic::messages::{ContentBlock, Message, StopDetails, Usage};
+use crate::protocol::anthropic::messages::{Message, StopDetails, Usage};
 use crate::protocol::anthropic::stream_event::{EventDelta, StreamEvent};
-use crate::protocol::openai::chunk::{Arguments, ChunkWriter, DONE, Delta, FunctionDelta, ToolCallDelta};
-use crate::protocol::openai::completion::{FinishReason, ThinkingBlock};
+use crate::protocol::openai::chunk::{ChunkWriter, DONE, Delta};
+use crate::protocol::openai::completion::FinishReason;
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 
 /// More blocks than this are never open at once: Anthropic opens one after the other.
 const MAX_OPEN_BLOCKS: usize = 64;
@@ -140,6 +139,8 @@ impl State {
             "message_delta" => self.on_message_delta(&parsed, out),
             "message_stop" => self.on_message_stop(out),
             "error" => Err(reported_fault(&parsed.error.unwrap_or_default())),
+            // Some servers that speak Anthropic's dialect leave the type to the `event:` line.
+            "" if parsed.error.is_some() => Err(reported_fault(&parsed.error.unwrap_or_default())),
             // ping, and what the vendor adds.
             _ => Ok(()),
         }
@@ -207,47 +208,6 @@ impl State {
         Ok(())
     }
 
-    fn open_call(&mut self, block: &ContentBlock<'_>, out: &mut Vec<u8>) -> Result<OpenKind, UpstreamFault> {
-        let number = self.calls;
-        self.calls = number.saturating_add(1);
-        let call = ToolCallDelta {
-            index: number,
-            id: Some(block.id.as_deref().ok_or_else(malformed_answer)?),
-            kind: Some("function"),
-            function: FunctionDelta {
-                name: Some(block.name.as_deref().ok_or_else(malformed_answer)?),
-                arguments: Arguments::Text(""),
-            },
-        };
-        self.say(
-            &Delta {
-                tool_calls: Some([call]),
-                ..Delta::default()
-            },
-            out,
-        )?;
-        let input = block.input.filter(|input| input.get() != "null");
-        let unsaid = input.map_or_else(|| "{}".to_owned(), |input| compact(input).into_owned());
-        Ok(OpenKind::Call {
-            number,
-            unsaid: Some(unsaid),
-        })
-    }
-
-    fn redacted(&mut self, data: &str, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
-        let block = ThinkingBlock::RedactedThinking {
-            data: Cow::Borrowed(data),
-        };
-        let block = serde_json::value::to_raw_value(&block).map_err(|_| malformed_answer())?;
-        self.say(
-            &Delta {
-                thinking_blocks: Some([&*block]),
-                ..Delta::default()
-            },
-            out,
-        )
-    }
-
     fn on_block_delta(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
         let delta = event.delta.as_ref().ok_or_else(malformed_answer)?;
         let index = event.index.ok_or_else(malformed_answer)?;
@@ -274,9 +234,7 @@ impl State {
         if inner.is_empty() {
             return Ok(());
         }
-        self.count(inner);
-        let characters = text(piece).map_or(0, |text| text.chars().count());
-        let characters = u64::try_from(characters).unwrap_or(u64::MAX);
+        let characters = self.count(inner);
         self.characters = self.characters.saturating_add(characters);
         self.say(
             &Delta {
@@ -285,88 +243,6 @@ impl State {
             },
             out,
         )
-    }
-
-    fn add_arguments(
-        &mut self,
-        index: u64,
-        piece: &RawValue,
-        out: &mut Vec<u8>,
-    ) -> Result<(), UpstreamFault> {
-        let inner = escaped(piece).ok_or_else(malformed_answer)?;
-        // Server tools stream their arguments too; those are nobody's call.
-        let Some(OpenKind::Call { number, unsaid }) = self.block(index) else {
-            return Ok(());
-        };
-        if inner.is_empty() {
-            return Ok(());
-        }
-        *unsaid = None;
-        let number = *number;
-        self.count(inner);
-        self.say_arguments(number, Arguments::Raw(piece), out)
-    }
-
-    fn say_arguments(
-        &mut self,
-        index: u32,
-        arguments: Arguments<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), UpstreamFault> {
-        let function = FunctionDelta {
-            name: None,
-            arguments,
-        };
-        let call = ToolCallDelta {
-            index,
-            id: None,
-            kind: None,
-            function,
-        };
-        self.say(
-            &Delta {
-                tool_calls: Some([call]),
-                ..Delta::default()
-            },
-            out,
-        )
-    }
-
-    fn add_thinking(&mut self, index: u64, piece: &RawValue, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
-        let inner = escaped(piece).ok_or_else(malformed_answer)?;
-        if inner.is_empty() {
-            return Ok(());
-        }
-        let max_kept_bytes = self.max_kept_bytes;
-        if let Some(OpenKind::Thinking { kept, .. }) = self.block(index)
-            && let Some(text) = kept
-        {
-            if text.len().saturating_add(inner.len()) > max_kept_bytes {
-                *kept = None;
-            } else {
-                text.push_str(inner);
-            }
-        }
-        self.count(inner);
-        self.say(
-            &Delta {
-                reasoning_content: Some(piece),
-                ..Delta::default()
-            },
-            out,
-        )
-    }
-
-    fn sign(&mut self, index: u64, piece: &RawValue) -> Result<(), UpstreamFault> {
-        let piece = text(piece).ok_or_else(malformed_answer)?;
-        let max_kept_bytes = self.max_kept_bytes;
-        if let Some(OpenKind::Thinking { signature, .. }) = self.block(index) {
-            if signature.len().saturating_add(piece.len()) > max_kept_bytes {
-                return Err(malformed_answer());
-            }
-            signature.push_str(&piece);
-        }
-        Ok(())
     }
 
     fn cite(&mut self, index: u64, citation: &RawValue, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
@@ -405,25 +281,11 @@ impl State {
             OpenKind::Call {
                 number,
                 unsaid: Some(arguments),
-            } => {
-                self.count(&arguments);
-                self.say_arguments(number, Arguments::Text(&arguments), out)
-            }
+            } => self.end_call(number, &arguments, out),
             OpenKind::Thinking {
                 kept: Some(kept),
                 signature,
-            } if !signature.is_empty() => {
-                let signature = serde_json::Value::from(signature);
-                let block = format!(r#"{{"type":"thinking","thinking":"{kept}","signature":{signature}}}"#);
-                let block = RawValue::from_string(block).map_err(|_| malformed_answer())?;
-                self.say(
-                    &Delta {
-                        thinking_blocks: Some([&*block]),
-                        ..Delta::default()
-                    },
-                    out,
-                )
-            }
+            } if !signature.is_empty() => self.end_thinking(&kept, signature, out),
             OpenKind::Call { .. } | OpenKind::Thinking { .. } | OpenKind::Text { .. } | OpenKind::Other => {
                 Ok(())
             }
@@ -453,7 +315,8 @@ impl State {
         };
         self.finish(reason, None, out)?;
         if let Some(writer) = &self.writer {
-            writer.usage(usage::token_usage(&self.usage), out);
+            let usage = usage::token_usage(&self.usage);
+            writer.usage(&usage::openai_usage(&usage), out);
         }
         out.extend_from_slice(DONE);
         self.progress = Progress::Done;
@@ -497,8 +360,11 @@ impl State {
         block.map(|block| &mut block.kind)
     }
 
-    fn count(&mut self, escaped: &str) {
-        self.output_bytes = self.output_bytes.saturating_add(unescaped_len(escaped));
+    /// Counts what the model produced, and says how many characters it is.
+    fn count(&mut self, escaped: &str) -> u64 {
+        let size = size(escaped);
+        self.output_bytes = self.output_bytes.saturating_add(size.bytes);
+        size.characters
     }
 }
 

@@ -20,12 +20,6 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-const PLACE: Place<'static> = Place {
-    array: "",
-    index: 0,
-    inner: "",
-};
-
 /// The counterpart of a response format.
 pub(super) fn output_format<'r>(
     format: &'r ResponseFormat<'r>,
@@ -42,7 +36,7 @@ pub(super) fn output_format<'r>(
             let json_schema = format.json_schema.as_ref().ok_or_else(missing)?;
             let schema = json_schema.schema.ok_or_else(missing)?;
             for (name, _) in &json_schema.rest {
-                report.drop_member(PLACE, &format!("response_format.json_schema.{}", &**name))?;
+                report.drop_member(Place::TOP, &format!("response_format.json_schema.{}", &**name))?;
             }
             let schema = if json_schema.strict == Some(true) {
                 Cow::Borrowed(schema)

@@ -4,8 +4,8 @@
 //! (<https://docs.claude.com/en/docs/agents-and-tools/tool-use/implement-tool-use>).
 //!
 //! OpenAI's function tools have counterparts; custom tools, whose input is free text, have none and are refused,
-//! since a model without its tool would answer something else. A choice without tools means nothing and is
-//! reported.
+//! since a model without its tool would answer something else. A demand to call a tool that is not there is
+//! reported. Tools are not declared for the sake of earlier calls: Anthropic takes those without.
 
 use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::ApiError;
@@ -23,29 +23,16 @@ pub(super) fn tools<'r>(
     tools
         .iter()
         .enumerate()
-        .map(|(index, given)| {
-            tool(
-                given,
-                Place {
-                    array: "tools",
-                    index,
-                    inner: "",
-                },
-                report,
-            )
-        })
+        .map(|(index, given)| tool(given, Place::element("tools", index), report))
         .collect()
 }
 
-fn tool<'r>(tool: &'r chat::Tool<'r>, place: Place<'_>, report: &mut Report) -> Result<Tool<'r>, ApiError> {
+fn tool<'r>(tool: &'r chat::Tool<'r>, place: Place, report: &mut Report) -> Result<Tool<'r>, ApiError> {
     if !matches!(tool.kind.as_deref(), None | Some("function")) {
         return Err(unsupported(place.path("type")));
     }
     report.drop_rest(place, &tool.rest)?;
-    let inner = Place {
-        inner: "function",
-        ..place
-    };
+    let inner = place.object("function");
     let function = tool
         .function
         .as_ref()
@@ -83,7 +70,12 @@ pub(super) fn tool_choice<'r>(
         disable_parallel_tool_use,
     };
     if request.tools.as_ref().is_none_or(Vec::is_empty) {
-        if request.tool_choice.is_some() {
+        let is_harmless = match &request.tool_choice {
+            None => true,
+            Some(chat::ToolChoice::Mode(mode)) => matches!(&**mode, "auto" | "none"),
+            Some(chat::ToolChoice::Named(_)) => false,
+        };
+        if !is_harmless {
             report.drop_field("tool_choice")?;
         }
         return Ok(None);

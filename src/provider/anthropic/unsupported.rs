@@ -15,30 +15,72 @@ use std::borrow::Cow;
 const MAX_REPORTED: usize = 48;
 const MAX_NAME_BYTES: usize = 64;
 
-/// Where in the request a member stands, for naming it.
+/// Where in the request a member stands, for naming it. Nothing is spelt until there is something to say.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'p> {
-    /// The array's name, for example `messages`; empty at the top.
-    pub(super) array: &'p str,
-    /// The index in it.
-    pub(super) index: usize,
-    /// What stands between the element and the member, for example `content`.
-    pub(super) inner: &'p str,
+pub(super) struct Place {
+    /// The array, for example `messages`, and the index in it; `None` at the top.
+    element: Option<(&'static str, usize)>,
+    /// What stands between the element and the member, for example `function`.
+    inner: &'static str,
+    /// The index in it, if that is an array.
+    inner_index: Option<usize>,
 }
 
-impl Place<'_> {
-    /// The exact path of a member.
-    pub(super) fn path(self, member: &str) -> String {
-        self.spell(&format!("[{}]", self.index), member)
+impl Place {
+    /// The request itself.
+    pub(super) const TOP: Self = Self {
+        element: None,
+        inner: "",
+        inner_index: None,
+    };
+
+    /// An element of one of the request's arrays.
+    pub(super) const fn element(array: &'static str, index: usize) -> Self {
+        Self {
+            element: Some((array, index)),
+            inner: "",
+            inner_index: None,
+        }
     }
 
-    fn spell(self, index: &str, member: &str) -> String {
-        if self.array.is_empty() {
-            return member.to_owned();
+    /// An object in the element.
+    pub(super) const fn object(self, inner: &'static str) -> Self {
+        Self { inner, ..self }
+    }
+
+    /// An element of an array in the element.
+    pub(super) const fn item(self, inner: &'static str, index: usize) -> Self {
+        Self {
+            inner,
+            inner_index: Some(index),
+            ..self
         }
-        let dot = if self.inner.is_empty() { "" } else { "." };
-        let last = if member.is_empty() { "" } else { "." };
-        format!("{}{index}{dot}{}{last}{member}", self.array, self.inner)
+    }
+
+    /// The exact path of a member.
+    pub(super) fn path(self, member: &str) -> String {
+        self.spell(member, |index| format!("[{index}]"))
+    }
+
+    /// The path without indices.
+    fn general_path(self, member: &str) -> String {
+        self.spell(member, |_| "[]".to_owned())
+    }
+
+    fn spell(self, member: &str, bracket: impl Fn(usize) -> String) -> String {
+        let mut path = String::new();
+        if let Some((array, index)) = self.element {
+            path.push_str(array);
+            path.push_str(&bracket(index));
+            path.push('.');
+        }
+        if !self.inner.is_empty() {
+            path.push_str(self.inner);
+            path.push_str(&self.inner_index.map(bracket).unwrap_or_default());
+            path.push('.');
+        }
+        path.push_str(member);
+        path
     }
 }
 
@@ -62,21 +104,17 @@ impl Report {
     }
 
     /// A member is left out.
-    pub(super) fn drop_member(&mut self, place: Place<'_>, member: &str) -> Result<(), ApiError> {
+    pub(super) fn drop_member(&mut self, place: Place, member: &str) -> Result<(), ApiError> {
         let is_plain = member.len() <= MAX_NAME_BYTES
             && member
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte));
         let member = if is_plain { member } else { "(other)" };
-        self.add(place.spell("[]", member).into(), || place.path(member))
+        self.add(place.general_path(member).into(), || place.path(member))
     }
 
     /// Members that no type knows are left out.
-    pub(super) fn drop_rest(
-        &mut self,
-        place: Place<'_>,
-        rest: &[(Text<'_>, &RawValue)],
-    ) -> Result<(), ApiError> {
+    pub(super) fn drop_rest(&mut self, place: Place, rest: &[(Text<'_>, &RawValue)]) -> Result<(), ApiError> {
         rest.iter()
             .filter(|(name, value)| !is_meaningless(name, value.get()))
             .try_for_each(|(name, _)| self.drop_member(place, name))
@@ -94,16 +132,14 @@ impl Report {
         if self.dropped.contains(&name) {
             return Ok(());
         }
-        match self.dropped.len() {
-            MAX_REPORTED.. => {}
-            MAX_REPORTED_LESS_ONE => self.dropped.push("(more)".into()),
-            _ => self.dropped.push(name),
+        if self.dropped.len() < MAX_REPORTED {
+            self.dropped.push(name);
+        } else if self.dropped.len() == MAX_REPORTED {
+            self.dropped.push("(more)".into());
         }
         Ok(())
     }
 }
-
-const MAX_REPORTED_LESS_ONE: usize = MAX_REPORTED - 1;
 
 /// The refusal of a field, named by its exact path.
 pub(super) fn unsupported(path: String) -> ApiError {
@@ -131,17 +167,13 @@ mod tests {
     use super::{Place, Report};
     use crate::config::OnUnsupported;
 
-    const SECOND: Place<'_> = Place {
-        array: "messages",
-        index: 1,
-        inner: "",
-    };
+    const SECOND: Place = Place::element("messages", 1);
 
     #[crate::test]
     fn a_report_names_a_repeated_member_once_and_never_an_odd_name() {
         let mut report = Report::new(OnUnsupported::Drop);
         report.drop_member(SECOND, "name").unwrap();
-        report.drop_member(Place { index: 2, ..SECOND }, "name").unwrap();
+        report.drop_member(Place::element("messages", 2), "name").unwrap();
         report.drop_member(SECOND, "a\r\nset-cookie: b").unwrap();
         assert_eq!(report.into_dropped(), ["messages[].name", "messages[].(other)"]);
     }
@@ -151,6 +183,10 @@ mod tests {
         let mut report = Report::new(OnUnsupported::Reject);
         let error = report.drop_member(SECOND, "name").unwrap_err();
         assert_eq!(error.param.as_deref(), Some("messages[1].name"));
+        assert_eq!(
+            SECOND.item("content", 3).path("text"),
+            "messages[1].content[3].text"
+        );
         assert_eq!(error.code.as_deref(), Some("unsupported_parameter"));
     }
 
@@ -161,6 +197,6 @@ mod tests {
             report.drop_member(SECOND, &number.to_string()).unwrap();
         }
         let dropped = report.into_dropped();
-        assert_eq!((dropped.len(), &*dropped[47]), (48, "(more)"));
+        assert_eq!((dropped.len(), &*dropped[48]), (49, "(more)"));
     }
 }
