@@ -148,20 +148,20 @@ fn a_hold_that_nobody_settles_expires_by_itself() {
 #[crate::test]
 fn the_wait_that_is_named_is_exact() {
     let (limiter, caller) = (limiter(total(100, "24s")), principal("a"));
-    for (tokens, freed_by) in [(1, 0), (30, 0), (31, 5_000), (61, 9_000), (100, 9_000)] {
+    for (asked, freed_by) in [(1, 0), (30, 0), (31, 5_000), (61, 9_000), (100, 9_000)] {
         let store = LocalStore::default();
-        for (time, tokens) in [(0, 30), (5_000, 30), (9_000, 40)] {
+        for (time, cost) in [(0, 30), (5_000, 30), (9_000, 40)] {
             let held = limiter
-                .reserve(&demand(&caller, 0, tokens), at(time), &store)
+                .reserve(&demand(&caller, 0, cost), at(time), &store)
                 .unwrap();
-            limiter.settle(held, spent(0, tokens), at(time), &store);
+            limiter.settle(held, spent(0, cost), at(time), &store);
         }
-        let wanted = demand(&caller, 0, tokens);
+        let wanted = demand(&caller, 0, asked);
         let wait = retry_after(limiter.reserve(&wanted, at(10_000), &store));
         let until = 10_000 + u64::try_from(wait.as_millis()).unwrap();
         assert!(
             (freed_by + 24_000..=freed_by + 25_000).contains(&until),
-            "{tokens}: {until}"
+            "{asked}: {until}"
         );
         assert!(limiter.reserve(&wanted, at(until - 1), &store).is_err());
         assert!(limiter.reserve(&wanted, at(until), &store).is_ok());

@@ -100,7 +100,7 @@ enum Step {
     },
     Serve {
         flight: usize,
-        tokens: u64,
+        served: u64,
     },
     End {
         flight: usize,
@@ -122,7 +122,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..3_usize, 1..80_u64, 1..200_u64, any::<bool>())
             .prop_map(|(consumer, input, output, guess)| Step::Ask { consumer, input, output, guess }),
-        6 => (0..50_usize, 1..120_u64).prop_map(|(flight, tokens)| Step::Serve { flight, tokens }),
+        6 => (0..50_usize, 1..120_u64).prop_map(|(flight, served)| Step::Serve { flight, served }),
         4 => (0..50_usize).prop_map(|flight| Step::End { flight }),
         1 => (0..50_usize).prop_map(|flight| Step::Abort { flight }),
         4 => (0..400_000_u64).prop_map(|micros| Step::Wait { micros }),
@@ -193,12 +193,12 @@ impl World {
             Step::WaitAsTold => self.now = self.now.max(self.come_back),
             Step::ClockBack { micros } => self.behind += micros * 1_000,
             _ if count == 0 => {}
-            Step::Serve { flight, tokens } => {
+            Step::Serve { flight, served } => {
                 let flight = &mut self.flights[flight % count];
-                let tokens = tokens.min(flight.bound - flight.served.output_tokens);
-                flight.served.output_tokens += tokens;
+                let served = served.min(flight.bound - flight.served.output_tokens);
+                flight.served.output_tokens += served;
                 let (consumer, input) = (flight.consumer, std::mem::take(&mut flight.unread));
-                self.note(consumer, 0, input, tokens);
+                self.note(consumer, 0, input, served);
             }
             Step::End { flight } => self.end(flight % count),
             Step::Abort { flight } => {
