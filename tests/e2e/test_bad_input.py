@@ -139,7 +139,7 @@ BAD_TOKENS = {
     "four parts": lambda issuer: issuer.mint() + ".x",
     "crit": lambda issuer: issuer.mint(header={"crit": ["x"], "x": 1}),
     "not base64": lambda issuer: "%%%.%%%.%%%",
-    "one dot": lambda issuer: ".",
+    "two dots": lambda issuer: "..",
     "an unknown key": lambda issuer: "tollgate-wrong-key",
     "enormous": lambda issuer: issuer.mint(padding="x" * 20_000),
 }
