@@ -151,7 +151,8 @@ class Tour:
 
     def chat(self, model, **more):
         """A small chat request."""
-        return dict({"model": model, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 100}, **more)
+        request = {"model": model, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 100}
+        return dict(request, **more)
 
     def openai(self):
         """A JWT caller, served in OpenAI's own format."""
@@ -186,7 +187,7 @@ class Tour:
     def limited(self):
         """A team's token limit."""
         self.step("bob's team has a small token limit: he calls until it is used up")
-        body = self.chat("gpt-4o-mini")
+        body = self.chat("gpt-4o-mini", max_tokens=40)
         show(style("36", self.curl(body, "demo-trial.jwt")))
         for count in range(1, MAX_CALLS_TO_EXHAUST + 1):
             answer = self.call(body, "demo-trial.jwt", quiet=True)
@@ -306,8 +307,8 @@ def main():
             failures = Tour(gateway, text).run()
             show()
             show(style("31", "%d expectations failed" % failures) if failures else style("32", "Every step as promised."))
-            closing_words(gateway)
             if not (arguments.exit or os.environ.get("DEMO_EXIT", "") not in ("", "0")):
+                closing_words(gateway)
                 try:
                     wait_for_interrupt(gateway)
                 except KeyboardInterrupt:

@@ -3,7 +3,6 @@
 //! The provider's answer: held, judged, translated.
 
 use super::Attempt;
-use crate::api_error::{API_ERROR, ApiError};
 use crate::handoff::{PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::provider::{self, Progress, ResponseStream, UpstreamFault};
@@ -83,14 +82,16 @@ impl Attempt {
         let encoding = headers.str("content-encoding").unwrap_or("identity");
         self.response = if !encoding.eq_ignore_ascii_case("identity") {
             Response::Refused {
-                fault: misbehaved("The provider's answer is compressed, which was not asked for."),
+                fault: UpstreamFault::misbehaved(
+                    "The provider's answer is compressed, which was not asked for.",
+                ),
                 head,
             }
         } else if status >= 400 {
             Response::Error { status, head }
         } else if !(200..300).contains(&status) {
             Response::Refused {
-                fault: misbehaved("The provider answered with an unexpected status."),
+                fault: UpstreamFault::misbehaved("The provider answered with an unexpected status."),
                 head,
             }
         } else if !self.request.is_streaming {
@@ -132,7 +133,7 @@ impl Attempt {
             }
         };
         self.fail(
-            misbehaved("The provider's answer is larger than the gateway accepts."),
+            UpstreamFault::misbehaved("The provider's answer is larger than the gateway accepts."),
             head,
             out,
         )
@@ -164,9 +165,11 @@ impl Attempt {
 
     fn on_json(&self, body: &[u8], mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
         match provider::translate_response(body, &self.settings, out) {
-            Ok(_) if self.request.is_streaming => {
-                self.fail(misbehaved("The provider did not stream its answer."), head, out)
-            }
+            Ok(_) if self.request.is_streaming => self.fail(
+                UpstreamFault::misbehaved("The provider did not stream its answer."),
+                head,
+                out,
+            ),
             Ok(tally) => {
                 self.record(|record| {
                     record.tally = tally;
@@ -323,13 +326,4 @@ fn pass_on(headers: &Headers, provider: &str) -> ResponseHead {
             .chain(passed)
             .collect(),
     )
-}
-
-/// The provider did something that its own reference does not allow. Another one may do better.
-pub(super) fn misbehaved(message: &'static str) -> UpstreamFault {
-    let error = ApiError::new(502, API_ERROR, message).with_code("upstream_misbehaved");
-    UpstreamFault {
-        error,
-        is_retryable: true,
-    }
 }

@@ -1,11 +1,231 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The native command `tollgate`: check, render, schema.
+//! The native command `tollgate`: checks `gateway.yaml`, renders Envoy's configuration from it, prints its schema.
+//!
+//! The only room that reads files and prints, and it does so in one place each: [`read`], [`write`] and the two
+//! writers that [`run`] is given. Exit codes: 0 for a sound file, 1 for faults in it, 2 for a wrong command line
+//! or a file that cannot be read or written.
 
+pub mod check;
+pub mod render;
+pub mod schema;
+pub mod source;
+
+use check::Checked;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use render::envoy::Options;
+use source::Source;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Tollgate: an LLM gateway inside Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell every fault of a gateway.yaml.
+    Check {
+        #[command(flatten)]
+        input: Input,
+    },
+    /// Render configuration from a gateway.yaml.
+    #[command(subcommand)]
+    Render(Render),
+    /// Print the JSON Schema of gateway.yaml.
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+enum Render {
+    /// A complete Envoy bootstrap.
+    Envoy {
+        #[command(flatten)]
+        input: Input,
+        /// Where to write. Default: standard output.
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Where Envoy finds the filter.
+        #[arg(long, value_name = "PATH", default_value = "tollgate.wasm")]
+        wasm: String,
+    },
+    /// The filter's own configuration as JSON, for an Envoy configuration that is written by hand.
+    Plugin {
+        #[command(flatten)]
+        input: Input,
+        /// The seat that the filter takes.
+        #[arg(long, default_value = "gateway")]
+        seat: Seat,
+        /// Where to write. Default: standard output.
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Input {
+    /// The file to read.
+    #[arg(default_value = "envoy/gateway.yaml")]
+    file: PathBuf,
+    /// Change a value before the file is read: providers.openai.endpoint=http://127.0.0.1:9001/v1
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    set: Vec<String>,
+}
+
+/// The seats that take the whole configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Seat {
+    /// The listener filter of two.
+    Gateway,
+    /// Both halves in one listener filter.
+    Both,
+}
+
+/// Why the command did not do what it was asked.
+enum Failure {
+    /// The file has faults: one line each.
+    Faults(Vec<String>),
+    /// The command could not even look: what to do next.
+    Unusable(String),
+}
 
 /// Runs the command with this process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    run(
+        std::env::args_os(),
+        &mut io::stdout().lock(),
+        &mut io::stderr().lock(),
+    )
+    .into()
+}
+
+/// Runs the command and returns its exit code. Results go to `out`, faults to `err`.
+pub fn run<I>(arguments: I, out: &mut dyn Write, err: &mut dyn Write) -> u8
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // A closed pipe leaves nobody to tell.
+            let to: &mut dyn Write = if usage.use_stderr() { err } else { out };
+            let _ = write!(to, "{usage}");
+            return if usage.use_stderr() { 2 } else { 0 };
+        }
+    };
+    match execute(cli.command, out) {
+        Ok(()) => 0,
+        Err(Failure::Faults(faults)) => {
+            for fault in &faults {
+                let _ = writeln!(err, "{fault}");
+            }
+            let count = faults.len();
+            let _ = writeln!(
+                err,
+                "{count} {} found",
+                if count == 1 { "fault" } else { "faults" }
+            );
+            1
+        }
+        Err(Failure::Unusable(message)) => {
+            let _ = writeln!(err, "tollgate: {message}");
+            2
+        }
+    }
+}
+
+fn execute(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
+    match command {
+        Command::Check { input } => {
+            let checked = input.check()?;
+            let summary = format!(
+                "{}: sound ({} models, {} providers, {} limits)\n",
+                input.file.display(),
+                checked.gateway.models.len(),
+                checked.gateway.providers.len(),
+                checked.gateway.limits.len()
+            );
+            emit(&summary, None, out)
+        }
+        Command::Render(Render::Envoy { input, out: to, wasm }) => {
+            let checked = input.check()?;
+            let from = input
+                .file
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            let text = render::envoy::render(&checked, &Options { wasm, from }).map_err(Failure::Unusable)?;
+            emit(&text, to.as_deref(), out)
+        }
+        Command::Render(Render::Plugin { input, seat, out: to }) => {
+            let text = render::plugin::render(input.check()?, seat).map_err(Failure::Unusable)?;
+            emit(&text, to.as_deref(), out)
+        }
+        Command::Schema => emit(&schema::render().map_err(Failure::Unusable)?, None, out),
+    }
+}
+
+impl Input {
+    fn check(&self) -> Result<Checked, Failure> {
+        let shown = self.file.display();
+        let text = read(&self.file).map_err(|reason| {
+            let next = "name an existing file, or copy envoy/gateway.yaml to begin with";
+            Failure::Unusable(format!("cannot read {shown}: {reason}; {next}"))
+        })?;
+        let mut source = Source::parse(&text).map_err(|(line, fault)| {
+            let line = line.map_or_else(String::new, |line| format!(":{line}"));
+            Failure::Faults(vec![format!("{shown}{line}: {fault}")])
+        })?;
+        for setting in &self.set {
+            source.set(setting).map_err(Failure::Unusable)?;
+        }
+        let folder = self.file.parent().unwrap_or_else(|| Path::new(""));
+        check::check(&source, &|name| read(&folder.join(name))).map_err(|faults| {
+            let mut located: Vec<_> = faults
+                .iter()
+                .map(|fault| (source.line(&fault.path), fault))
+                .collect();
+            located.sort_by_key(|(line, _)| *line);
+            let lines = located.iter().map(|(line, fault)| {
+                let line = line.map_or_else(String::new, |line| format!(":{line}"));
+                format!("{shown}{line}: {fault}")
+            });
+            Failure::Faults(lines.collect())
+        })
+    }
+}
+
+fn emit(text: &str, to: Option<&Path>, out: &mut dyn Write) -> Result<(), Failure> {
+    match to {
+        None => out.write_all(text.as_bytes()).map_err(|reason| {
+            Failure::Unusable(format!("cannot write to standard output: {reason}; use -o FILE"))
+        }),
+        Some(path) => write(path, text).map_err(|reason| {
+            let next = "name a file in a folder that exists and may be written to";
+            Failure::Unusable(format!("cannot write {}: {reason}; {next}", path.display()))
+        }),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command's only place that reads files"
+)]
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|reason| reason.to_string())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command's only place that writes files"
+)]
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::write(path, text)
 }

@@ -5,7 +5,7 @@
 //! The filter and the command read their configuration through this file, so both say the same of a fault: where
 //! it is, as a key path, what was expected and what was found. serde stops at the first fault; here the faulty
 //! key is noted and taken out, and the rest is read again, so that one run shows as many faults as can be told
-//! apart. Only a missing key ends the search, because nothing can be put in its place.
+//! apart. Where a key is missing, the key around it goes.
 //!
 //! What the values mean together (an unknown provider, a limit twice) is told by the runtime types when they are
 //! built from the result. At most [`MAX_FAULTS`] readings are made.
@@ -97,22 +97,20 @@ struct ProviderSeat {
 
 fn read<T: DeserializeOwned>(mut tree: Value) -> Result<T, Vec<ConfigError>> {
     let mut faults: Vec<ConfigError> = Vec::new();
-    while faults.len() < MAX_FAULTS {
-        match serde_path_to_error::deserialize(&tree) {
+    let mut removed: Vec<String> = Vec::new();
+    for _ in 0..MAX_FAULTS {
+        let error = match serde_path_to_error::deserialize(&tree) {
             Ok(config) if faults.is_empty() => return Ok(config),
             Ok(_) => break,
-            Err(error) => {
-                let fault = fault(&error.path().to_string(), &error.inner().to_string());
-                let removed = faults.iter().any(|known| is_missing(&fault, &known.path));
-                if removed {
-                    break;
-                }
-                let may_go_on = remove(&mut tree, error.path());
-                faults.push(fault);
-                if !may_go_on {
-                    break;
-                }
-            }
+            Err(error) => error,
+        };
+        let fault = fault(&error.path().to_string(), &error.inner().to_string());
+        if !removed.iter().any(|path| is_missing(&fault, path)) {
+            faults.push(fault);
+        }
+        match remove(&mut tree, error.path()) {
+            Some(path) => removed.push(path),
+            None => break,
         }
     }
     Err(faults)
@@ -128,32 +126,41 @@ fn missing(key: &str) -> String {
     format!("missing key `{key}`")
 }
 
-/// Takes the last key of `path` out of the tree. A list element stays, because others would change their place.
-fn remove(tree: &mut Value, path: &Path) -> bool {
+/// Takes the last key of `path` out of the tree and tells its path. List elements stay, because others would
+/// change their place: the key that holds the list goes.
+fn remove(tree: &mut Value, path: &Path) -> Option<String> {
+    let segments: Vec<&Segment> = path.iter().collect();
+    let is_key = |segment: &&Segment| matches!(segment, Segment::Map { .. } | Segment::Enum { .. });
+    let (last, before) = segments
+        .get(..=segments.iter().rposition(is_key)?)?
+        .split_last()?;
     let mut node = tree;
-    let mut segments = path.iter().peekable();
-    while let Some(segment) = segments.next() {
-        let (Segment::Map { key } | Segment::Enum { variant: key }) = segment else {
-            let Segment::Seq { index } = segment else {
-                return false;
-            };
-            let Some(next) = node.get_mut(*index) else {
-                return false;
-            };
-            node = next;
-            continue;
+    let mut name = String::new();
+    for segment in before {
+        node = match segment {
+            Segment::Seq { index } => {
+                name.push_str(&format!("[{index}]"));
+                node.get_mut(*index)?
+            }
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                push_key(&mut name, key);
+                node.get_mut(key.as_str())?
+            }
+            Segment::Unknown => return None,
         };
-        if segments.peek().is_none() {
-            return node
-                .as_object_mut()
-                .is_some_and(|keys| keys.remove(key).is_some());
-        }
-        let Some(next) = node.get_mut(key.as_str()) else {
-            return false;
-        };
-        node = next;
     }
-    false
+    let (Segment::Map { key } | Segment::Enum { variant: key }) = last else {
+        return None;
+    };
+    push_key(&mut name, key);
+    node.as_object_mut()?.remove(key).map(|_| name)
+}
+
+fn push_key(path: &mut String, key: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(key);
 }
 
 /// Says serde's message in the words of this project.
@@ -287,12 +294,6 @@ mod tests {
                 "listener.max_event_bytes: expected a size such as 65536 or \"10MiB\", below 4 GiB, found \"1MB\"",
                 "listener.port: expected a whole number from 0 to 65535, found string \"ten\"",
                 "models[0].name: expected a string, found integer `4`",
-            ]
-        );
-        tree["models"][0]["name"] = json!("a");
-        assert_eq!(
-            faults(&tree)[2..],
-            [
                 "providers.openai.connect_timeout: expected a duration such as \"90s\" or \"1h\", found \"fast\"",
                 "providers.openai.kind: unknown value `opnai`, did you mean `openai`?",
             ]
@@ -304,6 +305,19 @@ mod tests {
         let mut tree = gateway();
         tree["models"][0].as_object_mut().unwrap().remove("targets");
         assert_eq!(faults(&tree), ["models[0]: missing key `targets`"]);
+        tree["providers"]["openai"]
+            .as_object_mut()
+            .unwrap()
+            .remove("kind");
+        tree["limits"] = json!([{"name": "a"}]);
+        assert_eq!(
+            faults(&tree),
+            [
+                "limits[0]: missing key `count`",
+                "models[0]: missing key `targets`",
+                "providers.openai: missing key `kind`",
+            ]
+        );
         assert_eq!(faults(&json!([])), ["expected a mapping, found a list"]);
         assert_eq!(faults(&json!(1)), ["expected a mapping, found integer `1`"]);
     }

@@ -194,7 +194,7 @@ fn allowances(reservation: &Reservation) -> Vec<HeaderEdit> {
             "x-ratelimit-remaining-requests",
             "x-ratelimit-reset-requests",
         ],
-        reservation.requests,
+        reservation.request_allowance,
     );
     add(
         [
@@ -202,7 +202,7 @@ fn allowances(reservation: &Reservation) -> Vec<HeaderEdit> {
             "x-ratelimit-remaining-tokens",
             "x-ratelimit-reset-tokens",
         ],
-        reservation.tokens,
+        reservation.token_allowance,
     );
     edits
 }

@@ -1,1 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
 
+//! Exchanges from the client's headers to the settled account, as the filter drives them.
+
+use super::{Answer, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step};
+use crate::api_error::ApiError;
+use crate::clock::Timestamp;
+use crate::config::Gateway;
+use crate::handoff::{AttemptRecord, Phase};
+use crate::headers::Headers;
+use crate::local_reply::LocalReply;
+use crate::provider::Tally;
+use crate::shared_store::LocalStore;
+use crate::telemetry::{Record, UsageSource};
+use crate::usage::TokenUsage;
+use serde_json::{Value, json};
+use std::rc::Rc;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const KEY: (&str, &str) = ("authorization", "Bearer key-a");
+
+fn policy(limit: u64) -> Rc<Policy> {
+    let gateway: Gateway = serde_json::from_value(json!({
+        "listener": {"max_request_body_bytes": 4096},
+        "providers": {"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}},
+        "models": [
+            {"name": "fast", "targets": [{"provider": "p", "model": "m-1"}]},
+            {"name": "secret", "targets": [{"provider": "p"}]},
+        ],
+        "identity": {"api_keys": [
+            // printf %s key-a | sha256sum
+            {"sha256": "8e2d9e1b2c4ffdd5c0fa6a3ca7d3ae6ac0ec1a24b2d3e9c1a1f1e6c5d9d8d0aa", "consumer": "a", "team": "t"},
+        ]},
+        "access": [{"team": "t", "models": ["fast"]}],
+        "limits": [
+            {"name": "per-team", "per": ["team"], "count": "total_tokens", "max": limit, "window": "60s"},
+            {"name": "calls", "per": ["consumer"], "count": "requests", "max": 100, "window": "60s"},
+        ],
+    }))
+    .unwrap();
+    let policy = Policy::new(&with_digest(gateway)).map_err(|errors| format!("{errors:?}"));
+    Rc::new(policy.ok().unwrap())
+}
+
+/// The digest of `key-a`, computed where the test reads it.
+fn with_digest(mut gateway: Gateway) -> Gateway {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(b"key-a");
+    gateway.identity.api_keys[0].sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    gateway
+}
+
+fn chat(model: &str, max_tokens: u64) -> Vec<u8> {
+    let body = json!({"model": model, "max_tokens": max_tokens, "messages": [{"role": "user", "content": "Hi there"}]});
+    serde_json::to_vec(&body).unwrap()
+}
+
+fn request(method: &str, path: &str, more: &[(&str, &str)]) -> Headers {
+    let pairs = [(":method", method), (":path", path), (":authority", "gw")];
+    pairs.into_iter().chain(more.iter().copied()).collect()
+}
+
+fn post(more: &[(&str, &str)]) -> Headers {
+    request("POST", "/v1/chat/completions", more)
+}
+
+/// Drives a request up to the answer to its body.
+fn admit(policy: &Rc<Policy>, body: &[u8], store: &LocalStore) -> (Exchange, Step) {
+    let mut exchange = Exchange::new(Rc::clone(policy));
+    assert_eq!(
+        exchange.on_request_headers(&post(&[KEY]), true, NOW),
+        Step::Buffer
+    );
+    let step = exchange.on_request_body(body, NOW, store);
+    (exchange, step)
+}
+
+/// Plays the provider seat.
+fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase) {
+    let handoff = exchange.handoff().unwrap();
+    let mut handoff = handoff.borrow_mut();
+    handoff.attempts += 1;
+    handoff.attempt = Some(AttemptRecord {
+        provider: "p".into(),
+        upstream_model: "m-1".to_owned(),
+        provider_model: 0,
+        dropped: vec!["seed".into()],
+        tally: Tally { usage, output_bytes },
+        phase,
+    });
+}
+
+fn reported(input: u64, output: u64) -> TokenUsage {
+    TokenUsage {
+        input_tokens: Some(input),
+        output_tokens: Some(output),
+        ..TokenUsage::default()
+    }
+}
+
+fn reply(step: Step) -> (LocalReply, Value) {
+    let Step::Reply(reply) = step else {
+        panic!("expected a reply, found {step:?}")
+    };
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    let text = body["error"]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(!text.contains("key-a"), "an error must not tell the credential");
+    (reply, body)
+}
+
+fn edit<'a>(edits: &'a [HeaderEdit], name: &str) -> Option<&'a str> {
+    edits.iter().find_map(|edit| match edit {
+        HeaderEdit::Set(known, value) if *known == name => Some(value.as_str()),
+        HeaderEdit::Set(..) | HeaderEdit::Remove(_) => None,
+    })
+}
+
+/// How many total tokens are left, as the next request is told.
+fn remaining(policy: &Rc<Policy>, store: &LocalStore) -> u64 {
+    let (exchange, step) = admit(policy, &chat("fast", 1), store);
+    assert!(matches!(step, Step::Forward(_)), "{step:?}");
+    serve(&exchange, reported(0, 0), 0, Phase::Complete);
+    let Answer::Pass(edits) = exchange.on_response_headers(&answer("200"), false) else {
+        panic!("expected a pass")
+    };
+    let remaining = edit(&edits, "x-ratelimit-remaining-tokens")
+        .unwrap()
+        .parse()
+        .unwrap();
+    exchange.finish(NOW, store);
+    remaining
+}
+
+fn answer(status: &str) -> Headers {
+    [(":status", status), ("x-tollgate-provider", "p")]
+        .into_iter()
+        .collect()
+}
+
+#[crate::test]
+fn health_needs_no_credential_and_models_lists_what_is_allowed() {
+    let policy = policy(1000);
+    let mut exchange = Exchange::new(Rc::clone(&policy));
+    let (health, _) = reply(exchange.on_request_headers(&request("GET", "/healthz", &[]), false, NOW));
+    assert_eq!(health.status, 200);
+    let mut exchange = Exchange::new(Rc::clone(&policy));
+    let (_, models) = reply(exchange.on_request_headers(&request("GET", "/v1/models", &[KEY]), false, NOW));
+    assert_eq!(models["data"].as_array().unwrap().len(), 1);
+    assert_eq!(models["data"][0]["id"], "fast");
+    let mut exchange = Exchange::new(policy);
+    let (refused, _) = reply(exchange.on_request_headers(&request("GET", "/v1/models", &[]), false, NOW));
+    assert_eq!(refused.status, 401);
+}
+
+#[crate::test]
+fn a_bad_request_is_refused_in_openai_s_shape_and_holds_nothing() {
+    let policy = policy(1000);
+    let store = LocalStore::default();
+    let before = remaining(&policy, &store);
+    let cases: [(&[u8], u16, Value, Value); 7] = [
+        (b"{", 400, Value::Null, Value::Null),
+        (b"[]", 400, Value::Null, Value::Null),
+        (
+            br#"{"messages":[{"role":"user","content":"x"}]}"#,
+            400,
+            json!("model"),
+            Value::Null,
+        ),
+        (br#"{"model":"fast"}"#, 400, json!("messages"), Value::Null),
+        (
+            br#"{"model":"none","messages":[{"role":"user","content":"x"}]}"#,
+            404,
+            json!("model"),
+            json!("model_not_found"),
+        ),
+        (
+            br#"{"model":"secret","messages":[{"role":"user","content":"x"}]}"#,
+            403,
+            json!("model"),
+            json!("model_not_allowed"),
+        ),
+        (b"\xff", 400, Value::Null, Value::Null),
+    ];
+    for (body, status, param, code) in cases {
+        let (exchange, step) = admit(&policy, body, &store);
+        let (reply, error) = reply(step);
+        assert_eq!(reply.status, status, "{}", String::from_utf8_lossy(body));
+        assert_eq!(error["error"]["param"], param);
+        if code != Value::Null {
+            assert_eq!(error["error"]["code"], code);
+        }
+        assert_eq!(error["error"]["type"], "invalid_request_error");
+        assert!(exchange.finish(NOW, &store).usage_source.is_none());
+    }
+    assert_eq!(remaining(&policy, &store), before);
+}
+
+#[crate::test]
+fn what_headers_say_is_refused_before_the_body_is_read() {
+    let cases = [
+        (request("POST", "/v2/nothing", &[KEY]), 404),
+        (request("GET", "/v1/chat/completions", &[KEY]), 405),
+        (post(&[]), 401),
+        (post(&[("authorization", "Bearer wrong")]), 401),
+        (post(&[KEY, ("content-length", "4097")]), 413),
+        (post(&[KEY, ("content-encoding", "gzip")]), 415),
+    ];
+    for (headers, status) in cases {
+        let mut exchange = Exchange::new(policy(1000));
+        let (reply, error) = reply(exchange.on_request_headers(&headers, true, NOW));
+        assert_eq!(reply.status, status, "{error}");
+    }
+    let mut exchange = Exchange::new(policy(1000));
+    assert!(exchange.is_too_large(4097) && !exchange.is_too_large(4096));
+    let (reply, error) = reply(exchange.on_body_too_large());
+    assert_eq!(reply.status, 413);
+    assert!(
+        error["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("max_request_body_bytes")
+    );
+}
+
+#[crate::test]
+fn neither_credential_nor_forged_header_goes_on() {
+    let store = LocalStore::default();
+    let mut exchange = Exchange::new(policy(1000));
+    let headers = post(&[
+        KEY,
+        ("x-tollgate-cluster", "evil"),
+        ("x-tollgate-route", "secret"),
+    ]);
+    exchange.on_request_headers(&headers, true, NOW);
+    let Step::Forward(edits) = exchange.on_request_body(&chat("fast", 5), NOW, &store) else {
+        panic!("not forwarded")
+    };
+    for name in ["authorization", "x-api-key", "api-key", "x-tollgate-cluster"] {
+        assert!(edits.contains(&HeaderEdit::Remove(name.to_owned())), "{name}");
+    }
+    let last = edits.last().unwrap();
+    assert_eq!(
+        last,
+        &HeaderEdit::Set(ROUTE_HEADER, "fast".to_owned()),
+        "set after the forged one was removed"
+    );
+}
+
+#[crate::test]
+fn a_reservation_is_replaced_by_what_was_reported() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    let (exchange, _) = admit(&policy, &chat("fast", 500), &store);
+    let (_, refused) = admit(&policy, &chat("fast", 600), &store);
+    let (reply, error) = reply(refused);
+    assert_eq!(reply.status, 429);
+    assert_eq!(error["error"]["code"], "rate_limit_exceeded");
+    assert!(error["error"]["message"].as_str().unwrap().contains("per-team"));
+    assert!(reply.headers.iter().any(|(name, _)| *name == "retry-after"));
+    serve(&exchange, reported(12, 30), 100, Phase::Complete);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!((record.input_tokens, record.output_tokens), (12, 30));
+    assert_eq!(record.usage_source, Some(UsageSource::Reported));
+    let (_, again) = admit(&policy, &chat("fast", 600), &store);
+    assert!(matches!(again, Step::Forward(_)));
+}
+
+#[crate::test]
+fn a_request_that_can_never_fit_is_a_bad_request() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    let (_, step) = admit(&policy, &chat("fast", 5000), &store);
+    let (reply, error) = reply(step);
+    assert_eq!(reply.status, 400);
+    assert_eq!(error["error"]["code"], "request_exceeds_limit");
+}
+
+/// However an exchange ends, what remains of the limit is the limit less what was charged.
+#[crate::test]
+fn every_ending_settles() {
+    let failed = || Phase::Failed(ApiError::new(503, "api_error", "x"));
+    let endings: [(Option<(TokenUsage, u64, Phase)>, Option<u64>); 6] = [
+        (None, Some(0)),
+        (Some((reported(10, 20), 60, Phase::Complete)), Some(30)),
+        (Some((reported(10, 0), 0, Phase::Complete)), Some(10)),
+        (Some((TokenUsage::default(), 0, failed())), Some(0)),
+        (Some((TokenUsage::default(), 40, Phase::Answering)), None),
+        (Some((TokenUsage::default(), 40, failed())), None),
+    ];
+    for (ending, charged) in endings {
+        let (policy, store) = (policy(1000), LocalStore::default());
+        let whole = remaining(&policy, &store);
+        let (exchange, _) = admit(&policy, &chat("fast", 500), &store);
+        let label = format!("{ending:?}");
+        if let Some((usage, bytes, phase)) = ending {
+            serve(&exchange, usage, bytes, phase);
+        }
+        let record = exchange.finish(NOW, &store);
+        let cost = record.input_tokens + record.output_tokens;
+        assert_eq!(whole - remaining(&policy, &store), cost, "{label}");
+        match charged {
+            Some(charged) => assert_eq!(cost, charged, "{label}"),
+            None => assert!(
+                cost > 0 && record.usage_source == Some(UsageSource::Partial),
+                "{label}"
+            ),
+        }
+    }
+}
+
+#[crate::test]
+fn the_last_failure_keeps_its_own_status() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    let (exchange, _) = admit(&policy, &chat("fast", 5), &store);
+    let error = ApiError::new(429, "rate_limit_error", "The provider is busy.");
+    serve(&exchange, TokenUsage::default(), 0, Phase::Failed(error));
+    let Answer::Pass(edits) = exchange.on_response_headers(&answer("529"), false) else {
+        panic!("expected a pass")
+    };
+    assert_eq!(edit(&edits, ":status"), Some("429"));
+    assert_eq!(edit(&edits, "x-tollgate-attempts"), Some("1"));
+    assert_eq!(edit(&edits, "x-tollgate-dropped"), Some("seed"));
+    // Without a body of its own the answer is replaced whole.
+    let Answer::Reply(reply) = exchange.on_response_headers(&answer("529"), true) else {
+        panic!("expected a reply")
+    };
+    assert_eq!(reply.status, 429);
+    assert!(String::from_utf8(reply.body).unwrap().contains("busy"));
+    exchange.finish(NOW, &store);
+}
+
+#[crate::test]
+fn what_envoy_makes_up_is_said_in_openai_s_shape() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    for (status, expected) in [("503", 503), ("504", 504), ("404", 500), ("413", 413)] {
+        let (exchange, _) = admit(&policy, &chat("fast", 5), &store);
+        let headers: Headers = [(":status", status), ("content-type", "text/plain")]
+            .into_iter()
+            .collect();
+        let Answer::Replace(edits, body) = exchange.on_response_headers(&headers, false) else {
+            panic!("not replaced")
+        };
+        assert_eq!(edit(&edits, ":status"), Some(expected.to_string().as_str()));
+        assert_eq!(edit(&edits, "content-type"), Some("application/json"));
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert!(body["error"]["code"].is_string());
+        assert_eq!(
+            exchange.finish(NOW, &store),
+            Record {
+                consumer: "a".into(),
+                team: Some("t".into()),
+                model: "fast".into(),
+                ..Record::default()
+            }
+        );
+    }
+}

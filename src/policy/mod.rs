@@ -4,5 +4,6 @@
 
 pub mod access;
 pub mod auth;
+pub(crate) mod pattern;
 pub mod rate_limit;
 pub mod routing;

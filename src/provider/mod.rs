@@ -10,7 +10,8 @@
 pub mod anthropic;
 pub mod openai;
 
-use crate::api_error::ApiError;
+use crate::api_error::{API_ERROR, ApiError};
+use crate::codec::sse::EventTooLarge;
 use crate::config::{OnUnsupported, ProviderKind};
 use crate::usage::TokenUsage;
 use std::borrow::Cow;
@@ -56,6 +57,24 @@ pub struct UpstreamFault {
     pub error: ApiError,
     /// Whether another provider may do better. False for faults of the request itself.
     pub is_retryable: bool,
+}
+
+impl UpstreamFault {
+    /// The provider did something that its own reference does not allow. Another one may do better.
+    #[must_use]
+    pub fn misbehaved(message: &'static str) -> Self {
+        let error = ApiError::new(502, API_ERROR, message).with_code("upstream_misbehaved");
+        Self {
+            error,
+            is_retryable: true,
+        }
+    }
+}
+
+impl From<EventTooLarge> for UpstreamFault {
+    fn from(_: EventTooLarge) -> Self {
+        Self::misbehaved("The provider's stream holds an event that is too large.")
+    }
 }
 
 /// How far a stream has come.

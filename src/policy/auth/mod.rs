@@ -1,40 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Who is calling.
+//!
+//! One credential, one SHA-256, and then the cheapest question first: is it a known API key, a token that was
+//! verified before, or a JSON Web Token that has to be verified now? The exchange asks once per request and
+//! turns a [`Deny`] into an answer; nothing here speaks HTTP, and no credential leaves this room or is kept.
+//!
+//! A configured API key is asked for before a token's form is looked at: some vendors' keys have the form of a
+//! JSON Web Token, and whoever lists a key's digest means that key.
+//!
+//! A request with a bad credential is refused even where anonymous callers are served. Otherwise a client with
+//! an expired token would be served as somebody else and nobody would notice.
+
+mod algorithm;
+mod api_key;
+mod cache;
+mod claims;
+mod credential;
+mod deny;
+mod digest;
+mod jwks;
+mod jwt;
+mod principal;
+mod strict_json;
+#[cfg(test)]
+mod tests;
+
+pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES};
+pub use deny::Deny;
+pub use principal::{ANONYMOUS, Principal};
 
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Identity};
 use crate::headers::Headers;
-use std::collections::BTreeMap;
+use api_key::ApiKeys;
+use cache::Cache;
+use digest::Digest;
+use jwt::Issuers;
 use std::rc::Rc;
 
-/// An authenticated caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal {
-    /// Who calls: a person, a service, a key's owner.
-    pub consumer: String,
-    /// The consumer's team.
-    pub team: Option<String>,
-    /// Further facts that access rules and limits may use.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// Why a caller was not recognised. Never holds the credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deny {
-    /// No credential was presented.
-    Missing,
-}
-
-impl Deny {
-    /// message
-    pub fn message(self) -> &'static str {
-        "x"
-    }
-}
-
 /// Recognises callers by their credentials.
-pub struct Authenticator;
+pub struct Authenticator {
+    api_keys: ApiKeys,
+    issuers: Issuers,
+    cache: Cache,
+    anonymous: Option<Rc<Principal>>,
+}
 
 impl Authenticator {
     /// Reads the keys and key sets.
@@ -43,8 +54,24 @@ impl Authenticator {
     ///
     /// Every fault of the `identity` section.
     pub fn new(identity: &Identity) -> Result<Self, Vec<ConfigError>> {
-        let _ = identity;
-        Ok(Self)
+        let mut faults = Vec::new();
+        if identity.jwt.is_empty() && identity.api_keys.is_empty() && !identity.allow_anonymous {
+            faults.push(ConfigError::new(
+                "identity",
+                "expected at least one of `jwt`, `api_keys` and `allow_anonymous: true`, found none",
+            ));
+        }
+        let authenticator = Self {
+            api_keys: ApiKeys::new(&identity.api_keys, &mut faults),
+            issuers: Issuers::new(&identity.jwt, &mut faults),
+            cache: Cache::default(),
+            anonymous: identity.allow_anonymous.then(|| Rc::new(Principal::anonymous())),
+        };
+        if faults.is_empty() {
+            Ok(authenticator)
+        } else {
+            Err(faults)
+        }
     }
 
     /// Recognises the caller by the request's headers.
@@ -53,7 +80,20 @@ impl Authenticator {
     ///
     /// Why the caller was not recognised.
     pub fn authenticate(&mut self, headers: &Headers, now: Timestamp) -> Result<Rc<Principal>, Deny> {
-        let _ = (headers, now);
-        Err(Deny::Missing)
+        let Some(credential) = credential::find(headers)? else {
+            return self.anonymous.as_ref().map(Rc::clone).ok_or(Deny::Missing);
+        };
+        let digest = Digest::of(credential);
+        let known = self
+            .api_keys
+            .find(&digest)
+            .or_else(|| self.cache.find(&digest, now));
+        if let Some(principal) = known {
+            return Ok(principal);
+        }
+        let verified = self.issuers.verify(credential, now).ok_or(Deny::UnknownKey)??;
+        let principal = Rc::clone(&verified.principal);
+        self.cache.insert(digest, verified);
+        Ok(principal)
     }
 }

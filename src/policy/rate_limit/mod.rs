@@ -4,7 +4,7 @@
 //!
 //! The exchange asks once per request, before any provider is called, and settles once, when the request has
 //! ended in whatever way. In between the demand is held in full, so requests that run side by side cannot
-//! overshoot together. [`sliding_window`] states the promise, [`descriptor`] picks the counters, [`shard`] is their
+//! overshoot together. `sliding_window` states the promise, `descriptor` picks the counters, `shard` is their
 //! form in shared memory; this file is the loop around them.
 //!
 //! All limits that apply are reserved, or none: shard by shard in ascending order, each with one compare-and-swap,
@@ -142,9 +142,10 @@ impl RateLimiter {
 
     /// The most bytes that the limits can ever take in the store, keys included.
     #[must_use]
-    pub fn max_store_bytes(&self) -> usize {
-        let keys: usize = self.shards.iter().map(String::len).sum();
-        self.shards.len() * shard::max_bytes(self.capacity) + keys
+    pub fn max_store_bytes(&self) -> u64 {
+        // In 64 bits: the largest configuration exceeds the address space of a wasm32 module.
+        let block = shard::max_bytes(self.capacity as u64);
+        self.shards.iter().map(|key| block + key.len() as u64).sum()
     }
 
     /// How many counters this limiter has evicted since the last call, to make room for others.

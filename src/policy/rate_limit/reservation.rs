@@ -55,9 +55,9 @@ pub struct Allowance {
 #[derive(Debug, Default)]
 pub struct Reservation {
     /// The tightest limit on requests.
-    pub requests: Option<Allowance>,
+    pub request_allowance: Option<Allowance>,
     /// The tightest limit on tokens of any kind.
-    pub tokens: Option<Allowance>,
+    pub token_allowance: Option<Allowance>,
     pub(super) output_tokens: u64,
     /// Sorted by shard.
     pub(super) charges: Vec<Charge>,
@@ -74,8 +74,10 @@ impl Reservation {
     /// Keeps the tightest of the allowances that concern `count`.
     pub(super) fn note(&mut self, count: LimitCount, allowance: Allowance) {
         let slot = match count {
-            LimitCount::Requests => &mut self.requests,
-            LimitCount::InputTokens | LimitCount::OutputTokens | LimitCount::TotalTokens => &mut self.tokens,
+            LimitCount::Requests => &mut self.request_allowance,
+            LimitCount::InputTokens | LimitCount::OutputTokens | LimitCount::TotalTokens => {
+                &mut self.token_allowance
+            }
         };
         if slot.is_none_or(|old| (allowance.remaining, allowance.limit) < (old.remaining, old.limit)) {
             *slot = Some(allowance);

@@ -27,8 +27,8 @@ const ENTRY_HEADER_BYTES: usize = 16 + 4 + 2;
 const HOLDS: u16 = 1 << 15;
 
 /// The most bytes that a block of this capacity takes.
-pub(super) const fn max_bytes(capacity: usize) -> usize {
-    HEADER_BYTES + capacity * (ENTRY_HEADER_BYTES + MAX_COUNTER_BYTES)
+pub(super) const fn max_bytes(capacity: u64) -> u64 {
+    HEADER_BYTES as u64 + capacity * (ENTRY_HEADER_BYTES + MAX_COUNTER_BYTES) as u64
 }
 
 /// A block, opened for an edit.
@@ -163,13 +163,13 @@ impl<'a> Block<'a> {
         if spare.len() < excess && self.entries.len() - spare.len() > capacity.max(before) {
             return Err(Full);
         }
-        spare.sort_unstable();
-        spare.truncate(excess);
-        if let Some(last) = spare.last() {
+        let evicted = excess.min(spare.len());
+        if let Some(last) = evicted.checked_sub(1) {
+            let (_, last, _) = spare.select_nth_unstable(last);
             self.entries
                 .retain(|entry| !is_spare(entry) || (entry.empty_at_secs, entry.key) > *last);
         }
-        Ok(u64::try_from(spare.len()).unwrap_or(u64::MAX))
+        Ok(u64::try_from(evicted).unwrap_or(u64::MAX))
     }
 
     /// The block's bytes.

@@ -77,7 +77,7 @@ fn total(max: u64, window: &str) -> Value {
 }
 
 fn remaining(reservation: &Reservation) -> u64 {
-    reservation.tokens.unwrap().remaining
+    reservation.token_allowance.unwrap().remaining
 }
 
 #[crate::test]
@@ -148,20 +148,20 @@ fn a_hold_that_nobody_settles_expires_by_itself() {
 #[crate::test]
 fn the_wait_that_is_named_is_exact() {
     let (limiter, caller) = (limiter(total(100, "24s")), principal("a"));
-    for (tokens, freed_by) in [(1, 0), (30, 0), (31, 5_000), (61, 9_000), (100, 9_000)] {
+    for (asked, freed_by) in [(1, 0), (30, 0), (31, 5_000), (61, 9_000), (100, 9_000)] {
         let store = LocalStore::default();
-        for (time, tokens) in [(0, 30), (5_000, 30), (9_000, 40)] {
+        for (time, cost) in [(0, 30), (5_000, 30), (9_000, 40)] {
             let held = limiter
-                .reserve(&demand(&caller, 0, tokens), at(time), &store)
+                .reserve(&demand(&caller, 0, cost), at(time), &store)
                 .unwrap();
-            limiter.settle(held, spent(0, tokens), at(time), &store);
+            limiter.settle(held, spent(0, cost), at(time), &store);
         }
-        let wanted = demand(&caller, 0, tokens);
+        let wanted = demand(&caller, 0, asked);
         let wait = retry_after(limiter.reserve(&wanted, at(10_000), &store));
         let until = 10_000 + u64::try_from(wait.as_millis()).unwrap();
         assert!(
             (freed_by + 24_000..=freed_by + 25_000).contains(&until),
-            "{tokens}: {until}"
+            "{asked}: {until}"
         );
         assert!(limiter.reserve(&wanted, at(until - 1), &store).is_err());
         assert!(limiter.reserve(&wanted, at(until), &store).is_ok());
@@ -215,8 +215,11 @@ fn requests_count_when_they_are_admitted() {
     let one = demand(&caller, 5, 5);
     let first = limiter.reserve(&one, at(0), &store).unwrap();
     let second = limiter.reserve(&one, at(0), &store).unwrap();
-    assert_eq!(second.tokens, None);
-    assert_eq!(second.requests.map(|it| (it.limit, it.remaining)), Some((2, 0)));
+    assert_eq!(second.token_allowance, None);
+    assert_eq!(
+        second.request_allowance.map(|it| (it.limit, it.remaining)),
+        Some((2, 0))
+    );
     assert!(retry_after(limiter.reserve(&one, at(10), &store)) > Duration::from_secs(59));
     limiter.settle(second, Spent::default(), at(30_000), &store);
     let third = limiter.reserve(&one, at(30_000), &store).unwrap();
@@ -230,24 +233,31 @@ fn requests_count_when_they_are_admitted() {
 
 #[crate::test]
 fn a_refusal_by_one_limit_leaves_the_others_as_they_were() {
-    let json: Value = (0..16)
-        .map(|n| json!({"name": format!("l{n}"), "count": "total_tokens", "max": 1000 - n * 10, "window": "60s"}))
-        .collect();
-    for shards in [1, 64] {
-        let limiter = limiter_in(json.clone(), shards, 16);
-        let (store, caller) = (LocalStore::default(), principal("a"));
-        let held = limiter.reserve(&demand(&caller, 0, 800), at(0), &store).unwrap();
-        assert_eq!((held.charges.len(), remaining(&held)), (16, 50));
-        for step in 0..50 {
-            // In the middle of a refusal time passes from one sub-bucket to the next.
-            let refusal = limiter.reserve(&demand(&caller, 0, 100), at(step * 100), &store);
-            assert!(refusal.is_err());
+    // The names decide in which order the limits are asked.
+    for names in ["a", "b", "c", "d", "e", "f"] {
+        let json: Value = (0..16)
+            .map(|n| {
+                let max = 1_000 - n * 10;
+                json!({"name": format!("{names}{n}"), "count": "total_tokens", "max": max, "window": "60s"})
+            })
+            .collect();
+        for shards in [1, 64] {
+            let limiter = limiter_in(json.clone(), shards, 16);
+            let (store, caller) = (LocalStore::default(), principal("a"));
+            let held = limiter.reserve(&demand(&caller, 0, 800), at(0), &store).unwrap();
+            assert_eq!((held.charges.len(), remaining(&held)), (16, 50));
+            for step in 0..50 {
+                let refusal = limiter.reserve(&demand(&caller, 0, 60), at(step * 100), &store);
+                assert!(refusal.is_err());
+            }
+            limiter.settle(held, Spent::default(), at(9_000), &store);
+            let whole = limiter
+                .reserve(&demand(&caller, 0, 850), at(9_000), &store)
+                .unwrap();
+            for charge in &whole.charges {
+                assert_eq!(charge.used, 850, "limit {names}{}", charge.limit);
+            }
         }
-        limiter.settle(held, Spent::default(), at(9_000), &store);
-        let whole = limiter
-            .reserve(&demand(&caller, 0, 850), at(9_000), &store)
-            .unwrap();
-        assert_eq!(remaining(&whole), 0);
     }
 }
 
@@ -306,7 +316,10 @@ fn limits_pick_their_requests_and_their_counters() {
         ..demand(&a, 0, 1)
     };
     for free in [demand(&silver, 0, 99), other_model] {
-        assert_eq!(limiter.reserve(&free, at(0), &store).unwrap().tokens, None);
+        assert_eq!(
+            limiter.reserve(&free, at(0), &store).unwrap().token_allowance,
+            None
+        );
     }
     let mut nobody = a.clone();
     nobody.team = Some(String::new());
@@ -314,6 +327,31 @@ fn limits_pick_their_requests_and_their_counters() {
         limiter.reserve(&demand(&nobody, 0, 1), at(0), &store).is_err(),
         "no team is the empty team"
     );
+}
+
+#[crate::test]
+fn values_that_read_the_same_in_a_row_are_different_counters() {
+    let json = json!([
+        {"name": "x", "count": "total_tokens", "max": 10, "window": "60s", "per": ["consumer", "team", "model"]},
+    ]);
+    let (limiter, store) = (limiter(json), LocalStore::default());
+    for (consumer, team, model) in [
+        ("ab", "c", "d"),
+        ("a", "bc", "d"),
+        ("a", "b", "cd"),
+        ("abc", "d", ""),
+    ] {
+        let mut caller = principal(consumer);
+        caller.team = Some(team.to_owned());
+        let whole = Demand {
+            model,
+            ..demand(&caller, 0, 10)
+        };
+        assert!(
+            limiter.reserve(&whole, at(0), &store).is_ok(),
+            "{consumer} {team} {model}"
+        );
+    }
 }
 
 #[crate::test]
@@ -453,7 +491,7 @@ fn idle_counters_make_room_and_busy_ones_stay() {
     let (bytes, _) = store.get("tollgate.limits.v1.0").unwrap();
     assert_eq!(Block::open(&bytes, at(101_000).as_nanos()).len(), 16);
     assert_eq!(Block::open(&bytes, at(200_000).as_nanos()).len(), 0);
-    assert!(bytes.len() <= max_bytes(16));
+    assert!(bytes.len() as u64 <= max_bytes(16));
 }
 
 #[crate::test]
@@ -518,4 +556,13 @@ fn every_fault_of_the_configuration_is_named() {
     ];
     assert_eq!(texts, expected);
     assert!(RateLimiter::new(&[], &LimitStore::default()).is_ok());
+}
+
+#[crate::test]
+fn the_bound_of_the_store_is_the_one_that_is_documented() {
+    let keys = 10 * 20 + 90 * 21 + 900 * 22 + 24 * 23;
+    let limiter = RateLimiter::new(&[], &LimitStore::default()).unwrap();
+    assert_eq!(limiter.max_store_bytes(), 1024 * (9 + 64 * 440) + keys);
+    let largest = limiter_in(json!([]), 4096, u16::MAX);
+    assert!(largest.max_store_bytes() > 1 << 36, "no overflow on 32 bits");
 }

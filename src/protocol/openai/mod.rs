@@ -2,5 +2,12 @@
 
 //! OpenAI's API (<https://platform.openai.com/docs/api-reference>).
 
+pub mod chat;
+pub mod chunk;
+pub mod completion;
 pub mod envelope;
+mod mismatch;
+mod object;
 mod prompt;
+
+pub use object::Text;

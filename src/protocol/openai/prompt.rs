@@ -11,7 +11,7 @@ use crate::protocol::json_object::kind_of;
 use crate::usage::estimate::PromptSize;
 use core::fmt;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Size of the `messages` array.
@@ -28,6 +28,13 @@ pub(super) fn measure(messages: &str) -> Result<PromptSize, ApiError> {
     let mut walk = Walk::default();
     let mut deserializer = serde_json::Deserializer::from_str(messages);
     if (&mut walk).deserialize(&mut deserializer).is_err() {
+        // Once more, slower, to say which message is at fault and why.
+        let mut deserializer = serde_json::Deserializer::from_str(messages);
+        let mut walk = Walk {
+            names_faults: true,
+            ..Walk::default()
+        };
+        let _ = (&mut walk).deserialize(&mut deserializer);
         return Err(walk.fault.unwrap_or_else(|| {
             ApiError::bad_request("messages", format!("messages: {EXPECTED}, found invalid JSON"))
         }));
@@ -45,18 +52,61 @@ pub(super) fn measure(messages: &str) -> Result<PromptSize, ApiError> {
 
 #[derive(Default)]
 struct Walk {
+    names_faults: bool,
     count: usize,
     images: u64,
     payload_bytes: usize,
     fault: Option<ApiError>,
 }
 
-#[derive(Deserialize)]
+/// Read by hand: a derived struct would also take an array.
+#[derive(Default)]
 struct Message<'a> {
-    #[serde(borrow)]
     role: Option<&'a RawValue>,
-    #[serde(borrow)]
     content: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Key {
+    Role,
+    Content,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MessageVisitor)
+    }
+}
+
+struct MessageVisitor;
+
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = Message<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Message<'de>, A::Error> {
+        let mut message = Message::default();
+        while let Some(key) = map.next_key::<Key>()? {
+            let place = match key {
+                Key::Role => &mut message.role,
+                Key::Content => &mut message.content,
+                Key::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if place.replace(map.next_value()?).is_some() {
+                return Err(A::Error::custom("a repeated key"));
+            }
+        }
+        Ok(message)
+    }
 }
 
 #[derive(Deserialize)]
@@ -82,30 +132,32 @@ struct Payload<'a> {
 }
 
 impl Walk {
-    fn message(&mut self, message: &RawValue) -> Result<(), ApiError> {
-        let index = self.count;
-        self.count += 1;
+    fn fault_of(&self, message: &str) -> Option<ApiError> {
         let wrong = |path: &str, expected: &str, found: &str| {
-            let param = format!("messages[{index}]{path}");
+            let param = format!("messages[{}]{path}", self.count);
             let message = format!("{param}: expected {expected}, found {found}");
-            ApiError::bad_request(None, message).with_param(param)
+            Some(ApiError::bad_request(None, message).with_param(param))
         };
-        if !message.get().starts_with('{') {
-            return Err(wrong("", "an object", kind_of(message.get())));
+        if !message.starts_with('{') {
+            return wrong("", "an object", kind_of(message));
         }
-        let Ok(fields) = serde_json::from_str::<Message<'_>>(message.get()) else {
-            return Err(wrong("", "unique member names", "a repeated one"));
+        let Ok(fields) = serde_json::from_str::<Message<'_>>(message) else {
+            return wrong("", "unique member names", "a repeated one");
         };
         match fields.role.map(RawValue::get) {
-            Some(role) if role.starts_with('"') => {}
-            role => return Err(wrong(".role", "a string", role.map_or("nothing", kind_of))),
+            Some(role) if role.starts_with('"') => None,
+            role => wrong(".role", "a string", role.map_or("nothing", kind_of)),
         }
-        if let Some(content) = fields.content.filter(|content| content.get().starts_with('[')) {
+    }
+
+    /// Measures a message; false if it has no `role`.
+    fn message(&mut self, message: &Message<'_>) -> bool {
+        if let Some(content) = message.content.filter(|content| content.get().starts_with('[')) {
             // Parts of another shape are the provider's business; here they count as text.
             let mut deserializer = serde_json::Deserializer::from_str(content.get());
             let _ = Parts(self).deserialize(&mut deserializer);
         }
-        Ok(())
+        message.role.is_some_and(|role| role.get().starts_with('"'))
     }
 
     fn part(&mut self, part: &Part<'_>) {
@@ -154,11 +206,21 @@ impl<'de> Visitor<'de> for &mut Walk {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut messages: A) -> Result<(), A::Error> {
-        while let Some(message) = messages.next_element::<&RawValue>()? {
-            if let Err(fault) = self.message(message) {
-                self.fault = Some(fault);
-                return Err(A::Error::custom("a message of the wrong shape"));
+        if self.names_faults {
+            while let Some(message) = messages.next_element::<&RawValue>()? {
+                self.fault = self.fault_of(message.get());
+                if self.fault.is_some() {
+                    return Err(A::Error::custom("the fault is named"));
+                }
+                self.count += 1;
             }
+            return Ok(());
+        }
+        while let Some(message) = messages.next_element::<Message<'_>>()? {
+            if !self.message(&message) {
+                return Err(A::Error::custom("a message without a role"));
+            }
+            self.count += 1;
         }
         Ok(())
     }

@@ -1,50 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Anthropic Messages.
+//! Anthropic Messages: the request ([`request`]), the answer ([`response`]), its stream ([`stream`]) and its
+//! errors ([`error`]), each put together from files that answer one question.
+//!
+//! The reference is <https://docs.claude.com/en/api/messages>. Where Anthropic offers less than OpenAI, the
+//! field is reported ([`unsupported`]); where it offers more (thinking with signatures, citations, prompt
+//! caching), the answer carries it under the names that OpenAI's clients have come to expect, and requests take
+//! it back.
 
-use super::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
-use crate::api_error::ApiError;
+mod citations;
+mod content;
+mod error;
+mod json_slice;
+mod prompt;
+mod reasoning;
+mod request;
+mod response;
+mod stop_reason;
+mod stream;
+mod structured_output;
+mod tools;
+mod unsupported;
+mod usage;
 
-pub(super) fn translate_request(
-    _body: &[u8],
-    _settings: &Settings,
-    _out: &mut Vec<u8>,
-) -> Result<UpstreamRequest, ApiError> {
-    Err(ApiError::new(501, "api_error", "not built yet"))
-}
-
-pub(super) fn translate_response(
-    _body: &[u8],
-    _settings: &Settings,
-    _out: &mut Vec<u8>,
-) -> Result<Tally, UpstreamFault> {
-    Ok(Tally::default())
-}
-
-pub(super) fn translate_error(status: u16, _body: &[u8]) -> UpstreamFault {
-    UpstreamFault {
-        error: ApiError::new(status, "api_error", "not built yet"),
-        is_retryable: true,
-    }
-}
-
-/// Anthropic's stream, retold as OpenAI chunks.
-pub struct MessageStream;
-
-impl MessageStream {
-    pub(super) fn new(_settings: &Settings, _request: &UpstreamRequest) -> Self {
-        Self
-    }
-}
-
-impl ResponseStream for MessageStream {
-    fn on_bytes(&mut self, _chunk: &[u8], _out: &mut Vec<u8>) -> Result<Progress, UpstreamFault> {
-        Ok(Progress::Preamble)
-    }
-    fn on_end(&mut self, _out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
-        Ok(())
-    }
-    fn tally(&self) -> Tally {
-        Tally::default()
-    }
-}
+pub(super) use error::translate_error;
+pub(super) use request::translate_request;
+pub(super) use response::translate_response;
+pub use stream::MessageStream;

@@ -7,6 +7,7 @@
 //! (<https://platform.openai.com/docs/api-reference/chat/object>). Values stay text; choices are folded into
 //! counts as they pass, so a chunk of text costs no allocation.
 
+use super::reshape;
 use core::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -149,12 +150,16 @@ impl<'a> Choices<'a> {
         // Servers that send both spellings send the same text in both.
         let reasoning = output_bytes(delta.reasoning_content).max(output_bytes(delta.reasoning));
         self.output(reasoning);
-        for text in [delta.content, delta.refusal, delta.audio] {
-            self.output(output_bytes(text));
+        self.output(output_bytes(delta.refusal));
+        match delta.content.map(RawValue::get) {
+            Some(parts) if parts.starts_with('[') => {
+                self.is_foreign = true;
+                self.output(reshape::bytes_of_parts(parts));
+            }
+            _ => self.output(output_bytes(delta.content)),
         }
-        self.is_foreign |= delta
-            .content
-            .is_some_and(|content| content.get().starts_with('['));
+        // Sound is missed by a client, but its base64 says nothing of its tokens.
+        self.has_content |= delta.audio.is_some();
         let calls = delta.tool_calls.iter().flatten().map(|call| &call.function);
         for function in calls.chain(delta.function_call.is_some().then_some(&delta.function_call)) {
             self.has_content = true;
@@ -198,9 +203,9 @@ impl<'de> Visitor<'de> for Fold {
     }
 }
 
-/// Bytes of a string once it is unescaped; of any other value, the bytes of its text between its brackets.
+/// Bytes of a string once it is unescaped; of tool arguments sent as an object, the bytes between its braces.
 fn output_bytes(raw: Option<&RawValue>) -> u64 {
-    let Some(json) = raw.map(RawValue::get) else {
+    let Some(json) = raw.map(RawValue::get).filter(|json| json.starts_with(['"', '{'])) else {
         return 0;
     };
     let mut bytes = json.len().saturating_sub(2);
@@ -265,6 +270,8 @@ mod tests {
     #[crate::test]
     fn what_the_sdks_do_not_read_is_foreign() {
         check(r#"{"delta":{"content":[]}}"#, (0, false, false, true));
+        let parts = r#"{"delta":{"content":[{"text":"abc"},{"thinking":[{"text":"d\ne"}]}]}}"#;
+        check(parts, (6, true, false, true));
         check(r#"{"finish_reason":"model_length"}"#, (0, false, true, true));
         check(
             r#"{"message":{"tool_calls":[{"function":{"arguments":{}}}]}}"#,

@@ -122,10 +122,10 @@ fn status_of(reported: &Reported) -> u16 {
 
 fn report(body: &[u8]) -> Reported {
     let mut reported = Reported::default();
-    if body.len() <= MAX_BODY_BYTES {
-        if let Ok(value) = serde_json::from_slice::<Value>(body) {
-            reported.read(&value, 0);
-        }
+    if body.len() <= MAX_BODY_BYTES
+        && let Ok(value) = serde_json::from_slice::<Value>(body)
+    {
+        reported.read(&value, 0);
     }
     reported
 }
@@ -155,17 +155,15 @@ impl Reported {
         if let Some(error) = object.get("error").filter(|error| is_error(error)) {
             return self.read(error, depth + 1);
         }
-        self.kind = text(object.get("type")).or(self.kind.take());
-        self.param = text(object.get("param")).or(self.param.take());
-        self.code = text(object.get("code")).or(self.code.take());
+        self.kind = text(object.get("type")).or_else(|| self.kind.take());
+        self.param = text(object.get("param")).or_else(|| self.param.take());
+        self.code = text(object.get("code")).or_else(|| self.code.take());
         self.message = text(object.get("message")).or_else(|| text(object.get("msg")));
-        if self.message.is_none() {
-            if let Some(detail) = ["message", "detail", "errors"]
-                .iter()
-                .find_map(|key| object.get(*key))
-            {
-                self.read_detail(detail, depth);
-            }
+        let details = ["message", "detail", "errors"];
+        if self.message.is_none()
+            && let Some(detail) = details.iter().find_map(|key| object.get(*key))
+        {
+            self.read_detail(detail, depth);
         }
         self.read_raw(object);
     }
@@ -239,7 +237,9 @@ fn status_number(value: &Value) -> Option<u16> {
 
 fn shortened(mut message: String) -> String {
     if message.len() > MAX_MESSAGE_BYTES {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES - 3));
+        let last = MAX_MESSAGE_BYTES - '…'.len_utf8();
+        let end = (0..=last).rev().find(|at| message.is_char_boundary(*at));
+        message.truncate(end.unwrap_or_default());
         message.push('…');
     }
     message

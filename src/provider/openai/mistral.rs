@@ -153,10 +153,10 @@ fn message(message: &Object<'_>, losses: &Losses) -> Option<String> {
         }
         None => {}
     }
-    if let Some(parts) = message.get("content").filter(|content| content.starts_with('[')) {
-        if let Some(parts) = edited(parts, losses, part) {
-            editor.set("content", parts);
-        }
+    if let Some(parts) = message.get("content").filter(|content| content.starts_with('['))
+        && let Some(parts) = edited(parts, losses, part)
+    {
+        editor.set("content", parts);
     }
     changed(editor)
 }
@@ -168,19 +168,44 @@ fn tool_call(call: &Object<'_>, losses: &Losses) -> Option<String> {
     changed(editor)
 }
 
+/// A content part; OpenAI nests audio and files where Mistral has plain members.
 fn part(part: &Object<'_>, losses: &Losses) -> Option<String> {
     let allowed: &[&str] = match part.get("type")? {
         r#""text""# => &["type", "text"],
         r#""image_url""# => &["type", "image_url"],
+        r#""input_audio""# => &["type", "input_audio"],
+        r#""file""# if part.get("file").is_some() => return file(&Object::parse(part.get("file")?).ok()?),
+        r#""refusal""# => return Some(format!(r#"{{"type":"text","text":{}}}"#, part.get("refusal")?)),
         _ => return None,
     };
+    let audio = part
+        .get("input_audio")
+        .and_then(|audio| Object::parse(audio).ok());
     let mut editor = Editor::new(part);
     retain(part, allowed, "messages[].content[]", losses, &mut editor);
+    if let Some(data) = audio.as_ref().and_then(|audio| audio.get("data")) {
+        editor.set("input_audio", data);
+    }
     changed(editor)
+}
+
+fn file(file: &Object<'_>) -> Option<String> {
+    if let Some(id) = file.get("file_id") {
+        return Some(format!(r#"{{"type":"file","file_id":{id}}}"#));
+    }
+    let data = file.get("file_data")?;
+    let name = file.get("filename").unwrap_or("null");
+    Some(format!(
+        r#"{{"type":"document_url","document_url":{data},"document_name":{name}}}"#
+    ))
 }
 
 /// Mistral requires `parameters`, which OpenAI leaves out for functions without any.
 fn tool(tool: &Object<'_>, losses: &Losses) -> Option<String> {
+    if tool.get("type").is_some_and(|kind| kind != r#""function""#) {
+        // Mistral's own connectors, or a kind that Mistral itself will refuse by name.
+        return None;
+    }
     let mut editor = Editor::new(tool);
     retain(tool, &["type", "function"], "tools[]", losses, &mut editor);
     if let Some(function) = tool

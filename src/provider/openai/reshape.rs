@@ -86,6 +86,12 @@ fn message(json: &str) -> Option<String> {
     written(editor)
 }
 
+/// Bytes of text and thinking in content parts.
+pub(super) fn bytes_of_parts(parts: &str) -> u64 {
+    let (text, reasoning) = split_parts(parts);
+    u64::try_from(text.len().saturating_add(reasoning.len())).unwrap_or(u64::MAX)
+}
+
 fn split_parts(parts: &str) -> (String, String) {
     let (mut text, mut reasoning) = (String::new(), String::new());
     let items: Vec<&RawValue> = serde_json::from_str(parts).unwrap_or_default();

@@ -14,7 +14,7 @@
 use super::chunk::{Choices, Chunk};
 use super::error::{misbehaved, reported_fault};
 use super::{reshape, usage};
-use crate::codec::sse::{Decoder, Event, EventTooLarge};
+use crate::codec::sse::{Decoder, Event};
 use crate::protocol::json_object::{Editor, Object};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 
@@ -53,12 +53,6 @@ impl ChunkStream {
                 usage_event: Vec::new(),
             },
         }
-    }
-}
-
-impl From<EventTooLarge> for UpstreamFault {
-    fn from(_: EventTooLarge) -> Self {
-        misbehaved("The provider's stream holds an event that is too large.")
     }
 }
 
@@ -117,20 +111,22 @@ impl State {
         if self.progress == Progress::Done {
             return Ok(());
         }
+        out.extend_from_slice(event.skipped);
+        let raw = event.raw.get(event.skipped.len()..).unwrap_or_default();
         let data = event.data.trim_ascii();
         if event.name == b"error" {
             return Err(reported_fault(data));
         }
         if data.is_empty() {
             // Clients parse every event, and an empty one says nothing.
-            out.extend_from_slice(event.skipped);
             return Ok(());
         }
         if data == b"[DONE]" {
             if !self.has_events {
                 return Err(misbehaved("The provider's stream was empty."));
             }
-            self.end(event.raw, out);
+            // Some clients compare the data with the bare word.
+            self.end(if event.data == b"[DONE]" { raw } else { DONE }, out);
             return Ok(());
         }
         let text = str::from_utf8(event.data).map_err(|_| misbehaved(NOT_A_CHUNK))?;
@@ -139,12 +135,12 @@ impl State {
             return Err(reported_fault(error.as_bytes()));
         }
         self.has_events = true;
-        self.on_chunk(event, text, &chunk, out)
+        self.on_chunk(raw, text, &chunk, out)
     }
 
     fn on_chunk(
         &mut self,
-        event: &Event<'_>,
+        raw: &[u8],
         text: &str,
         chunk: &Chunk<'_>,
         out: &mut Vec<u8>,
@@ -166,14 +162,12 @@ impl State {
         }
         if chunk.usage.is_some() && (choices.count == 0 || (is_after_finish && !is_news)) {
             // A chunk of usage alone.
-            out.extend_from_slice(event.skipped);
             return Ok(());
         }
         if chunk.usage.is_none() && !choices.is_foreign {
-            out.extend_from_slice(event.raw);
+            out.extend_from_slice(raw);
             return Ok(());
         }
-        out.extend_from_slice(event.skipped);
         let reshaped = choices.is_foreign.then(|| reshape::completion(text)).flatten();
         let text = reshaped
             .as_deref()

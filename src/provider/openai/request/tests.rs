@@ -140,6 +140,17 @@ fn what_mistral_does_not_know_is_dropped_and_named() {
 }
 
 #[crate::test]
+fn mistral_has_its_own_form_of_audio_files_and_refusals() {
+    check_mistral(
+        r#""messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"QQ==","format":"wav"}},{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,QQ=="}},{"type":"file","file":{"file_id":"f"}},{"type":"refusal","refusal":"no"}]}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"input_audio","input_audio":"QQ=="},{"type":"document_url","document_url":"data:application/pdf;base64,QQ==","document_name":"a.pdf"},{"type":"file","file_id":"f"},{"type":"text","text":"no"}]}]"#,
+        &[],
+    );
+    let connector = r#""tools":[{"type":"web_search"}]"#;
+    check_mistral(connector, connector, &[]);
+}
+
+#[crate::test]
 fn what_mistral_does_not_know_is_refused_if_so_configured() {
     let mut settings = settings(ProviderKind::Mistral, false);
     settings.on_unsupported = OnUnsupported::Reject;

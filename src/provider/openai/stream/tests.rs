@@ -116,7 +116,7 @@ fn usage_beside_content_moves_to_a_chunk_of_its_own() {
 
 #[crate::test]
 fn of_usage_on_every_chunk_the_last_one_counts() {
-    let running = TEXT.replace("null}]", "null}]").replace(
+    let running = TEXT.replace(
         r#""usage":null"#,
         r#""usage":{"prompt_tokens":3,"completion_tokens":0}"#,
     );
@@ -162,6 +162,7 @@ fn a_forgotten_end_is_supplied_after_a_finish_reason() {
     let whole = events(&[TEXT, STOP, USAGE, "[DONE]"]);
     check(&events(&[TEXT, STOP, USAGE]), true, &whole);
     check(whole.trim_end(), true, &whole);
+    check(&(whole.trim_end().to_owned() + " \n"), true, &whole);
     let cut = events(&[TEXT, STOP]) + "data: {\"cut";
     check(&cut, true, &events(&[TEXT, STOP, "[DONE]"]));
 }
@@ -261,4 +262,54 @@ fn a_chunk_over_several_lines_is_edited_into_one() {
     );
     let usage = r#"{"id":"1", "choices":[], "usage":{"prompt_tokens":3}}"#;
     check(&input, true, &events(&[STOP, usage, "[DONE]"]));
+}
+
+#[cfg(not(target_family = "wasm"))]
+mod properties {
+    use super::{ROLE, STOP, TEXT, USAGE, run};
+    use proptest::prelude::*;
+
+    fn input() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            ROLE,
+            TEXT,
+            STOP,
+            USAGE,
+            "data: ",
+            "data:",
+            "event: error\n",
+            ": ping",
+            "[DONE]",
+            "\n",
+            "\n\n",
+            "\r\n\r\n",
+            "{",
+            "\u{feff}",
+            r#"{"error":{"message":"x"}}"#,
+            r#"{"choices":[{"delta":{"content":[{"text":"a"}]}}]}"#,
+        ]);
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_output(input in input(), size in 1_usize..40, include_usage: bool) {
+            let whole = run([input.as_bytes()].into_iter(), include_usage);
+            prop_assert_eq!(run(input.as_bytes().chunks(size), include_usage), whole);
+        }
+
+        #[test]
+        fn usage_leaves_at_most_once_and_last(
+            pieces in prop::collection::vec(prop::sample::select(vec![ROLE, TEXT, STOP, USAGE]), 1..20),
+            include_usage: bool,
+        ) {
+            let input: String = pieces.iter().chain(&["[DONE]"]).map(|data| format!("data: {data}\n\n")).collect();
+            let (out, result, _) = run([input.as_bytes()].into_iter(), include_usage);
+            prop_assert_eq!(result, Ok(()));
+            let with_usage = include_usage && pieces.contains(&USAGE);
+            prop_assert_eq!(out.matches("prompt_tokens").count(), usize::from(with_usage));
+            let end = format!("data: {USAGE}\n\ndata: [DONE]\n\n");
+            prop_assert_eq!(out.ends_with(&end), with_usage);
+        }
+    }
 }

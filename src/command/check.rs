@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Everything that can be wrong with `gateway.yaml`, in one run.
+//!
+//! First the shape, then the meaning: the meaning is told by the very types that the filter builds at its start
+//! ([`Routes`], [`Authenticator`], [`RateLimiter`]), so a file that passes here is a file that the filter takes.
+
+use super::source::Source;
+use crate::config::load::FromTree;
+use crate::config::{ConfigError, Endpoint, Gateway, Jwks};
+use crate::policy::auth::Authenticator;
+use crate::policy::rate_limit::RateLimiter;
+use crate::policy::routing::Routes;
+use core::net::IpAddr;
+
+/// A file that was found sound: the configuration with its key sets inlined, and its routes.
+pub struct Checked {
+    /// The configuration.
+    pub gateway: Gateway,
+    /// Its routes.
+    pub routes: Routes,
+}
+
+/// Reads a file (by its name relative to `gateway.yaml`), or says why it cannot.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Checks a tree.
+///
+/// # Errors
+///
+/// Every fault.
+pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<ConfigError>> {
+    let mut gateway = Gateway::from_tree(source.tree.clone())?;
+    let mut faults = inline_key_sets(&mut gateway, read_file);
+    let admin = gateway
+        .admin
+        .iter()
+        .map(|admin| ("admin.address", &admin.address));
+    for (path, address) in admin.chain([("listener.address", &gateway.listener.address)]) {
+        if address.parse::<IpAddr>().is_err() {
+            let message = format!("expected an IP address such as \"0.0.0.0\", found \"{address}\"");
+            faults.push(ConfigError::new(path, message));
+        }
+    }
+    for (name, provider) in &gateway.providers {
+        if let Err(message) = provider.endpoint.parse::<Endpoint>() {
+            faults.push(ConfigError::new(format!("providers.{name}.endpoint"), message));
+        }
+    }
+    if let (true, Err(found)) = (faults.is_empty(), Authenticator::new(&gateway.identity)) {
+        faults.extend(found);
+    }
+    if let Err(found) = RateLimiter::new(&gateway.limits, &gateway.limit_store) {
+        faults.extend(found);
+    }
+    let routes = match Routes::new(&gateway.models, &gateway.providers) {
+        Ok(routes) => routes,
+        Err(found) => {
+            faults.extend(found);
+            return Err(faults);
+        }
+    };
+    if faults.is_empty() {
+        Ok(Checked { gateway, routes })
+    } else {
+        Err(faults)
+    }
+}
+
+/// The filter cannot read files, and public keys are public: their content takes the place of the name.
+fn inline_key_sets(gateway: &mut Gateway, read_file: ReadFile<'_>) -> Vec<ConfigError> {
+    let mut faults = Vec::new();
+    for (index, issuer) in gateway.identity.jwt.iter_mut().enumerate() {
+        let Jwks::File(name) = &issuer.jwks else { continue };
+        match read_file(name) {
+            Ok(text) => issuer.jwks = Jwks::Inline(text.trim().to_owned()),
+            Err(reason) => faults.push(ConfigError::new(
+                format!("identity.jwt[{index}].jwks.file"),
+                format!("expected a readable file, found that `{name}` is not: {reason}"),
+            )),
+        }
+    }
+    faults
+}

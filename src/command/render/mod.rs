@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What is rendered from a checked `gateway.yaml`.
+
+mod cluster;
+pub mod envoy;
+mod listener;
+pub mod plugin;
+mod yaml;

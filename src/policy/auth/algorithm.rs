@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The signature algorithms of [RFC 7518](https://www.rfc-editor.org/rfc/rfc7518#section-3.1) and
+//! [RFC 8037](https://www.rfc-editor.org/rfc/rfc8037#section-3.1), and the public keys that verify them.
+//!
+//! A public key knows its type, and the type decides which algorithms it can verify: the token's `alg` may only
+//! choose among those. `none` and `HS256` are no variants of [`Algorithm`], so a token that names them cannot
+//! be expressed, let alone verified with a public key as its secret.
+//!
+//! Nothing here holds or uses a private key.
+
+use p256::ecdsa::signature::Verifier as _;
+use rsa::{Pkcs1v15Sign, Pss, RsaPublicKey};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+
+/// A signature algorithm, by its registered name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
+    /// EdDSA on Curve25519.
+    Ed25519,
+}
+
+impl Algorithm {
+    /// Reads a registered name.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "RS256" => Self::Rs256,
+            "RS384" => Self::Rs384,
+            "RS512" => Self::Rs512,
+            "PS256" => Self::Ps256,
+            "PS384" => Self::Ps384,
+            "PS512" => Self::Ps512,
+            "ES256" => Self::Es256,
+            "ES384" => Self::Es384,
+            "ES512" => Self::Es512,
+            // RFC 9864 replaces the first name, which names two curves, by the second.
+            "EdDSA" | "Ed25519" => Self::Ed25519,
+            _ => return None,
+        })
+    }
+}
+
+/// A public key.
+pub(super) enum PublicKey {
+    /// RSA, of 2048 bits or more.
+    Rsa(RsaPublicKey),
+    /// A point on P-256.
+    P256(p256::ecdsa::VerifyingKey),
+    /// A point on P-384.
+    P384(p384::ecdsa::VerifyingKey),
+    /// A point on P-521.
+    P521(p521::ecdsa::VerifyingKey),
+    /// A point on Curve25519.
+    Ed25519(ed25519_dalek::VerifyingKey),
+}
+
+impl PublicKey {
+    /// Whether signatures of `algorithm` can be made with this key.
+    pub(super) const fn fits(&self, algorithm: Algorithm) -> bool {
+        use Algorithm as A;
+        match self {
+            Self::Rsa(_) => matches!(
+                algorithm,
+                A::Rs256 | A::Rs384 | A::Rs512 | A::Ps256 | A::Ps384 | A::Ps512
+            ),
+            Self::P256(_) => matches!(algorithm, A::Es256),
+            Self::P384(_) => matches!(algorithm, A::Es384),
+            Self::P521(_) => matches!(algorithm, A::Es512),
+            Self::Ed25519(_) => matches!(algorithm, A::Ed25519),
+        }
+    }
+
+    /// Whether `signature` is one of `message` by this key, made with `algorithm`.
+    ///
+    /// ECDSA signatures are `r` and `s`, each of the curve's full width (RFC 7518, section 3.4), never DER. PSS
+    /// salts have the length of the hash (section 3.5).
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        match (self, algorithm) {
+            (Self::Rsa(key), algorithm) => verifies_rsa(key, algorithm, message, signature),
+            (Self::P256(key), Algorithm::Es256) => p256::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            (Self::P384(key), Algorithm::Es384) => p384::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            (Self::P521(key), Algorithm::Es512) => p521::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            // Strict: a key or a nonce of small order would verify many messages.
+            (Self::Ed25519(key), Algorithm::Ed25519) => ed25519_dalek::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            _ => false,
+        }
+    }
+}
+
+fn verifies_rsa(key: &RsaPublicKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    match algorithm {
+        Algorithm::Rs256 => key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message), signature),
+        Algorithm::Rs384 => key.verify(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message), signature),
+        Algorithm::Rs512 => key.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature),
+        Algorithm::Ps256 => key.verify(Pss::new::<Sha256>(), &Sha256::digest(message), signature),
+        Algorithm::Ps384 => key.verify(Pss::new::<Sha384>(), &Sha384::digest(message), signature),
+        Algorithm::Ps512 => key.verify(Pss::new::<Sha512>(), &Sha512::digest(message), signature),
+        Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 | Algorithm::Ed25519 => return false,
+    }
+    .is_ok()
+}

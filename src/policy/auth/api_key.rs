@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! API keys, known by their SHA-256 digests alone.
+//!
+//! A plain, unsalted, fast digest is right here and would be wrong for passwords: an API key is a long random
+//! text, so nobody can try them all, and every request has to be looked up. A reader of the configuration
+//! learns who has a key, never a key.
+//!
+//! A hundred thousand keys take about 20 MB; a lookup costs the same with one key or with all of them.
+
+use super::digest::{Digest, DigestMap};
+use super::principal::Principal;
+use crate::config::{ApiKey, ConfigError};
+use std::rc::Rc;
+
+/// The principals, by the digests of their keys.
+#[derive(Default)]
+pub(super) struct ApiKeys(DigestMap<Rc<Principal>>);
+
+impl ApiKeys {
+    /// Reads the keys, and appends their faults to `faults`.
+    pub(super) fn new(keys: &[ApiKey], faults: &mut Vec<ConfigError>) -> Self {
+        let mut map = DigestMap::default();
+        let mut first_at = DigestMap::default();
+        map.reserve(keys.len());
+        for (index, key) in keys.iter().enumerate() {
+            let path = format!("identity.api_keys[{index}]");
+            if key.consumer.is_empty() {
+                faults.push(ConfigError::new(
+                    format!("{path}.consumer"),
+                    "expected the consumer's name, found an empty text",
+                ));
+            }
+            let Some(digest) = Digest::from_hex(&key.sha256) else {
+                faults.push(ConfigError::new(
+                    format!("{path}.sha256"),
+                    format!(
+                        "expected the 64 hexadecimal digits of a SHA-256 digest, found {}",
+                        describe(&key.sha256)
+                    ),
+                ));
+                continue;
+            };
+            if digest == Digest::of("") {
+                faults.push(ConfigError::new(
+                    format!("{path}.sha256"),
+                    "expected the digest of a key, found the digest of an empty text",
+                ));
+            }
+            if let Some(first) = first_at.insert(digest, index) {
+                faults.push(ConfigError::new(
+                    format!("{path}.sha256"),
+                    format!("expected each key once, found the digest of identity.api_keys[{first}] again"),
+                ));
+            }
+            map.insert(
+                digest,
+                Rc::new(Principal {
+                    consumer: key.consumer.clone(),
+                    team: key.team.clone(),
+                    labels: key.labels.clone(),
+                }),
+            );
+        }
+        Self(map)
+    }
+
+    /// The owner of the key with this digest.
+    pub(super) fn find(&self, digest: &Digest) -> Option<Rc<Principal>> {
+        self.0.get(digest).map(Rc::clone)
+    }
+}
+
+/// Describes what stands in a digest's place without repeating it: it may be the key itself.
+fn describe(text: &str) -> String {
+    if text.len() == 64 {
+        "another character among them".to_owned()
+    } else {
+        format!("{} bytes of text", text.len())
+    }
+}

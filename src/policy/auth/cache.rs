@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Verified JSON Web Tokens, remembered until they expire.
+//!
+//! A signature costs the better part of a millisecond and the same client sends the same credential again and
+//! again, so the outcome is kept under the credential's digest. Only success is kept: a refusal is cheap to
+//! repeat, and remembering refusals would give strangers a say in what the memory holds.
+//!
+//! Two generations stand in for a list by last use. New and used entries go into the young one; when that is
+//! full it becomes the old one and the former old one is dropped whole. Each step costs constant time, whatever
+//! is used within half a capacity's worth of other entries stays, and there is no order to maintain.
+//!
+//! Memory is bounded by entries and by bytes: at most [`MAX_ENTRIES`] and about [`MAX_BYTES`], both for the two
+//! generations together. A principal above [`MAX_PRINCIPAL_BYTES`] is not kept; its token is verified each time.
+
+use super::digest::{Digest, DigestMap};
+use super::principal::Principal;
+use crate::clock::Timestamp;
+use std::rc::Rc;
+
+/// The most entries that are kept.
+pub(super) const MAX_ENTRIES: usize = 4096;
+/// The most bytes that entries take: 4 MiB.
+pub(super) const MAX_BYTES: usize = 4 << 20;
+/// The largest principal that is kept, in bytes.
+pub(super) const MAX_PRINCIPAL_BYTES: usize = 4096;
+
+/// A principal, and when its token is valid: `from <= now < until`.
+#[derive(Clone, Debug)]
+pub(super) struct Verified {
+    /// Whom the token stands for.
+    pub(super) principal: Rc<Principal>,
+    /// `nbf`, moved ahead by the leeway; the epoch if there is none.
+    pub(super) from: Timestamp,
+    /// `exp`, moved back by the leeway.
+    pub(super) until: Timestamp,
+}
+
+#[derive(Default)]
+struct Generation {
+    entries: DigestMap<Verified>,
+    bytes: usize,
+}
+
+/// The verified tokens of one worker.
+///
+/// Invariant: each generation holds at most `MAX_ENTRIES / 2` entries of at most `MAX_BYTES / 2` bytes together.
+#[derive(Default)]
+pub(super) struct Cache {
+    young: Generation,
+    old: Generation,
+}
+
+impl Cache {
+    /// The principal of the token with this digest, if it is remembered and valid at `now`.
+    pub(super) fn find(&mut self, digest: &Digest, now: Timestamp) -> Option<Rc<Principal>> {
+        if let Some(verified) = self.young.entries.get(digest) {
+            return verified.principal_at(now);
+        }
+        let verified = self.old.entries.get(digest)?.clone();
+        let principal = verified.principal_at(now)?;
+        self.insert(*digest, verified);
+        Some(principal)
+    }
+
+    /// Remembers a token.
+    pub(super) fn insert(&mut self, digest: Digest, verified: Verified) {
+        let bytes = verified.bytes();
+        if bytes > MAX_PRINCIPAL_BYTES {
+            return;
+        }
+        let is_full = self.young.entries.len() >= MAX_ENTRIES / 2
+            || self.young.bytes.saturating_add(bytes) > MAX_BYTES / 2;
+        if is_full {
+            self.old = core::mem::take(&mut self.young);
+        }
+        self.young.bytes = self.young.bytes.saturating_add(bytes);
+        if let Some(replaced) = self.young.entries.insert(digest, verified) {
+            self.young.bytes = self.young.bytes.saturating_sub(replaced.bytes());
+        }
+    }
+}
+
+impl Verified {
+    fn principal_at(&self, now: Timestamp) -> Option<Rc<Principal>> {
+        (self.from <= now && now < self.until).then(|| Rc::clone(&self.principal))
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<(Digest, Self)>().saturating_add(self.principal.heap_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cache, MAX_BYTES, MAX_ENTRIES, Verified};
+    use crate::clock::Timestamp;
+    use crate::policy::auth::Principal;
+    use crate::policy::auth::digest::Digest;
+    use std::rc::Rc;
+
+    fn verified(consumer: String, from: u64, until: u64) -> Verified {
+        let mut principal = Principal::anonymous();
+        principal.consumer = consumer;
+        Verified {
+            principal: Rc::new(principal),
+            from: Timestamp::from_secs(from),
+            until: Timestamp::from_secs(until),
+        }
+    }
+
+    #[crate::test]
+    fn an_entry_is_served_within_its_validity_only() {
+        let mut cache = Cache::default();
+        let digest = Digest::of("a");
+        cache.insert(digest, verified("alice".to_owned(), 10, 20));
+        for (secs, expected) in [
+            (9, false),
+            (10, true),
+            (19, true),
+            (20, false),
+            (21, false),
+            (15, true),
+        ] {
+            let found = cache.find(&digest, Timestamp::from_secs(secs));
+            assert_eq!(found.is_some(), expected, "at {secs}");
+        }
+        assert!(cache.find(&Digest::of("b"), Timestamp::from_secs(15)).is_none());
+    }
+
+    #[crate::test]
+    fn a_hundred_thousand_tokens_leave_it_bounded() {
+        for padding in [0, 1500] {
+            let mut cache = Cache::default();
+            let now = Timestamp::from_secs(1);
+            let favourite = Digest::of("favourite");
+            cache.insert(favourite, verified("favourite".to_owned(), 0, 2));
+            for n in 0..100_000 {
+                let digest = Digest::of(&n.to_string());
+                cache.insert(digest, verified(format!("{n:padding$}"), 0, 2));
+                assert!(cache.find(&digest, now).is_some());
+                assert!(cache.find(&favourite, now).is_some(), "used, so kept");
+                let entries = cache.young.entries.len() + cache.old.entries.len();
+                assert!(entries <= MAX_ENTRIES && cache.young.bytes + cache.old.bytes <= MAX_BYTES);
+            }
+            assert!(cache.find(&Digest::of("0"), now).is_none(), "unused, so dropped");
+        }
+    }
+
+    #[crate::test]
+    fn a_huge_principal_is_not_kept() {
+        let mut cache = Cache::default();
+        let digest = Digest::of("a");
+        cache.insert(digest, verified("x".repeat(5000), 0, 2));
+        assert!(cache.find(&digest, Timestamp::from_secs(1)).is_none());
+    }
+
+    #[crate::test]
+    fn the_same_token_is_counted_once() {
+        let mut cache = Cache::default();
+        for _ in 0..10 {
+            cache.insert(Digest::of("a"), verified("alice".to_owned(), 0, 2));
+        }
+        assert_eq!(cache.young.entries.len(), 1);
+        assert_eq!(cache.young.bytes, verified("alice".to_owned(), 0, 2).bytes());
+    }
+}

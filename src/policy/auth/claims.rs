@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a verified token says: when, for whom, and who.
+//!
+//! The claims are those of [RFC 7519, section 4.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1), with
+//! one difference: `exp` is required, because a token that never ends can never be revoked here. `iat` is not
+//! read; it says nothing about validity.
+//!
+//! A configured claim name is tried as it is first and as a path second, since names that are URLs
+//! (`https://example.com/team`) contain dots too. Each member of the payload is visited at most once per name.
+
+use super::cache::Verified;
+use super::deny::Deny;
+use super::principal::Principal;
+use crate::clock::Timestamp;
+use crate::config::ClaimMapping;
+use core::time::Duration;
+use serde_json::{Map, Number, Value};
+use std::rc::Rc;
+
+/// The payload of a JSON Web Token.
+pub(super) type Claims = Map<String, Value>;
+
+/// A point in time in nanoseconds since the epoch, which may lie before it.
+///
+/// Nanoseconds in 128 bits hold every 64-bit number of seconds exactly; floats saturate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct NumericDate(i128);
+
+const NANOS_PER_SEC: i128 = 1_000_000_000;
+
+impl NumericDate {
+    fn from_number(number: &Number) -> Option<Self> {
+        if let Some(secs) = number.as_i64() {
+            return Some(Self(i128::from(secs).saturating_mul(NANOS_PER_SEC)));
+        }
+        if let Some(secs) = number.as_u64() {
+            return Some(Self(i128::from(secs).saturating_mul(NANOS_PER_SEC)));
+        }
+        let nanos = number.as_f64()? * 1e9;
+        // A conversion from a float saturates.
+        Some(Self(nanos as i128))
+    }
+
+    fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(nanos_of(by)))
+    }
+
+    fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos_of(by)))
+    }
+
+    fn to_timestamp(self) -> Timestamp {
+        Timestamp::from_nanos(u64::try_from(self.0.max(0)).unwrap_or(u64::MAX))
+    }
+}
+
+fn nanos_of(duration: Duration) -> i128 {
+    i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
+}
+
+/// Checks the time claims; returns the span in which they hold.
+pub(super) fn validity(
+    claims: &Claims,
+    leeway: Duration,
+    now: Timestamp,
+) -> Result<(Timestamp, Timestamp), Deny> {
+    let until = date(claims, "exp")?
+        .ok_or(Deny::MissingClaim)?
+        .plus(leeway)
+        .to_timestamp();
+    let from = date(claims, "nbf")?
+        .map(|date| date.minus(leeway).to_timestamp())
+        .unwrap_or_default();
+    if now >= until {
+        return Err(Deny::Expired);
+    }
+    if now < from {
+        return Err(Deny::NotYetValid);
+    }
+    Ok((from, until))
+}
+
+fn date(claims: &Claims, name: &str) -> Result<Option<NumericDate>, Deny> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::Number(number)) => NumericDate::from_number(number).map(Some).ok_or(Deny::Malformed),
+        Some(Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(Deny::Malformed)
+        }
+    }
+}
+
+/// Checks that one of `audiences` is meant. No audiences: everybody is.
+pub(super) fn check_audience(claims: &Claims, audiences: &[String]) -> Result<(), Deny> {
+    let is_ours = |audience: &Value| {
+        audience
+            .as_str()
+            .is_some_and(|name| audiences.iter().any(|a| a == name))
+    };
+    let is_meant = audiences.is_empty()
+        || claims.get("aud").is_some_and(|aud| match aud {
+            Value::Array(several) => several.iter().any(is_ours),
+            one => is_ours(one),
+        });
+    if is_meant {
+        Ok(())
+    } else {
+        Err(Deny::WrongAudience)
+    }
+}
+
+/// Makes the principal. Only the consumer must be there; other claims that are absent, empty or no plain values
+/// leave their place empty.
+pub(super) fn principal(claims: &Claims, mapping: &ClaimMapping) -> Result<Principal, Deny> {
+    let consumer = match find(claims, &mapping.consumer) {
+        Some(value @ (Value::String(_) | Value::Number(_))) => text(value),
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
+    };
+    Ok(Principal {
+        consumer: consumer.ok_or(Deny::MissingClaim)?,
+        team: mapping.team.as_ref().and_then(|name| text(find(claims, name)?)),
+        labels: mapping
+            .labels
+            .iter()
+            .filter_map(|(label, name)| Some((label.clone(), text(find(claims, name)?)?)))
+            .collect(),
+    })
+}
+
+/// The value of the claim `name`: the member of that very name, or what the path leads to.
+fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
+    claims.get(name).or_else(|| {
+        name.match_indices('.').find_map(|(dot, _)| {
+            let (outer, rest) = name.split_at_checked(dot)?;
+            find(claims.get(outer)?.as_object()?, rest.strip_prefix('.')?)
+        })
+    })
+}
+
+/// A plain value as text; `None` if it is empty, or no plain value.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => (!text.is_empty()).then(|| text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A principal with its validity, as the cache keeps it.
+pub(super) fn verified(principal: Principal, (from, until): (Timestamp, Timestamp)) -> Verified {
+    Verified {
+        principal: Rc::new(principal),
+        from,
+        until,
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Why a caller was not recognised.
+//!
+//! Each variant is one fault, so that operators can count them. The message goes to the client: it names the
+//! fault, for the client can only mend what it knows of, but no key, issuer or claim of ours and nothing of
+//! the credential.
+
+/// Why a caller was not recognised. Never holds the credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deny {
+    /// No credential was presented.
+    Missing,
+    /// A header that should carry a credential does not, or a JSON Web Token is not well-formed.
+    Malformed,
+    /// More than one credential was presented.
+    Ambiguous,
+    /// The credential is longer than any that is accepted.
+    TooLong,
+    /// The credential is no known API key, and no JSON Web Token either.
+    UnknownKey,
+    /// No configured issuer has the name in `iss`.
+    UnknownIssuer,
+    /// The issuer has no key that the token could have been signed with.
+    UnknownKeyId,
+    /// `alg` is none that is supported, or does not belong to the key.
+    AlgorithmNotAllowed,
+    /// The token demands an extension (`crit`), and none is supported.
+    UnsupportedExtension,
+    /// The signature is not the issuer's.
+    BadSignature,
+    /// The token is no longer valid.
+    Expired,
+    /// The token is not valid yet.
+    NotYetValid,
+    /// The token is meant for somebody else.
+    WrongAudience,
+    /// A claim that must be there is not, or has no usable value.
+    MissingClaim,
+}
+
+impl Deny {
+    /// What to tell the client.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Missing => {
+                "No credential was provided. Send an API key or a JSON Web Token as `Authorization: Bearer`."
+            }
+            Self::Malformed => "The credential is malformed.",
+            Self::Ambiguous => "More than one credential was provided.",
+            Self::TooLong => "The credential is too long.",
+            Self::UnknownKey => "The API key is not known.",
+            Self::UnknownIssuer => "The issuer of the JSON Web Token is not known.",
+            Self::UnknownKeyId => "The key that the JSON Web Token is signed with is not known.",
+            Self::AlgorithmNotAllowed => "The signature algorithm of the JSON Web Token is not allowed.",
+            Self::UnsupportedExtension => "The JSON Web Token demands an extension that is not supported.",
+            Self::BadSignature => "The signature of the JSON Web Token is not valid.",
+            Self::Expired => "The JSON Web Token has expired.",
+            Self::NotYetValid => "The JSON Web Token is not valid yet.",
+            Self::WrongAudience => "The JSON Web Token is meant for another audience.",
+            Self::MissingClaim => "The JSON Web Token lacks a required claim.",
+        }
+    }
+}
+
+impl core::fmt::Display for Deny {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl core::error::Error for Deny {}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! JSON Web Tokens: their form, and the order in which they are judged.
+//!
+//! [RFC 7519](https://www.rfc-editor.org/rfc/rfc7519) tokens in the compact form of
+//! [RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-7.1), read as
+//! [RFC 8725](https://www.rfc-editor.org/rfc/rfc8725) advises. What a token says of its own keys (`jwk`, `jku`,
+//! `x5c`, `x5u`) is never read. `iss` is read before the signature is verified, but only to choose whose keys to
+//! verify with. Every other claim is judged after the signature, so that a refusal tells the truth about a token
+//! that the issuer really made.
+//!
+//! base64url is read strictly: no padding, no other alphabet, no loose bits at the end. So one token has one
+//! spelling, and one digest.
+
+use super::algorithm::Algorithm;
+use super::cache::Verified;
+use super::claims::{self, Claims};
+use super::deny::Deny;
+use super::jwks::{KeySet, NoKey};
+use super::strict_json;
+use crate::clock::Timestamp;
+use crate::config::{ClaimMapping, ConfigError, Jwks, JwtProvider};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use core::time::Duration;
+use serde_json::{Map, Value};
+
+/// One issuer, ready to judge its tokens.
+pub(super) struct Issuer {
+    name: String,
+    audiences: Vec<String>,
+    leeway: Duration,
+    mapping: ClaimMapping,
+    keys: KeySet,
+}
+
+impl Issuer {
+    /// Reads one issuer; appends its faults to `faults`.
+    fn new(provider: &JwtProvider, path: &str, faults: &mut Vec<ConfigError>) -> Option<Self> {
+        let before = faults.len();
+        let mapping = &provider.claims;
+        let names = [("issuer".to_owned(), &provider.issuer)]
+            .into_iter()
+            .chain(
+                provider
+                    .audiences
+                    .iter()
+                    .enumerate()
+                    .map(|(index, audience)| (format!("audiences[{index}]"), audience)),
+            )
+            .chain([("claims.consumer".to_owned(), &mapping.consumer)])
+            .chain(mapping.team.iter().map(|team| ("claims.team".to_owned(), team)))
+            .chain(
+                mapping
+                    .labels
+                    .iter()
+                    .map(|(label, claim)| (format!("claims.labels.{label}"), claim)),
+            );
+        for (key, _) in names.filter(|(_, name)| name.is_empty()) {
+            faults.push(ConfigError::new(
+                format!("{path}.{key}"),
+                "expected a name, found an empty text",
+            ));
+        }
+        let keys = match &provider.jwks {
+            Jwks::Inline(json) => KeySet::parse(json),
+            Jwks::File(_) => Err(
+                "expected the key set inline, found a file, which the filter cannot read: \
+                 `tollgate render` writes the keys inline"
+                    .to_owned(),
+            ),
+        };
+        let keys = keys
+            .map_err(|fault| faults.push(ConfigError::new(format!("{path}.jwks"), fault)))
+            .ok()?;
+        (faults.len() == before).then(|| Self {
+            name: provider.issuer.clone(),
+            audiences: provider.audiences.clone(),
+            leeway: provider.leeway.0,
+            mapping: mapping.clone(),
+            keys,
+        })
+    }
+
+    fn verify(&self, jwt: &Jwt<'_>, now: Timestamp) -> Result<Verified, Deny> {
+        let keys = self
+            .keys
+            .candidates(jwt.kid.as_deref(), jwt.algorithm)
+            .map_err(|fault| match fault {
+                NoKey::UnknownId => Deny::UnknownKeyId,
+                NoKey::OtherAlgorithm => Deny::AlgorithmNotAllowed,
+            })?;
+        let message = jwt.signed.as_bytes();
+        if !keys
+            .into_iter()
+            .any(|key| key.verifies(jwt.algorithm, message, &jwt.signature))
+        {
+            return Err(Deny::BadSignature);
+        }
+        let validity = claims::validity(&jwt.claims, self.leeway, now)?;
+        claims::check_audience(&jwt.claims, &self.audiences)?;
+        let principal = claims::principal(&jwt.claims, &self.mapping)?;
+        Ok(claims::verified(principal, validity))
+    }
+}
+
+/// Every issuer.
+pub(super) struct Issuers(Vec<Issuer>);
+
+impl Issuers {
+    /// Reads the issuers; appends their faults to `faults`.
+    pub(super) fn new(providers: &[JwtProvider], faults: &mut Vec<ConfigError>) -> Self {
+        let mut issuers: Vec<Issuer> = Vec::new();
+        for (index, provider) in providers.iter().enumerate() {
+            let path = format!("identity.jwt[{index}]");
+            let first = providers
+                .iter()
+                .position(|other| other.issuer == provider.issuer)
+                .filter(|first| *first < index);
+            if let Some(first) = first {
+                faults.push(ConfigError::new(
+                    format!("{path}.issuer"),
+                    format!("expected each issuer once, found that of identity.jwt[{first}] again"),
+                ));
+            }
+            issuers.extend(Issuer::new(provider, &path, faults));
+        }
+        Self(issuers)
+    }
+
+    /// Verifies `credential` if it is a JSON Web Token; `None` if it is something else.
+    pub(super) fn verify(&self, credential: &str, now: Timestamp) -> Option<Result<Verified, Deny>> {
+        let parts = Parts::split(credential)?;
+        Some(parts.read().and_then(|jwt| {
+            let name = jwt.claims.get("iss").ok_or(Deny::MissingClaim)?;
+            let issuer = self.0.iter().find(|issuer| name == issuer.name.as_str());
+            issuer.ok_or(Deny::UnknownIssuer)?.verify(&jwt, now)
+        }))
+    }
+}
+
+/// The three parts of what has a token's form: the header decodes to an object with `alg`.
+struct Parts<'a> {
+    header: Vec<u8>,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+    signed: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn split(credential: &'a str) -> Option<Self> {
+        let (signed, signature) = credential.rsplit_once('.')?;
+        let (header, payload) = signed.split_once('.')?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
+        let parts = Self {
+            header: decode(header)?,
+            payload: decode(payload)?,
+            signature: decode(signature)?,
+            signed,
+        };
+        // This reading takes the last of two members of one name; the strict one follows.
+        let header: Map<String, Value> = serde_json::from_slice(&parts.header).ok()?;
+        header.contains_key("alg").then_some(parts)
+    }
+
+    fn read(self) -> Result<Jwt<'a>, Deny> {
+        let header = strict_json::object(&self.header).ok_or(Deny::Malformed)?;
+        let claims = strict_json::object(&self.payload).ok_or(Deny::Malformed)?;
+        let Some(Value::String(algorithm)) = header.get("alg") else {
+            return Err(Deny::Malformed);
+        };
+        let algorithm = Algorithm::from_name(algorithm).ok_or(Deny::AlgorithmNotAllowed)?;
+        if header.contains_key("crit") {
+            return Err(Deny::UnsupportedExtension);
+        }
+        let kid = match header.get("kid") {
+            None => None,
+            Some(Value::String(kid)) => Some(kid.clone()),
+            Some(_) => return Err(Deny::Malformed),
+        };
+        Ok(Jwt {
+            algorithm,
+            kid,
+            claims,
+            signed: self.signed,
+            signature: self.signature,
+        })
+    }
+}
+
+/// A token that is well-formed, and of which nothing is verified yet.
+struct Jwt<'a> {
+    algorithm: Algorithm,
+    kid: Option<String>,
+    claims: Claims,
+    signed: &'a str,
+    signature: Vec<u8>,
+}

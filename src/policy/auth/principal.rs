@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The caller, once recognised.
+
+use std::collections::BTreeMap;
+
+/// The consumer of a request that came without a credential, where that is allowed.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// An authenticated caller.
+///
+/// It says nothing of how the caller proved it: an API key and a JSON Web Token of the same consumer share
+/// that consumer's permissions and limits, and so do tokens of two issuers that use the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Who calls: a person, a service, a key's owner.
+    pub consumer: String,
+    /// The consumer's team.
+    pub team: Option<String>,
+    /// Further facts that access rules and limits may use.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Principal {
+    /// Somebody of whom nothing is known.
+    pub(super) fn anonymous() -> Self {
+        Self {
+            consumer: ANONYMOUS.to_owned(),
+            team: None,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// About how many bytes this takes on the heap, each text with its allocation.
+    pub(super) fn heap_bytes(&self) -> usize {
+        const PER_TEXT: usize = 40;
+        let labels = self.labels.iter().flat_map(|(name, value)| [name, value]);
+        [&self.consumer]
+            .into_iter()
+            .chain(&self.team)
+            .chain(labels)
+            .map(|text| text.capacity().saturating_add(PER_TEXT))
+            .fold(size_of::<Self>(), usize::saturating_add)
+    }
+}

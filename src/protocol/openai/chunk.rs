@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The pieces of a streamed answer (<https://platform.openai.com/docs/api-reference/chat-streaming>), as they
+//! are written.
+//!
+//! All chunks of a stream share their id, model and time. [`ChunkWriter`] therefore writes that part once and
+//! keeps it; a chunk is then the kept head, one small [`Delta`], and a constant tail. Nothing is allocated for a
+//! chunk but the room in the output.
+
+use super::completion::{Annotation, FinishReason, Usage};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The end of a stream.
+pub const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// What a chunk adds. Raw values are complete JSON, passed on as they stand.
+#[derive(Debug, Default, Serialize)]
+pub struct Delta<'a> {
+    /// `assistant`, in the first chunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+    /// Visible text: a JSON string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<&'a RawValue>,
+    /// Why the model declined: a JSON string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<&'a str>,
+    /// Reasoning: a JSON string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<&'a RawValue>,
+    /// Reasoning that is complete, with its signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking_blocks: Option<[&'a RawValue; 1]>,
+    /// A piece of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<[ToolCallDelta<'a>; 1]>,
+    /// A citation with a URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<[Annotation<'a>; 1]>,
+    /// A citation without one, in the provider's form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub citations: Option<[&'a RawValue; 1]>,
+}
+
+/// A piece of a call.
+#[derive(Debug, Serialize)]
+pub struct ToolCallDelta<'a> {
+    /// Which call of the answer, from 0.
+    pub index: u32,
+    /// The call's id, in its first piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
+    /// `function`, in its first piece.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// What is added to it.
+    pub function: FunctionDelta<'a>,
+}
+
+/// What is added to a call.
+#[derive(Debug, Serialize)]
+pub struct FunctionDelta<'a> {
+    /// The function, in the first piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    /// More of the arguments.
+    pub arguments: Arguments<'a>,
+}
+
+/// A piece of a call's arguments.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Arguments<'a> {
+    /// A JSON string, passed on as it stands.
+    Raw(&'a RawValue),
+    /// Text that has yet to be quoted.
+    Text(&'a str),
+}
+
+/// Writes the chunks of one stream.
+#[derive(Debug)]
+pub struct ChunkWriter {
+    /// `data: {…"choices":`
+    head: Vec<u8>,
+    with_usage: bool,
+}
+
+#[derive(Serialize)]
+struct Head<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: [(); 0],
+}
+
+impl ChunkWriter {
+    /// A writer for the stream of the given id and model. `with_usage`: the client asked for the usage chunk, and
+    /// so every other chunk says `"usage":null`.
+    #[must_use]
+    pub fn new(id: &str, model: &str, created: u64, with_usage: bool) -> Self {
+        let object = "chat.completion.chunk";
+        let mut head = b"data: ".to_vec();
+        write(
+            &mut head,
+            &Head {
+                id,
+                object,
+                created,
+                model,
+                choices: [],
+            },
+        );
+        // The empty array and the closing brace make room for the choices.
+        head.truncate(head.len().saturating_sub(3));
+        Self { head, with_usage }
+    }
+
+    /// Appends a chunk that adds `delta`.
+    pub fn delta(&self, delta: &Delta<'_>, out: &mut Vec<u8>) {
+        self.chunk(delta, None, out);
+    }
+
+    /// Appends the chunk that ends the answer.
+    pub fn finish(&self, reason: FinishReason, delta: &Delta<'_>, out: &mut Vec<u8>) {
+        self.chunk(delta, Some(reason), out);
+    }
+
+    /// Appends the usage chunk, if the client asked for it.
+    pub fn usage(&self, usage: &Usage, out: &mut Vec<u8>) {
+        if self.with_usage {
+            out.extend_from_slice(&self.head);
+            out.extend_from_slice(br#"[],"usage":"#);
+            write(out, usage);
+            out.extend_from_slice(b"}\n\n");
+        }
+    }
+
+    fn chunk(&self, delta: &Delta<'_>, reason: Option<FinishReason>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(br#"[{"index":0,"delta":"#);
+        write(out, delta);
+        match reason {
+            None => out.extend_from_slice(br#","finish_reason":null}]"#),
+            Some(reason) => {
+                out.extend_from_slice(br#","finish_reason":"#);
+                write(out, &reason);
+                out.extend_from_slice(b"}]");
+            }
+        }
+        if self.with_usage {
+            out.extend_from_slice(br#","usage":null"#);
+        }
+        out.extend_from_slice(b"}\n\n");
+    }
+}
+
+/// Appends JSON. Strings, numbers and raw JSON into memory: it cannot fail.
+fn write<T: Serialize>(out: &mut Vec<u8>, value: &T) {
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "plain data serialises");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ChunkWriter, Delta};
+    use crate::protocol::openai::completion::{FinishReason, Usage};
+
+    #[crate::test]
+    fn chunks_share_their_head_and_usage_is_null_until_the_end() {
+        let writer = ChunkWriter::new("a\"b", "m", 7, true);
+        let mut out = Vec::new();
+        writer.finish(FinishReason::ToolCalls, &Delta::default(), &mut out);
+        let usage = Usage {
+            prompt_tokens: 2,
+            total_tokens: 2,
+            ..Usage::default()
+        };
+        writer.usage(&usage, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            concat!(
+                r#"data: {"id":"a\"b","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}],"usage":null}"#,
+                "\n\n",
+                r#"data: {"id":"a\"b","object":"chat.completion.chunk","created":7,"model":"m","choices":[],"usage":{"prompt_tokens":2,"completion_tokens":0,"total_tokens":2,"prompt_tokens_details":{"cached_tokens":0}}}"#,
+                "\n\n"
+            )
+        );
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The whole answer (<https://platform.openai.com/docs/api-reference/chat/object>), as it is written.
+//!
+//! `reasoning_content` and `thinking_blocks` are not OpenAI's: they are the names under which its clients have
+//! come to expect the reasoning of other providers. `citations` carries those that have no URL, in the
+//! provider's own form.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// A chat completion.
+#[derive(Debug, Serialize)]
+pub struct ChatCompletion<'a> {
+    /// The answer's id.
+    pub id: &'a str,
+    /// Always `chat.completion`.
+    pub object: &'static str,
+    /// Unix seconds.
+    pub created: u64,
+    /// The model that answered.
+    pub model: &'a str,
+    /// Always one.
+    pub choices: [Choice<'a>; 1],
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// One answer.
+#[derive(Debug, Serialize)]
+pub struct Choice<'a> {
+    /// Its number, from 0.
+    pub index: u32,
+    /// What was said.
+    pub message: AnswerMessage<'a>,
+    /// Always null: Anthropic reports none.
+    pub logprobs: Option<()>,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+}
+
+/// The assistant's message.
+#[derive(Debug, Serialize)]
+pub struct AnswerMessage<'a> {
+    /// Always `assistant`.
+    pub role: &'static str,
+    /// The visible text.
+    pub content: Option<Cow<'a, str>>,
+    /// Why the model declined.
+    pub refusal: Option<Cow<'a, str>>,
+    /// The reasoning, as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<Cow<'a, str>>,
+    /// The reasoning with its signatures.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub thinking_blocks: Vec<ThinkingBlock<'a>>,
+    /// What the model calls.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub tool_calls: Vec<ToolCall<'a>>,
+    /// Citations with a URL.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub annotations: Vec<Annotation<'a>>,
+    /// Citations without one, in the provider's form.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub citations: Vec<&'a RawValue>,
+}
+
+/// A piece of reasoning that the provider wants back unchanged.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ThinkingBlock<'a> {
+    /// Readable reasoning.
+    Thinking {
+        /// The text.
+        thinking: Cow<'a, str>,
+        /// The provider's proof that it wrote the text.
+        signature: Cow<'a, str>,
+    },
+    /// Reasoning that only the provider can read.
+    RedactedThinking {
+        /// Opaque.
+        data: Cow<'a, str>,
+    },
+}
+
+/// A call of a function.
+#[derive(Debug, Serialize)]
+pub struct ToolCall<'a> {
+    /// The call's id.
+    pub id: Cow<'a, str>,
+    /// Always `function`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What is called.
+    pub function: FunctionCall<'a>,
+}
+
+/// A function and its arguments.
+#[derive(Debug, Serialize)]
+pub struct FunctionCall<'a> {
+    /// The function.
+    pub name: Cow<'a, str>,
+    /// JSON, as text.
+    pub arguments: Cow<'a, str>,
+}
+
+/// A citation with a URL.
+#[derive(Debug, Serialize)]
+pub struct Annotation<'a> {
+    /// Always `url_citation`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What is cited.
+    pub url_citation: UrlCitation<'a>,
+}
+
+/// The cited page, and the part of the answer that cites it.
+#[derive(Debug, Serialize)]
+pub struct UrlCitation<'a> {
+    /// The first character of the citing text.
+    pub start_index: u64,
+    /// The character after its last.
+    pub end_index: u64,
+    /// The page.
+    pub url: Cow<'a, str>,
+    /// The page's title.
+    pub title: Cow<'a, str>,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model had finished, or met a stop sequence.
+    Stop,
+    /// The output bound or the context is used up.
+    Length,
+    /// The model waits for tools.
+    ToolCalls,
+    /// The answer was withheld.
+    ContentFilter,
+}
+
+/// `usage`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Tokens of the whole prompt.
+    pub prompt_tokens: u64,
+    /// Tokens produced, reasoning included.
+    pub completion_tokens: u64,
+    /// Both together.
+    pub total_tokens: u64,
+    /// Of the prompt's.
+    pub prompt_tokens_details: PromptTokensDetails,
+    /// Of those produced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion_tokens_details: Option<CompletionTokensDetails>,
+}
+
+/// What a prompt's tokens were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PromptTokensDetails {
+    /// Read from a cache.
+    pub cached_tokens: u64,
+    /// Written to a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u64>,
+}
+
+/// What the tokens produced were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CompletionTokensDetails {
+    /// Reasoning.
+    pub reasoning_tokens: u64,
+}

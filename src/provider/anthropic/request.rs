@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The request: OpenAI's Chat Completions as Anthropic's Messages (<https://docs.claude.com/en/api/messages>).
+//!
+//! Parsed once, borrowed, and written once; text without escapes is not copied in between. `max_tokens` is
+//! required by Anthropic, so a request without a bound gets the configured one. OpenAI's temperature ends at 2,
+//! Anthropic's at 1: what lies above becomes 1 and is reported, since it is no longer what was asked for.
+
+use super::json_slice;
+use super::prompt::prompt;
+use super::reasoning::{Circumstances, Generation, Reasoning, reasoning};
+use super::structured_output::output_format;
+use super::tools::{tool_choice, tools};
+use super::unsupported::{Place, Report, unsupported};
+use crate::api_error::{API_ERROR, ApiError};
+use crate::protocol::anthropic::messages::{MessagesRequest, Metadata, OutputConfig, ToolChoice};
+use crate::protocol::openai::Text;
+use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
+use crate::provider::{Settings, UpstreamRequest};
+use serde_json::Number;
+use std::borrow::Cow;
+
+/// Translates a request and appends the translated body to `out`.
+pub(in crate::provider) fn translate_request(
+    body: &[u8],
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<UpstreamRequest, ApiError> {
+    let request = ChatCompletionRequest::parse(body)?;
+    let mut report = Report::new(settings.on_unsupported);
+    let is_streaming = request.stream == Some(true);
+    let translated = messages_request(&request, settings, &mut report)?;
+    serde_json::to_writer(out, &translated)
+        .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
+    Ok(UpstreamRequest {
+        path: Cow::Borrowed("/v1/messages"),
+        headers: vec![
+            ("anthropic-version", Cow::Borrowed("2023-06-01")),
+            ("content-type", Cow::Borrowed("application/json")),
+        ],
+        dropped: report.into_dropped(),
+        is_streaming,
+        include_usage: request
+            .stream_options
+            .as_ref()
+            .is_some_and(|options| options.include_usage == Some(true)),
+    })
+}
+
+fn messages_request<'r>(
+    request: &'r ChatCompletionRequest<'r>,
+    settings: &'r Settings,
+    report: &mut Report,
+) -> Result<MessagesRequest<'r>, ApiError> {
+    refuse(request)?;
+    report.drop_rest(Place::TOP, &request.rest)?;
+    if let Some(options) = &request.stream_options {
+        report.drop_rest(Place::TOP, &options.rest)?;
+    }
+    let max_tokens = request
+        .max_completion_tokens
+        .or(request.max_tokens)
+        .unwrap_or_else(|| settings.default_max_tokens.into());
+    let prompt = prompt(request, report)?;
+    let tools = tools(request, report)?;
+    let tool_choice = tool_choice(request, report)?;
+    let circumstances = Circumstances {
+        generation: Generation::of(&settings.upstream_model),
+        max_tokens,
+        is_tool_forced: matches!(
+            tool_choice,
+            Some(ToolChoice::Any { .. } | ToolChoice::Tool { .. })
+        ),
+        lacks_thinking: prompt.lacks_thinking(),
+    };
+    let reasoning = reasoning(request, &circumstances, report)?;
+    let sampling = Sampling::read(request, circumstances.generation, &reasoning, report)?;
+    let format = match &request.response_format {
+        Some(format) => output_format(format, report)?,
+        None => None,
+    };
+    Ok(MessagesRequest {
+        model: &settings.upstream_model,
+        max_tokens,
+        system: prompt.system,
+        messages: prompt.turns,
+        tools,
+        tool_choice,
+        thinking: reasoning.thinking,
+        output_config: OutputConfig {
+            effort: reasoning.effort,
+            format,
+        },
+        stop_sequences: stop_sequences(request, report)?,
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        top_k: sampling.top_k,
+        metadata: metadata(request, report)?,
+        service_tier: service_tier(request, report)?,
+        cache_control: request.cache_control,
+        stream: request.stream == Some(true),
+    })
+}
+
+/// Refuses what would change the form of the answer.
+fn refuse(request: &ChatCompletionRequest<'_>) -> Result<(), ApiError> {
+    if request.n.is_some_and(|n| n != 1) {
+        return Err(unsupported("n".to_owned()));
+    }
+    // Their answer has a form of its own, which only OpenAI's older clients read.
+    for (field, value) in [
+        ("functions", request.functions),
+        ("function_call", request.function_call),
+    ] {
+        if value.is_some() {
+            return Err(unsupported(field.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+struct Sampling {
+    temperature: Option<Number>,
+    top_p: Option<Number>,
+    top_k: Option<Number>,
+}
+
+impl Sampling {
+    /// The sampling parameters, as far as the model and its thinking allow them.
+    fn read(
+        request: &ChatCompletionRequest<'_>,
+        generation: Generation,
+        reasoning: &Reasoning<'_>,
+        report: &mut Report,
+    ) -> Result<Self, ApiError> {
+        let is_thinking = reasoning.is_thinking();
+        let mut temperature = request.temperature.clone();
+        if let Some(value) = request.temperature.as_ref().and_then(Number::as_f64) {
+            if value > 1.0 {
+                report.drop_field("temperature")?;
+                temperature = Some(Number::from(1));
+            } else if value < 1.0 && (is_thinking || !generation.has_sampling) {
+                report.drop_field("temperature")?;
+                temperature = None;
+            }
+            if !generation.has_sampling {
+                // 1 is what holds without it.
+                temperature = None;
+            }
+        }
+        let mut top_p = request.top_p.clone();
+        if let Some(value) = request.top_p.as_ref().and_then(Number::as_f64) {
+            let is_possible = generation.has_sampling
+                && (!is_thinking || (0.95..=1.0).contains(&value))
+                && (generation.has_joint_sampling || temperature.is_none());
+            if !is_possible {
+                // 1 is what holds without it.
+                if value < 1.0 {
+                    report.drop_field("top_p")?;
+                }
+                top_p = None;
+            }
+        }
+        let mut top_k = request.top_k.clone();
+        if top_k.is_some() && (is_thinking || !generation.has_sampling) {
+            report.drop_field("top_k")?;
+            top_k = None;
+        }
+        Ok(Self {
+            temperature,
+            top_p,
+            top_k,
+        })
+    }
+}
+
+fn stop_sequences<'r>(
+    request: &'r ChatCompletionRequest<'r>,
+    report: &mut Report,
+) -> Result<Vec<&'r str>, ApiError> {
+    let given = match &request.stop {
+        None => &[],
+        Some(Stop::One(one)) => core::slice::from_ref(one),
+        Some(Stop::Many(many)) => many.as_slice(),
+    };
+    let mut sequences = Vec::with_capacity(given.len());
+    for sequence in given {
+        // Anthropic refuses a sequence without visible characters.
+        if sequence.trim().is_empty() {
+            report.drop_field("stop")?;
+        } else {
+            sequences.push(&**sequence);
+        }
+    }
+    Ok(sequences)
+}
+
+/// The end user, by the newest of the names that OpenAI's API has had for it; the others are reported.
+fn metadata<'r>(
+    request: &'r ChatCompletionRequest<'r>,
+    report: &mut Report,
+) -> Result<Option<Metadata<'r>>, ApiError> {
+    let named = |name: &'r Option<Text<'r>>| name.as_deref().map(Cow::Borrowed);
+    let mut user_id = named(&request.safety_identifier);
+    if user_id.is_none() {
+        user_id = named(&request.user);
+    } else if named(&request.user).is_some_and(|other| user_id.as_ref() != Some(&other)) {
+        report.drop_field("user")?;
+    }
+    if let Some(metadata) = &request.metadata {
+        let labelled = metadata.user_id.and_then(json_slice::text);
+        if metadata.user_id.is_some() && (labelled.is_none() || (user_id.is_some() && user_id != labelled)) {
+            report.drop_field("metadata.user_id")?;
+        }
+        user_id = user_id.or(labelled);
+        for (name, _) in &metadata.rest {
+            report.drop_member(Place::TOP, &format!("metadata.{}", &**name))?;
+        }
+    }
+    Ok(user_id.map(|user_id| Metadata { user_id }))
+}
+
+fn service_tier(
+    request: &ChatCompletionRequest<'_>,
+    report: &mut Report,
+) -> Result<Option<&'static str>, ApiError> {
+    match request.service_tier.as_deref() {
+        None => Ok(None),
+        Some("auto") => Ok(Some("auto")),
+        // OpenAI's `default` is Anthropic's `standard_only`: never the priority tier.
+        Some("default" | "standard_only") => Ok(Some("standard_only")),
+        Some(_) => report.drop_field("service_tier").map(|()| None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

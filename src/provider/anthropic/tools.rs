@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Tools, the choice among them, and the ids of calls
+//! (<https://docs.claude.com/en/docs/agents-and-tools/tool-use/implement-tool-use>).
+//!
+//! OpenAI's function tools have counterparts; custom tools, whose input is free text, have none and are refused,
+//! since a model without its tool would answer something else. A demand to call a tool that is not there is
+//! reported. Tools are not declared for the sake of earlier calls: Anthropic takes those without.
+
+use super::unsupported::{Place, Report, unsupported};
+use crate::api_error::ApiError;
+use crate::protocol::anthropic::messages::{InputSchema, Tool, ToolChoice};
+use crate::protocol::openai::chat::{self, ChatCompletionRequest};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// The counterparts of the request's tools.
+pub(super) fn tools<'r>(
+    request: &'r ChatCompletionRequest<'r>,
+    report: &mut Report,
+) -> Result<Vec<Tool<'r>>, ApiError> {
+    let tools = request.tools.as_deref().unwrap_or_default();
+    tools
+        .iter()
+        .enumerate()
+        .map(|(index, given)| tool(given, Place::element("tools", index), report))
+        .collect()
+}
+
+fn tool<'r>(tool: &'r chat::Tool<'r>, place: Place, report: &mut Report) -> Result<Tool<'r>, ApiError> {
+    if !matches!(tool.kind.as_deref(), None | Some("function")) {
+        return Err(unsupported(place.path("type")));
+    }
+    report.drop_rest(place, &tool.rest)?;
+    let inner = place.object("function");
+    let function = tool
+        .function
+        .as_ref()
+        .ok_or_else(|| missing(place.path("function"), "an object"))?;
+    report.drop_rest(inner, &function.rest)?;
+    let name = function
+        .name
+        .as_deref()
+        .ok_or_else(|| missing(inner.path("name"), "a string"))?;
+    let input_schema = match function.parameters {
+        Some(schema) if schema.get() == "{}" => InputSchema::Empty,
+        Some(schema) if schema.get().starts_with('{') => InputSchema::Given(schema),
+        Some(_) => {
+            let path = inner.path("parameters");
+            return Err(ApiError::bad_request(None, format!("{path}: expected an object")).with_param(path));
+        }
+        None => InputSchema::Empty,
+    };
+    Ok(Tool {
+        name,
+        description: function.description.as_deref(),
+        input_schema,
+        strict: function.strict == Some(true),
+        cache_control: tool.cache_control.or(function.cache_control),
+    })
+}
+
+/// The counterpart of `tool_choice` and `parallel_tool_calls`.
+pub(super) fn tool_choice<'r>(
+    request: &'r ChatCompletionRequest<'r>,
+    report: &mut Report,
+) -> Result<Option<ToolChoice<'r>>, ApiError> {
+    let disable_parallel_tool_use = request.parallel_tool_calls == Some(false);
+    let auto = ToolChoice::Auto {
+        disable_parallel_tool_use,
+    };
+    if request.tools.as_ref().is_none_or(Vec::is_empty) {
+        let is_harmless = match &request.tool_choice {
+            None => true,
+            Some(chat::ToolChoice::Mode(mode)) => matches!(&**mode, "auto" | "none"),
+            Some(chat::ToolChoice::Named(_)) => false,
+        };
+        if !is_harmless {
+            report.drop_field("tool_choice")?;
+        }
+        return Ok(None);
+    }
+    Ok(Some(match &request.tool_choice {
+        None if disable_parallel_tool_use => auto,
+        None => return Ok(None),
+        Some(chat::ToolChoice::Mode(mode)) => match &**mode {
+            "auto" => auto,
+            "required" => ToolChoice::Any {
+                disable_parallel_tool_use,
+            },
+            "none" => ToolChoice::None,
+            _ => {
+                let message = "tool_choice: expected none, auto, required or an object";
+                return Err(ApiError::bad_request("tool_choice", message));
+            }
+        },
+        Some(chat::ToolChoice::Named(named)) => {
+            if !matches!(named.kind.as_deref(), None | Some("function")) {
+                return Err(unsupported("tool_choice.type".to_owned()));
+            }
+            let name = named
+                .function
+                .as_ref()
+                .and_then(|function| function.name.as_deref());
+            let name = name.ok_or_else(|| missing("tool_choice.function.name".to_owned(), "a string"))?;
+            ToolChoice::Tool {
+                name,
+                disable_parallel_tool_use,
+            }
+        }
+    }))
+}
+
+/// A call's id as Anthropic accepts it: `^[a-zA-Z0-9_-]+$`.
+///
+/// Other characters become `_` and their bytes in hexadecimal, so that two ids stay two, and a call and its
+/// answer, which pass through here apart, stay together.
+pub(super) fn call_id(id: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if id.bytes().all(is_plain) {
+        return Cow::Borrowed(id);
+    }
+    let mut plain = String::with_capacity(id.len().saturating_mul(2));
+    for byte in id.bytes() {
+        if is_plain(byte) {
+            plain.push(char::from(byte));
+        } else {
+            // Writing into a string cannot fail.
+            let _ = write!(plain, "_{byte:02x}");
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// A member that must be there is not.
+pub(super) fn missing(path: String, expected: &str) -> ApiError {
+    ApiError::bad_request(None, format!("{path}: expected {expected}, found nothing")).with_param(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Report, call_id, tool_choice, tools};
+    use crate::config::OnUnsupported;
+    use crate::protocol::openai::chat::ChatCompletionRequest;
+
+    fn check(body: &str, expected_choice: &str, expected_dropped: &[&str]) {
+        let request = ChatCompletionRequest::parse(body.as_bytes()).unwrap();
+        let mut report = Report::new(OnUnsupported::Drop);
+        let choice = tool_choice(&request, &mut report).unwrap();
+        assert_eq!(serde_json::to_string(&choice).unwrap(), expected_choice, "{body}");
+        assert_eq!(report.into_dropped(), expected_dropped, "{body}");
+    }
+
+    #[crate::test]
+    fn every_choice_has_its_counterpart() {
+        let with_tools = |rest: &str| format!(r#"{{"tools":[{{"function":{{"name":"f"}}}}],{rest}}}"#);
+        for (rest, expected) in [
+            (r#""tool_choice":"auto""#, r#"{"type":"auto"}"#),
+            (
+                r#""tool_choice":"none","parallel_tool_calls":false"#,
+                r#"{"type":"none"}"#,
+            ),
+            (r#""tool_choice":"required""#, r#"{"type":"any"}"#),
+            (
+                r#""parallel_tool_calls":false"#,
+                r#"{"type":"auto","disable_parallel_tool_use":true}"#,
+            ),
+            (r#""parallel_tool_calls":true"#, "null"),
+            (
+                r#""parallel_tool_calls":false,"tool_choice":{"type":"function","function":{"name":"f"}}"#,
+                r#"{"type":"tool","name":"f","disable_parallel_tool_use":true}"#,
+            ),
+        ] {
+            check(&with_tools(rest), expected, &[]);
+        }
+        check(r#"{"tool_choice":"required"}"#, "null", &["tool_choice"]);
+    }
+
+    #[crate::test]
+    fn a_tool_without_parameters_takes_an_empty_object() {
+        let body = br#"{"tools":[{"type":"function","function":{"name":"f","strict":true},"x":1}]}"#;
+        let request = ChatCompletionRequest::parse(body).unwrap();
+        let mut report = Report::new(OnUnsupported::Drop);
+        let tools = tools(&request, &mut report).unwrap();
+        assert_eq!(
+            serde_json::to_string(&tools).unwrap(),
+            r#"[{"name":"f","input_schema":{"type":"object","properties":{}},"strict":true}]"#
+        );
+        assert_eq!(report.into_dropped(), ["tools[].x"]);
+    }
+
+    #[crate::test]
+    fn tools_without_counterpart_are_refused_with_their_place() {
+        for (body, param) in [
+            (
+                r#"{"tools":[{"type":"custom","custom":{"name":"c"}}]}"#,
+                "tools[0].type",
+            ),
+            (r#"{"tools":[{"type":"function"}]}"#, "tools[0].function"),
+            (r#"{"tools":[{"function":{}}]}"#, "tools[0].function.name"),
+            (
+                r#"{"tools":[{"function":{"name":"f","parameters":[]}}]}"#,
+                "tools[0].function.parameters",
+            ),
+        ] {
+            let request = ChatCompletionRequest::parse(body.as_bytes()).unwrap();
+            let error = tools(&request, &mut Report::new(OnUnsupported::Drop)).unwrap_err();
+            assert_eq!((error.status, error.param.as_deref()), (400, Some(param)));
+        }
+    }
+
+    #[crate::test]
+    fn ids_stay_apart_when_they_are_made_plain() {
+        assert_eq!(call_id("toolu_01-aB"), "toolu_01-aB");
+        assert_eq!(call_id("call:1"), "call_3a1");
+        assert_ne!(call_id("call:1"), call_id("call.1"));
+    }
+}

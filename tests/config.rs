@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The command against whole files: what is sound, what is said of what is not, and what is rendered.
+//!
+//! `tests/fixtures/configs/invalid/*.yaml` each have a `.err` beside them with the exact words of the command.
+//! What is checked in under `envoy/` is compared byte for byte with what the command makes now. `UPDATE_GOLDEN=1`
+//! writes both anew.
+
+#![cfg(not(target_family = "wasm"))]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests read and write the checked-in files"
+)]
+#![expect(clippy::unwrap_used, reason = "a test file is a test, its functions included")]
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// Exit code, standard output, standard error.
+fn tollgate(arguments: &[&str]) -> (u8, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let all = ["tollgate"].into_iter().chain(arguments.iter().copied());
+    let code = tollgate::command::run(all, &mut out, &mut err);
+    (
+        code,
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap(),
+    )
+}
+
+fn configs(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new("tests/fixtures/configs").join(folder)).unwrap();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths
+}
+
+fn compare(path: &Path, found: &str) {
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(path, found).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    let differs = found
+        .lines()
+        .zip(expected.lines())
+        .position(|(found, expected)| found != expected);
+    let line = differs.map_or_else(|| "the end".to_owned(), |line| format!("line {}", line + 1));
+    assert!(
+        found == expected,
+        "{} differs at {line}: run with UPDATE_GOLDEN=1 if this is meant",
+        path.display()
+    );
+}
+
+#[test]
+fn a_sound_file_passes_and_is_rendered() {
+    for path in configs("valid") {
+        let path = path.to_str().unwrap();
+        let (code, out, err) = tollgate(&["check", path]);
+        assert_eq!((code, err.as_str()), (0, ""), "{path}");
+        assert!(out.contains("sound"), "{path}: {out}");
+        for command in [["render", "envoy"], ["render", "plugin"]] {
+            let (code, out, err) = tollgate(&[command[0], command[1], path]);
+            assert_eq!((code, err.as_str()), (0, ""), "{path}");
+            assert!(!out.is_empty());
+        }
+    }
+}
+
+#[test]
+fn every_fault_of_a_file_is_told_with_its_line() {
+    for path in configs("invalid") {
+        let (code, out, err) = tollgate(&["check", path.to_str().unwrap()]);
+        assert_eq!((code, out.as_str()), (1, ""), "{}", path.display());
+        assert!(!err.contains("secret"), "{err}");
+        compare(
+            &path.with_extension("err"),
+            &err.replace("tests/fixtures/configs/invalid/", ""),
+        );
+    }
+}
+
+#[test]
+fn the_checked_in_bootstrap_is_what_the_command_renders() {
+    let (code, out, err) = tollgate(&["render", "envoy"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    compare(Path::new("envoy/envoy.yaml"), &out);
+}
+
+#[test]
+fn the_checked_in_schema_is_the_schema_of_the_types() {
+    let (code, out, _) = tollgate(&["schema"]);
+    assert_eq!(code, 0);
+    compare(Path::new("envoy/gateway.schema.json"), &out);
+}
+
+#[test]
+fn no_secret_file_reaches_the_filter_and_every_target_has_its_cluster() {
+    let (_, out, _) = tollgate(&["render", "envoy", "tests/fixtures/configs/valid/every-key.yaml"]);
+    for expected in [
+        "- name: openai.2\n",
+        "root_id: provider/openai.2\n",
+        "retriable_status_codes: [529]",
+        "num_retries: 2\n",
+        "timeout: 900s\n",
+        "connect_timeout: 1.500s\n",
+        "header: x-api-key",
+        "header_value_prefix: \"Bearer \"",
+        "san_type: IP_ADDRESS",
+        "{filename: /etc/tollgate/openai.key}",
+        "host_env_keys: [MISTRAL_API_KEY]",
+    ] {
+        assert!(out.contains(expected), "{expected}");
+    }
+    let vms: Vec<&str> = out
+        .split("vm_config:")
+        .skip(1)
+        .map(|rest| rest.split("failure_policy").next().unwrap())
+        .collect();
+    let words = |vm: &str| vm.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(vms.len(), 6, "the gateway seat and five clusters");
+    assert!(
+        vms.iter().all(|vm| words(vm) == words(vms[0])),
+        "all seats share one VM"
+    );
+}
+
+#[test]
+fn a_setting_is_seen_in_what_is_rendered() {
+    let set = "providers.openai.endpoint=http://127.0.0.1:9001/v1";
+    let (code, out, _) = tollgate(&["render", "envoy", "--wasm", "/etc/tollgate.wasm", "--set", set]);
+    assert_eq!(code, 0);
+    assert!(out.contains("port_value: 9001") && out.contains("{filename: /etc/tollgate.wasm}"));
+    assert!(!out.contains("api.openai.com"));
+    let (code, _, err) = tollgate(&["check", "--set", "listener.port=many"]);
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("listener.port: expected a whole number from 0 to 65535, found string \"many\""),
+        "{err}"
+    );
+}
+
+#[test]
+fn the_plugin_configuration_is_read_by_the_filter() {
+    for seat in ["gateway", "both"] {
+        let (code, out, _) = tollgate(&["render", "plugin", "--seat", seat]);
+        assert_eq!(code, 0);
+        let config: Result<tollgate::config::PluginConfig, _> = tollgate::config::load::from_json(&out);
+        assert!(
+            config.is_ok() && out.contains(&format!("\"seat\": \"{seat}\"")),
+            "{seat}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_at_exits_with_2_and_says_what_to_do() {
+    for (arguments, says) in [
+        (vec!["check", "nowhere.yaml"], "name an existing file"),
+        (vec!["check", "--set", "nothing"], "expected --set key.path=value"),
+        (
+            vec!["render", "envoy", "-o", "no/such/folder/x"],
+            "name a file in a folder that exists",
+        ),
+        (vec!["chek"], "check"),
+        (vec![], "Usage"),
+    ] {
+        let (code, out, err) = tollgate(&arguments);
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Golden tests: what each translator makes of the fixtures.
+//!
+//! `tests/fixtures/requests/chat/<case>.json` is translated for each provider and compared with
+//! `<case>.<provider>.snap`; `tests/fixtures/responses/<provider>/<case>.json` and `.sse` are translated back and
+//! compared with `<case>.chat.snap`. A stream has to give the same snapshot whole, byte by byte and in sevens.
+//! `UPDATE_GOLDEN=1` rewrites the snapshots; the difference is then read before it is committed.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "fixtures are files, and each is there"
+)]
+
+use std::path::{Path, PathBuf};
+use tollgate::config::{OnUnsupported, ProviderKind};
+use tollgate::provider::{Settings, UpstreamRequest, response_stream, translate_request, translate_response};
+
+const PROVIDERS: [(&str, ProviderKind, &str); 1] =
+    [("anthropic", ProviderKind::Anthropic, "claude-sonnet-4-5")];
+
+fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
+    Settings {
+        kind,
+        upstream_model: upstream_model.to_owned(),
+        on_unsupported: OnUnsupported::Drop,
+        stream_usage: true,
+        default_max_tokens: 4096,
+        created: 1_700_000_000,
+        max_event_bytes: 1 << 20,
+    }
+}
+
+/// The fixtures of a folder with one of these extensions, in order.
+fn fixtures(folder: &str, extensions: &[&str]) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(folder);
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            extensions
+                .iter()
+                .any(|wanted| path.extension().is_some_and(|found| found == *wanted))
+        })
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no fixtures");
+    paths
+}
+
+fn compare(fixture: &Path, kind: &str, found: &str) {
+    let snapshot = fixture.with_extension(format!("{kind}.snap"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&snapshot, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&snapshot).unwrap_or_default();
+    assert_eq!(found, expected, "{}", snapshot.display());
+}
+
+fn pretty(json: &[u8]) -> String {
+    let value: serde_json::Value = serde_json::from_slice(json).unwrap();
+    serde_json::to_string_pretty(&value).unwrap()
+}
+
+#[test]
+fn requests_are_translated_as_recorded() {
+    for fixture in fixtures("requests/chat", &["json"]) {
+        let body = std::fs::read(&fixture).unwrap();
+        for (name, kind, model) in PROVIDERS {
+            let mut out = Vec::new();
+            let found = match translate_request(&body, &settings(kind, model), &mut out) {
+                Ok(request) => format!(
+                    "path: {}\ndropped: {}\nstream: {}, usage: {}\n{}\n",
+                    request.path,
+                    request.dropped.join(", "),
+                    request.is_streaming,
+                    request.include_usage,
+                    pretty(&out)
+                ),
+                Err(error) => format!("status: {}\n{}\n", error.status, pretty(&error.to_json())),
+            };
+            compare(&fixture, name, &found);
+        }
+    }
+}
+
+#[test]
+fn answers_are_translated_as_recorded() {
+    for (name, kind, model) in PROVIDERS {
+        for fixture in fixtures(&format!("responses/{name}"), &["json"]) {
+            let body = std::fs::read(&fixture).unwrap();
+            let mut out = Vec::new();
+            let found = match translate_response(&body, &settings(kind, model), &mut out) {
+                Ok(tally) => format!("{tally:?}\n{}\n", pretty(&out)),
+                Err(fault) => format!("{fault:?}\n"),
+            };
+            compare(&fixture, "chat", &found);
+        }
+    }
+}
+
+#[test]
+fn streams_are_translated_as_recorded_however_they_are_cut() {
+    for (name, kind, model) in PROVIDERS {
+        for fixture in fixtures(&format!("responses/{name}"), &["sse"]) {
+            let body = std::fs::read(&fixture).unwrap();
+            for size in [body.len(), 1, 7] {
+                let request = UpstreamRequest {
+                    include_usage: true,
+                    ..UpstreamRequest::default()
+                };
+                let mut stream = response_stream(&settings(kind, model), &request);
+                let mut out = Vec::new();
+                let outcome = body
+                    .chunks(size)
+                    .try_for_each(|chunk| stream.on_bytes(chunk, &mut out).map(|_| ()))
+                    .and_then(|()| stream.on_end(&mut out));
+                let text = String::from_utf8(out).unwrap();
+                let found = format!("{text}{outcome:?}\n{:?}\n", stream.tally());
+                compare(&fixture, "chat", &found);
+            }
+        }
+    }
+}
