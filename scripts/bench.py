@@ -103,12 +103,13 @@ def plain(port, admin, upstream):
 def transcoding(port, admin, upstream):
     """Envoy's own translation: read the model, choose the route again, translate there and back.
 
-    https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/extensions/filters/http/ai_protocol_manager/v3/ai_protocol_manager.proto
+    https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/extensions/filters/http/ai_protocol_manager/v3/
     """
     package = "filters.http.ai_protocol_manager.v3."
 
     def per_route(**fields):
-        return dict({"@type": "type.googleapis.com/envoy.extensions.%sAiProtocolManagerPerRoute" % package}, **fields)
+        message = package + "AiProtocolManagerPerRoute"
+        return dict({"@type": "type.googleapis.com/envoy.extensions." + message}, **fields)
 
     def transcoder(request, response):
         message = "http.ai_filters.transcoder.v3.Transcoder"
@@ -162,7 +163,8 @@ def gateway_yaml(identity_block):
     """Both providers, an identity and two limits that are counted and never reached."""
     lines = ["providers:"]
     for name in ("openai", "anthropic"):
-        lines.append("  %s: { kind: %s, endpoint: http://127.0.0.1:1, credential: { env: BENCH_CREDENTIAL } }" % (name, name))
+        entry = "  %s: { kind: %s, endpoint: http://127.0.0.1:1, credential: { env: BENCH_CREDENTIAL } }"
+        lines.append(entry % (name, name))
     lines.append("models:")
     for model, provider in ((OPENAI_MODEL, "openai"), (ANTHROPIC_MODEL, "anthropic")):
         lines.append("  - { name: %s, targets: [{ provider: %s }] }" % (model, provider))
@@ -181,8 +183,9 @@ class Cores:
     def __init__(self, is_wanted):
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self.is_pinned = is_wanted and len(cores) > 1 and shutil.which("taskset") is not None
-        # The first core for Envoy, the last two for the others, which is one and the same on a small machine.
-        self.envoy, self.standin, self.loadgen = (cores[0], cores[1], cores[min(2, len(cores) - 1)]) if self.is_pinned else (0,) * 3
+        # One core each for Envoy, the stand-in and the load generator; on two cores, the last two share.
+        cores = cores if self.is_pinned else [0, 0]
+        self.envoy, self.standin, self.loadgen = cores[0], cores[1], cores[min(2, len(cores) - 1)]
 
     def run_on(self, core, command):
         """`command` on this core."""
@@ -192,7 +195,8 @@ class Cores:
         """For the report."""
         if not self.is_pinned:
             return "nothing pinned to cores"
-        return "Envoy on core %d, stand-in on core %d, load generator on core %d" % (self.envoy, self.standin, self.loadgen)
+        facts = (self.envoy, self.standin, self.loadgen)
+        return "Envoy on core %d, stand-in on core %d, load generator on core %d" % facts
 
 
 def processes_below(pid):
@@ -391,8 +395,9 @@ def ratio_to(name, runs, load, contender):
 
 def table(runs, load, names):
     """One load as Markdown."""
-    lines = ["| contender | req/s | lowest to highest | p50 ms | p99 ms | first byte p50 ms | Envoy CPU us/req | vs envoy | vs native |"]
-    lines.append("|---" + "|---:" * 8 + "|")
+    columns = ["contender", "req/s", "lowest to highest", "p50 ms", "p99 ms", "first byte p50 ms"]
+    columns += ["Envoy CPU us/req", "vs envoy", "vs native"]
+    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
     for name in names:
         results = runs.get((name, load))
         if not results:
@@ -443,14 +448,17 @@ def report(arena, runs, memory):
     wasm = setup.target_dir() / "wasm32-wasip1" / "release" / "tollgate.wasm"
     version = first_line(["git", "describe", "--always", "--dirty"])
     lines = ["# Benchmarks", "", "Written by `make bench ARGS=--write`; run it to have your own."]
-    lines += ["", "**These are ratios within one run.** The absolute figures depend on the machine and on who shares it."]
-    lines += ["Each ratio is the median of the ratios inside the rounds. Tollgate has everything switched on: %s," % arena.credential]
-    lines += ["two limits, usage, statistics and access log; the other contenders only pass on or translate.", ""]
+    lines += ["", "**These are ratios within one run.** Absolute figures depend on the machine and on who shares it."]
+    lines += ["Each ratio is the median of the ratios inside the rounds. Tollgate has everything switched on:"]
+    lines += ["%s, two limits, usage, statistics and access log;" % arena.credential]
+    lines += ["the other contenders only pass on or translate.", ""]
     lines.append("- %s, Tollgate %s" % (datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), version))
-    lines.append("- Envoy %s, `--concurrency 1`; %s" % (setup.envoy_version(arena.envoy), first_line(["rustc", "--version"])))
-    lines.append("- %d CPUs (%s), %s; %s" % (os.cpu_count() or 0, processor(), platform.system(), arena.cores.describe()))
+    compiler = first_line(["rustc", "--version"])
+    lines.append("- Envoy %s, `--concurrency 1`; %s" % (setup.envoy_version(arena.envoy), compiler))
+    facts = (os.cpu_count() or 0, processor(), platform.system(), arena.cores.describe())
+    lines.append("- %d CPUs (%s), %s; %s" % facts)
     facts = (options.rounds, options.seconds, options.connections)
-    lines.append("- %d interleaved rounds of %g s, %d connections, each with one request under way" % facts)
+    lines.append("- Interleaved rounds: %d of %g s; %d connections, each with one request under way" % facts)
     if wasm.is_file():
         lines.append("- tollgate.wasm: %d bytes" % wasm.stat().st_size)
     for load in options.loads:
@@ -490,7 +498,8 @@ def run(options):
                         say("bench: " + str(error))
                         continue
                     runs.setdefault((contender.name, load), []).append(result)
-                    facts = (number, options.rounds, load, contender.name, result["rps"], result["latency_us"]["p99"] / 1000)
+                    p99 = result["latency_us"]["p99"] / 1000
+                    facts = (number, options.rounds, load, contender.name, result["rps"], p99)
                     say("bench: round %d of %d  %-6s  %-20s %8.0f req/s  p99 %.2f ms" % facts)
         memory = [(name, mebibytes(idle[name]), mebibytes(resident_mib(pid))) for name, pid in envoys.items()]
     finally:
