@@ -161,7 +161,8 @@ def identity():
 
 def gateway_yaml(identity_block):
     """Both providers, an identity and two limits that are counted and never reached."""
-    lines = ["providers:"]
+    # No contender writes an access log.
+    lines = ["listener: { access_log: false }", "providers:"]
     for name in ("openai", "anthropic"):
         entry = "  %s: { kind: %s, endpoint: http://127.0.0.1:1, credential: { env: BENCH_CREDENTIAL } }"
         lines.append(entry % (name, name))

@@ -27,6 +27,8 @@ pub struct Handoff {
     pub created: u64,
     /// What the client is told of its limits.
     pub allowances: Vec<(&'static str, String)>,
+    /// The request's body, for the first attempt: what the gateway seat has read need not be read again.
+    body: Option<Vec<u8>>,
     /// How many attempts have begun.
     pub attempts: u32,
     /// The latest attempt.
@@ -77,9 +79,21 @@ impl Handoff {
             request_model,
             created,
             allowances,
+            body: None,
             attempts: 0,
             attempt: None,
         }
+    }
+
+    /// Keeps the request's body for the first attempt.
+    pub fn keep_body(&mut self, body: Vec<u8>) {
+        self.body = Some(body);
+    }
+
+    /// The body that was kept, if it is what the host now holds. A filter between the seats that rewrites a body
+    /// into another of the same length is not noticed.
+    pub fn take_body(&mut self, size: usize) -> Option<Vec<u8>> {
+        self.body.take().filter(|body| body.len() == size)
     }
 
     /// Our own headers of the answer: who served, and what is left of the limits. The provider seat sends them

@@ -74,7 +74,11 @@ pub struct Exchange {
     principal: Option<Rc<Principal>>,
     /// The request's headers that go no further: credentials, and `x-tollgate-*`, which is ours alone.
     withheld: Vec<String>,
+    /// The model that the client asked for, once it is known.
+    request_model: String,
     admitted: Option<Admitted>,
+    /// Whether Envoy answered before a provider could have begun.
+    was_unreachable: bool,
     refused_by: Option<&'static str>,
 }
 
@@ -95,7 +99,9 @@ impl Exchange {
             endpoint: None,
             principal: None,
             withheld: Vec::new(),
+            request_model: String::new(),
             admitted: None,
+            was_unreachable: false,
             refused_by: None,
         }
     }

@@ -97,14 +97,26 @@ impl Exchange {
     }
 
     /// Judges a request by its whole body, and admits it.
-    pub fn on_request_body(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Step {
-        self.admit(body, now, store)
-            .unwrap_or_else(|reply| self.refuse(reply))
+    pub fn on_request_body(&mut self, body: Vec<u8>, now: Timestamp, store: &dyn SharedStore) -> Step {
+        match self.admit(&body, now, store) {
+            Ok(step) => {
+                if let Some(Ok(mut handoff)) = self
+                    .admitted
+                    .as_ref()
+                    .map(|admitted| admitted.handoff.try_borrow_mut())
+                {
+                    handoff.keep_body(body);
+                }
+                step
+            }
+            Err(reply) => self.refuse(reply),
+        }
     }
 
     fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, LocalReply> {
         let principal = self.principal.clone().ok_or_else(rescue::unreachable)?;
         let envelope = ChatEnvelope::parse(body)?;
+        self.request_model = envelope.model.clone().into_owned();
         let policy = Rc::clone(&self.policy);
         let route = policy
             .routes

@@ -16,7 +16,7 @@ use crate::usage::estimate::Learned;
 impl Exchange {
     /// Judges an answer before the client sees it. `headers` reads the answer's, which is only needed when
     /// something went wrong.
-    pub fn on_response_headers(&self, headers: impl FnOnce() -> Headers, end_of_stream: bool) -> Answer {
+    pub fn on_response_headers(&mut self, headers: impl FnOnce() -> Headers, end_of_stream: bool) -> Answer {
         let Some(admitted) = &self.admitted else {
             // We answered ourselves.
             return Answer::Pass(Vec::new());
@@ -48,12 +48,22 @@ impl Exchange {
                     Answer::Pass(vec![HeaderEdit::Set(":status", error.status.to_string())])
                 }
             }
+            Phase::Waiting if headers.get(PROVIDER_HEADER).is_some() => Answer::Pass(Vec::new()),
             Phase::Waiting | Phase::Answering | Phase::Complete | Phase::Failed(_) => {
+                // A provider that was asked and kept silent may charge for it; one that was not reached does not.
+                self.was_unreachable = status != 504;
                 // Envoy has answered: no provider seat has spoken, at least not last.
                 let mut own = handoff.answer_headers();
                 own.retain(|(name, _)| *name != PROVIDER_HEADER);
                 fail(own, &rescue::no_answer(status), end_of_stream)
             }
+        }
+    }
+
+    /// Keeps the reservation of an answer that is still streaming from expiring.
+    pub fn renew(&mut self, now: Timestamp, store: &dyn SharedStore) {
+        if let Some(admitted) = self.admitted.as_mut() {
+            self.policy.limiter.renew(&mut admitted.reservation, now, store);
         }
     }
 
@@ -67,18 +77,23 @@ impl Exchange {
             record.consumer.clone_from(&principal.consumer);
             record.team.clone_from(&principal.team);
         }
+        record.model = self.request_model;
         let Some(admitted) = self.admitted else {
             return record;
         };
         let mut spent = Spent::default();
         if let Ok(handoff) = admitted.handoff.try_borrow() {
-            record.model.clone_from(&handoff.request_model);
             record.attempts = handoff.attempts;
             if let Some(attempt) = &handoff.attempt {
                 let estimator = &self.policy.estimator;
                 let estimate =
                     || estimator.tokens_of_output(attempt.provider_model, attempt.tally.output_bytes, store);
-                let cost = cost(attempt, admitted.input_tokens, estimate);
+                let is_unreached = self.was_unreachable && attempt.phase == Phase::Waiting;
+                let cost = if is_unreached {
+                    Cost::NONE
+                } else {
+                    cost(attempt, admitted.input_tokens, estimate)
+                };
                 spent = cost.spent;
                 record.provider = attempt.provider.to_string();
                 record.upstream_model.clone_from(&attempt.upstream_model);
@@ -94,6 +109,8 @@ impl Exchange {
                 }
             }
         }
+        record.limit_evictions = self.policy.limiter.take_evictions();
+        record.limit_failures = self.policy.limiter.take_failures();
         record.input_tokens = spent.input_tokens;
         record.output_tokens = spent.output_tokens;
         self.policy
@@ -128,24 +145,29 @@ struct Cost {
     source: UsageSource,
 }
 
+impl Cost {
+    /// A provider that refused, broke down before it produced anything, or was never reached, charges nothing.
+    const NONE: Self = Self {
+        spent: Spent {
+            requests: 1,
+            input_tokens: 0,
+            output_tokens: 0,
+        },
+        source: UsageSource::Reported,
+    };
+}
+
 /// What an attempt has cost. `input_tokens` and `output_tokens` are estimates, for what was not reported.
 fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: impl FnOnce() -> u64) -> Cost {
     let usage = attempt.tally.usage;
     let was_served = match &attempt.phase {
         Phase::Complete | Phase::Answering => true,
-        // A provider that refused or broke down before it produced anything charges nothing.
         Phase::Failed(_) => attempt.tally.output_bytes > 0,
         // The client left, or the connection broke, before anything came back. The provider may have begun.
         Phase::Waiting => true,
     };
     if !was_served {
-        return Cost {
-            spent: Spent {
-                requests: 1,
-                ..Spent::default()
-            },
-            source: UsageSource::Reported,
-        };
+        return Cost::NONE;
     }
     let is_whole = attempt.phase == Phase::Complete;
     let (output, source) = match (usage.output_tokens, is_whole) {

@@ -71,7 +71,7 @@ fn admit(policy: &Rc<Policy>, body: &[u8], store: &LocalStore) -> (Exchange, Ste
         exchange.on_request_headers(&post(&[KEY]), true, NOW),
         Step::Buffer
     );
-    let step = exchange.on_request_body(body, NOW, store);
+    let step = exchange.on_request_body(body.to_vec(), NOW, store);
     (exchange, step)
 }
 
@@ -117,7 +117,7 @@ fn edit<'a>(edits: &'a [HeaderEdit], name: &str) -> Option<&'a str> {
 
 /// How many total tokens are left, as the next request is told.
 fn remaining(policy: &Rc<Policy>, store: &LocalStore) -> u64 {
-    let (exchange, step) = admit(policy, &chat("fast", 1), store);
+    let (mut exchange, step) = admit(policy, &chat("fast", 1), store);
     assert!(matches!(step, Step::Forward(_)), "{step:?}");
     serve(&exchange, reported(0, 0), 0, Phase::Complete);
     assert_eq!(
@@ -235,7 +235,7 @@ fn neither_credential_nor_forged_header_goes_on() {
         ("x-tollgate-route", "secret"),
     ]);
     exchange.on_request_headers(&headers, true, NOW);
-    let Step::Forward(edits) = exchange.on_request_body(&chat("fast", 5), NOW, &store) else {
+    let Step::Forward(edits) = exchange.on_request_body(chat("fast", 5), NOW, &store) else {
         panic!("not forwarded")
     };
     for name in ["authorization", "x-tollgate-route", "x-tollgate-cluster"] {
@@ -318,7 +318,7 @@ fn every_ending_settles() {
 #[crate::test]
 fn the_last_failure_keeps_its_own_status() {
     let (policy, store) = (policy(1000), LocalStore::default());
-    let (exchange, _) = admit(&policy, &chat("fast", 5), &store);
+    let (mut exchange, _) = admit(&policy, &chat("fast", 5), &store);
     let error = ApiError::new(429, "rate_limit_error", "The provider is busy.");
     serve(&exchange, TokenUsage::default(), 0, Phase::Failed(error));
     let Answer::Pass(edits) = exchange.on_response_headers(|| answer("529"), false) else {
@@ -350,7 +350,7 @@ fn the_last_failure_keeps_its_own_status() {
 fn what_envoy_makes_up_is_said_in_openai_s_shape() {
     let (policy, store) = (policy(1000), LocalStore::default());
     for (status, expected) in [("503", 503), ("504", 504), ("404", 500), ("413", 413)] {
-        let (exchange, _) = admit(&policy, &chat("fast", 5), &store);
+        let (mut exchange, _) = admit(&policy, &chat("fast", 5), &store);
         let headers: Headers = [(":status", status), ("content-type", "text/plain")]
             .into_iter()
             .collect();

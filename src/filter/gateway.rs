@@ -8,10 +8,17 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 use std::rc::Rc;
 
+/// A reservation is kept alive while its answer streams; a stream that lasts an hour has at least so many pieces.
+const PIECES_PER_RENEWAL: u32 = 64;
+
 pub(super) struct GatewayFilter {
     exchange: Option<Exchange>,
-    /// The number under which the provider seat finds the exchange.
-    id: Option<u64>,
+    /// The request's id.
+    request_id: Vec<u8>,
+    /// The key under which the provider seat finds the exchange.
+    key: Option<Vec<u8>>,
+    /// How many pieces of the answer have passed.
+    pieces: u32,
     /// Whether access logs are to tell of the exchange.
     writes_log: bool,
     /// The path that the client asked for.
@@ -28,7 +35,9 @@ impl GatewayFilter {
         Self {
             writes_log: policy.writes_log(),
             exchange: Some(Exchange::new(policy)),
-            id: None,
+            request_id: Vec::new(),
+            key: None,
+            pieces: 0,
             path: Vec::new(),
             buffered: 0,
             replacement: None,
@@ -54,11 +63,8 @@ impl GatewayFilter {
             }
             Step::Forward(edits) => {
                 host::edit_headers(MapType::HttpRequestHeaders, &edits);
-                self.id = self
-                    .exchange
-                    .as_ref()
-                    .and_then(Exchange::handoff)
-                    .map(host::open_exchange);
+                let handoff = self.exchange.as_ref().and_then(Exchange::handoff);
+                self.key = handoff.map(|handoff| host::open_exchange(&self.request_id, handoff));
                 host::clear_route_cache();
                 Action::Continue
             }
@@ -70,8 +76,7 @@ impl GatewayFilter {
         let Some(exchange) = self.exchange.as_mut() else {
             return Action::Continue;
         };
-        let step = exchange.on_request_body(&body, host::now(), &SharedData);
-        drop(body);
+        let step = exchange.on_request_body(body, host::now(), &SharedData);
         self.carry_out(step)
     }
 }
@@ -84,6 +89,7 @@ impl HttpContext for GatewayFilter {
         let Some(exchange) = self.exchange.as_mut() else {
             return Action::Continue;
         };
+        self.request_id = headers.get(host::REQUEST_ID).unwrap_or_default().to_vec();
         self.path = headers.get(":path").unwrap_or_default().to_vec();
         let step = exchange.on_request_headers(&headers, !end_of_stream, host::now());
         self.carry_out(step)
@@ -110,20 +116,22 @@ impl HttpContext for GatewayFilter {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
-        let Some(exchange) = &self.exchange else {
+        let Some(exchange) = self.exchange.as_mut() else {
             return Action::Continue;
         };
-        if self.id.is_some() && self.writes_log {
+        if self.key.is_some() && self.writes_log {
             host::restore_path(&self.path);
         }
         let headers = || host::headers(MapType::HttpResponseHeaders);
         match exchange.on_response_headers(headers, end_of_stream) {
             Answer::Pass(edits) => host::edit_headers(MapType::HttpResponseHeaders, &edits),
             Answer::Replace(edits, body) => {
+                host::forget_credentials();
                 host::edit_headers(MapType::HttpResponseHeaders, &edits);
                 self.replacement = Some(body);
             }
             Answer::Reply(reply) => {
+                host::forget_credentials();
                 host::reply(&reply);
                 return Action::Pause;
             }
@@ -132,6 +140,12 @@ impl HttpContext for GatewayFilter {
     }
 
     fn on_http_response_body(&mut self, size: usize, _end_of_stream: bool) -> Action {
+        self.pieces = self.pieces.wrapping_add(1);
+        if self.pieces % PIECES_PER_RENEWAL == 0
+            && let Some(exchange) = self.exchange.as_mut()
+        {
+            exchange.renew(host::now(), &SharedData);
+        }
         if let Some(body) = self.replacement.take() {
             host::set_body(BufferType::HttpResponseBody, size, &body);
             self.is_replaced = true;
@@ -142,11 +156,13 @@ impl HttpContext for GatewayFilter {
     }
 
     fn on_log(&mut self) {
-        if let Some(id) = self.id.take() {
-            host::close_exchange(id);
+        if let Some(key) = self.key.take() {
+            host::close_exchange(&key);
         }
         if let Some(exchange) = self.exchange.take() {
             let record = exchange.finish(host::now(), &SharedData);
+            host::count("tollgate.limit_evictions", record.limit_evictions);
+            host::count("tollgate.limit_failures", record.limit_failures);
             if self.writes_log {
                 for (name, value) in record.fields() {
                     host::set_property(&["tollgate.", name].concat(), value.as_bytes());

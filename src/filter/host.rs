@@ -7,43 +7,54 @@ use crate::exchange::HeaderEdit;
 use crate::handoff::Handoff;
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
+use crate::policy::auth::CREDENTIAL_HEADERS;
 use crate::shared_store::{Conflict, SharedStore};
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType};
+use proxy_wasm::types::{BufferType, MapType, MetricType};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
-/// The filter state by which the provider seat finds the exchange. It is private to the VM: the value means
-/// nothing outside this worker, and no client can set it.
-const EXCHANGE_PROPERTY: &str = "tollgate.exchange";
-
 thread_local! {
-    /// The exchanges of this worker: both seats run in one VM.
-    static EXCHANGES: RefCell<HashMap<u64, Rc<RefCell<Handoff>>>> = RefCell::default();
-    static NEXT_EXCHANGE: Cell<u64> = const { Cell::new(1) };
+    /// The exchanges of this worker, by their `x-request-id`: both seats run in one VM.
+    static EXCHANGES: RefCell<HashMap<Vec<u8>, Rc<RefCell<Handoff>>>> = RefCell::default();
+    static NEXT_ID: Cell<u64> = const { Cell::new(1) };
 }
 
-/// Makes an exchange known to the provider seat, and returns the number that ends it.
-pub(super) fn open_exchange(handoff: Rc<RefCell<Handoff>>) -> u64 {
-    let id = NEXT_EXCHANGE.get();
-    NEXT_EXCHANGE.set(id.wrapping_add(1));
-    EXCHANGES.with_borrow_mut(|exchanges| exchanges.insert(id, handoff));
-    set_property(EXCHANGE_PROPERTY, &id.to_le_bytes());
-    id
+/// The header by which the provider seat finds the exchange. Envoy makes it and every attempt carries it.
+pub(super) const REQUEST_ID: &str = "x-request-id";
+
+/// Makes an exchange known to the provider seat, and returns the key that ends it. An id that is missing, or that
+/// another request of this worker has at this moment, is replaced: two exchanges must never be taken for one.
+pub(super) fn open_exchange(request_id: &[u8], handoff: Rc<RefCell<Handoff>>) -> Vec<u8> {
+    let is_free = EXCHANGES.with_borrow(|exchanges| !exchanges.contains_key(request_id));
+    let key = if is_free && !request_id.is_empty() {
+        request_id.to_vec()
+    } else {
+        let id = NEXT_ID.get();
+        NEXT_ID.set(id.wrapping_add(1));
+        // What Envoy makes holds no such prefix, and what a client sends does not come back here.
+        let fresh = format!("tollgate-{:x}-{id:x}", now().as_nanos());
+        edit_headers(
+            MapType::HttpRequestHeaders,
+            &[HeaderEdit::Set(REQUEST_ID, fresh.clone())],
+        );
+        fresh.into_bytes()
+    };
+    EXCHANGES.with_borrow_mut(|exchanges| exchanges.insert(key.clone(), handoff));
+    key
 }
 
 /// Forgets an exchange.
-pub(super) fn close_exchange(id: u64) {
-    EXCHANGES.with_borrow_mut(|exchanges| exchanges.remove(&id));
+pub(super) fn close_exchange(key: &[u8]) {
+    EXCHANGES.with_borrow_mut(|exchanges| exchanges.remove(key));
 }
 
-/// The exchange that this attempt belongs to.
-pub(super) fn current_exchange() -> Option<Rc<RefCell<Handoff>>> {
-    let id = hostcalls::get_property(vec![EXCHANGE_PROPERTY]).ok().flatten()?;
-    let id = u64::from_le_bytes(id.try_into().ok()?);
-    EXCHANGES.with_borrow(|exchanges| exchanges.get(&id).cloned())
+/// The exchange that an attempt with these headers belongs to.
+pub(super) fn find_exchange(headers: &Headers) -> Option<Rc<RefCell<Handoff>>> {
+    let id = headers.get(REQUEST_ID)?;
+    EXCHANGES.with_borrow(|exchanges| exchanges.get(id).cloned())
 }
 
 /// The host's clock.
@@ -117,6 +128,23 @@ pub(super) fn reply(reply: &LocalReply) {
     report(result, "send a reply");
 }
 
+/// Adds to one of Envoy's statistics.
+pub(super) fn count(name: &'static str, by: u64) {
+    thread_local! {
+        static IDS: RefCell<HashMap<&'static str, u32>> = RefCell::default();
+    }
+    let Ok(by) = i64::try_from(by) else { return };
+    if by == 0 {
+        return;
+    }
+    let known = IDS.with_borrow(|ids| ids.get(name).copied());
+    let id = known.or_else(|| hostcalls::define_metric(MetricType::Counter, name).ok());
+    if let Some(id) = id {
+        IDS.with_borrow_mut(|ids| ids.insert(name, id));
+        report(hostcalls::increment_metric(id, by), "count");
+    }
+}
+
 /// Takes the provider's credential out of the request's headers once they have been sent: access logs and traces
 /// read the same map.
 pub(super) fn forget_credential(name: &str) {
@@ -140,6 +168,13 @@ pub(super) fn is_from_upstream() -> bool {
         .ok()
         .flatten();
     details.is_some_and(|details| details == b"via_upstream")
+}
+
+/// The same for every header that may carry one, where no provider seat will do it.
+pub(super) fn forget_credentials() {
+    for name in CREDENTIAL_HEADERS {
+        forget_credential(name);
+    }
 }
 
 /// Stops a provider that goes on sending.

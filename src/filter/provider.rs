@@ -39,9 +39,12 @@ impl ProviderFilter {
 
     fn on_whole_request(&mut self) -> Action {
         let headers = host::headers(MapType::HttpRequestHeaders);
-        let body = host::body(BufferType::HttpRequestBody, 0, self.buffered);
+        let handoff = host::find_exchange(&headers);
+        let handed = handoff
+            .as_ref()
+            .and_then(|handoff| handoff.try_borrow_mut().ok()?.take_body(self.buffered));
+        let body = handed.unwrap_or_else(|| host::body(BufferType::HttpRequestBody, 0, self.buffered));
         let mut out = Vec::with_capacity(body.len().saturating_add(256));
-        let handoff = host::current_exchange();
         let begun = Attempt::begin(
             &self.seat,
             handoff,

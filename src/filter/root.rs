@@ -8,7 +8,7 @@ use super::host::{self, SharedData};
 use super::provider::ProviderFilter;
 use crate::attempt::ProviderSeat;
 use crate::config::load::from_json;
-use crate::config::{ConfigError, Gateway, PluginConfig};
+use crate::config::{ConfigError, Credential, Gateway, PluginConfig};
 use crate::exchange::Policy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -63,6 +63,14 @@ impl Root {
                 let mut seats = ProviderSeats::new();
                 for (cluster, name) in policy.clusters() {
                     if let Some(provider) = gateway.providers.get(name) {
+                        if matches!(provider.credential, Some(Credential::File(_))) {
+                            let message =
+                                "expected a credential by `env`: a listener filter cannot read files";
+                            return Err(vec![ConfigError::new(
+                                format!("providers.{name}.credential"),
+                                message,
+                            )]);
+                        }
                         let bounds = gateway.listener.clone();
                         let seat = ProviderSeat::new(cluster.to_owned(), name, provider.clone(), bounds)
                             .map_err(|error| vec![error])?;

@@ -50,6 +50,10 @@ pub struct Record {
     pub usage: TokenUsage,
     /// Where the counts come from; `None` if no provider was asked.
     pub usage_source: Option<UsageSource>,
+    /// Counters that the limit store has dropped to make room, since the last record.
+    pub limit_evictions: u64,
+    /// Reservations and settlements that the limit store could not take, since the last record.
+    pub limit_failures: u64,
     /// What refused the request: `authentication`, `access`, `request` or `limit`.
     pub refused_by: Option<&'static str>,
 }

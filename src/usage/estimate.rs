@@ -21,6 +21,7 @@
 //! store grows by one key of 37 bytes per provider model, fixed at configuration.
 
 use crate::shared_store::SharedStore;
+use std::cell::RefCell;
 
 /// Tokens that a request has beside its text: roles, separators, the beginning of the answer.
 const FRAME_TOKENS: f64 = 8.0;
@@ -70,7 +71,27 @@ pub struct Learned {
 pub struct Estimator {
     /// The keys of the provider models, in order.
     keys: Vec<String>,
+    /// What this worker last read of each.
+    known: RefCell<Vec<Known>>,
 }
+
+/// A model as it was read, and how long that may serve.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    model: Option<Model>,
+    uses: u32,
+    answers: u32,
+}
+
+/// How often a model is used before it is read again. The store is shared by all workers and each access costs
+/// more than the arithmetic.
+const USES: u32 = 16;
+
+/// Of a model that has taught this much, one answer in `USES` is enough to follow it.
+const WELL_KNOWN: u32 = 64;
+
+/// An estimate that is off by more than this part of the truth is always a lesson.
+const SURPRISE: f64 = 0.1;
 
 impl Estimator {
     /// An estimator for the given number of provider models; they are known by index. An index beyond it learns
@@ -80,7 +101,8 @@ impl Estimator {
         let keys = (0..provider_models)
             .map(|index| format!("tollgate.estimate.v1.{index}"))
             .collect();
-        Self { keys }
+        let known = RefCell::new(vec![Known::default(); provider_models]);
+        Self { keys, known }
     }
 
     /// Input tokens of a prompt for a provider model, at least 1.
@@ -124,6 +146,9 @@ impl Estimator {
         let Some(key) = self.keys.get(provider_model) else {
             return;
         };
+        if !self.is_due(provider_model, prompt, tally.input_tokens) {
+            return;
+        }
         let (old, version) = match store.get(key) {
             Some((bytes, version)) => (Model::read(&bytes), Some(version)),
             None => (Model::default(), None),
@@ -133,13 +158,56 @@ impl Estimator {
             // A lesson that is lost to a conflict is lost: waiting for it would cost more than it is worth.
             let _ = store.compare_and_swap(key, &new.write(), version);
         }
+        self.remember(provider_model, new);
+    }
+
+    /// Whether an answer is worth learning from: while little is known, when it surprises, and now and then.
+    fn is_due(&self, provider_model: usize, prompt: PromptSize, reported: Option<u64>) -> bool {
+        let Ok(mut known) = self.known.try_borrow_mut() else {
+            return false;
+        };
+        let Some(known) = known.get_mut(provider_model) else {
+            return false;
+        };
+        known.answers = known.answers.wrapping_add(1);
+        let Some(model) = known
+            .model
+            .filter(|model| model.tokens_per_byte.lessons >= WELL_KNOWN)
+        else {
+            return true;
+        };
+        let is_surprising = reported.is_some_and(|reported| {
+            let reported = reported as f64;
+            (model.input_tokens(prompt) - reported).abs() > reported * SURPRISE
+        });
+        is_surprising || known.answers.is_multiple_of(USES)
+    }
+
+    fn remember(&self, provider_model: usize, model: Model) {
+        if let Ok(mut known) = self.known.try_borrow_mut()
+            && let Some(known) = known.get_mut(provider_model)
+        {
+            (known.model, known.uses) = (Some(model), 0);
+        }
+    }
+
+    fn recall(&self, provider_model: usize) -> Option<Model> {
+        let mut known = self.known.try_borrow_mut().ok()?;
+        let known = known.get_mut(provider_model)?;
+        known.uses += 1;
+        known.model.filter(|_| known.uses < USES)
     }
 
     fn model(&self, provider_model: usize, store: &dyn SharedStore) -> Model {
-        self.keys
-            .get(provider_model)
+        if let Some(model) = self.recall(provider_model) {
+            return model;
+        }
+        let key = self.keys.get(provider_model);
+        let model = key
             .and_then(|key| store.get(key))
-            .map_or_else(Model::default, |(bytes, _)| Model::read(&bytes))
+            .map_or_else(Model::default, |(bytes, _)| Model::read(&bytes));
+        self.remember(provider_model, model);
+        model
     }
 }
 

@@ -330,6 +330,9 @@ impl RateLimiter {
 
     fn settle_all(&self, charges: &[Charge], spent: Spent, now: Timestamp, store: &dyn SharedStore) {
         for group in charges.chunk_by(|a, b| a.shard == b.shard) {
+            if group.iter().all(|charge| charge.is_settled_by(spent)) {
+                continue;
+            }
             let shard = group.first().map_or(0, |charge| charge.shard);
             // A failure is counted; the holds expire by themselves.
             let _ = self.update(shard, now, store, |block| {

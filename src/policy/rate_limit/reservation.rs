@@ -158,6 +158,11 @@ impl Charge {
         }
     }
 
+    /// Whether settling would change nothing: the common case of a request that was served.
+    pub(super) const fn is_settled_by(&self, spent: Spent) -> bool {
+        matches!(self.count, LimitCount::Requests) && spent.requests == self.amount
+    }
+
     /// Replaces the amount by what was spent.
     pub(super) fn settle(&self, spent: Spent, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
