@@ -10,6 +10,7 @@ use super::reshape::{each, written};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
 use crate::protocol::json_object::{Editor, Object};
+use crate::provider::dropped::{Dropped, plain_name};
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -47,8 +48,6 @@ const REQUEST: &[&str] = &[
     "safe_prompt",
 ];
 
-type Dropped = Vec<Cow<'static, str>>;
-
 /// Adds to `editor` what Mistral needs changed, and names what had to be left out.
 ///
 /// # Errors
@@ -58,22 +57,21 @@ pub(super) fn edit_request<'o>(
     object: &'o Object<'_>,
     on_unsupported: OnUnsupported,
     editor: &mut Editor<'o, '_>,
-) -> Result<Dropped, ApiError> {
+) -> Result<Vec<Cow<'static, str>>, ApiError> {
     let losses = Losses::default();
     // OpenAI's newer name wins over the deprecated one that Mistral still uses.
     move_member(object, editor, "max_completion_tokens", "max_tokens");
     move_member(object, editor, "seed", "random_seed");
     editor.remove("stream_options");
-    for field in &object.fields {
+    editor.retain(|field| {
         let key = field.key.as_ref();
-        if REQUEST.contains(&key) || matches!(key, "max_completion_tokens" | "seed" | "stream_options") {
-            continue;
+        let is_known =
+            REQUEST.contains(&key) || matches!(key, "max_completion_tokens" | "seed" | "stream_options");
+        if !is_known && object.value(field) != Some("null") {
+            losses.add("", key);
         }
-        editor.remove(key);
-        if object.value(field) != Some("null") {
-            losses.add(key.to_owned());
-        }
-    }
+        is_known
+    });
     if let Some(messages) = object
         .get("messages")
         .and_then(|messages| edited(messages, &losses, message))
@@ -83,7 +81,7 @@ pub(super) fn edit_request<'o>(
     if let Some(tools) = object.get("tools").and_then(|tools| edited(tools, &losses, tool)) {
         editor.set("tools", tools);
     }
-    let dropped = losses.0.into_inner();
+    let dropped = losses.0.into_inner().into_paths();
     match (on_unsupported, dropped.first()) {
         (OnUnsupported::Reject, Some(first)) => {
             let message = format!("{first}: expected a field that the model's provider supports");
@@ -98,11 +96,11 @@ pub(super) fn edit_request<'o>(
 struct Losses(RefCell<Dropped>);
 
 impl Losses {
-    fn add(&self, path: String) {
-        let mut paths = self.0.borrow_mut();
-        if !paths.iter().any(|known| *known == path) {
-            paths.push(Cow::Owned(path));
-        }
+    /// A member of the object at `path`, which is empty for the request itself.
+    fn add(&self, path: &str, member: &str) {
+        let dot = if path.is_empty() { "" } else { "." };
+        let path = [path, dot, plain_name(member)].concat();
+        self.0.borrow_mut().add(path.into());
     }
 }
 
@@ -235,13 +233,12 @@ fn changed(editor: Editor<'_, '_>) -> Option<String> {
 
 /// Removes the members that are not allowed and reports those that said something.
 fn retain(object: &Object<'_>, allowed: &[&str], path: &str, losses: &Losses, editor: &mut Editor<'_, '_>) {
-    for field in &object.fields {
+    editor.retain(|field| {
         let key = field.key.as_ref();
-        if !allowed.contains(&key) {
-            editor.remove(key);
-            if object.value(field) != Some("null") {
-                losses.add(format!("{path}.{key}"));
-            }
+        let is_allowed = allowed.contains(&key);
+        if !is_allowed && object.value(field) != Some("null") {
+            losses.add(path, key);
         }
-    }
+        is_allowed
+    });
 }

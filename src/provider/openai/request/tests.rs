@@ -140,6 +140,19 @@ fn what_mistral_does_not_know_is_dropped_and_named() {
 }
 
 #[crate::test]
+fn the_name_of_what_was_dropped_cannot_become_a_header() {
+    check_mistral(
+        r#""a\r\nset-cookie: b":1,"messages":[{"role":"user","content":"a","\u0000":1}]"#,
+        r#""messages":[{"role":"user","content":"a"}]"#,
+        &["(other)", "messages[].(other)"],
+    );
+    let many: Vec<_> = (0..1000).map(|number| format!(r#""k{number}":1"#)).collect();
+    let body = format!(r#"{{"model":"gpt-x",{}}}"#, many.join(","));
+    let (out, request) = translate(&body, &settings(ProviderKind::Mistral, false));
+    assert_eq!((&*out, request.dropped.len()), (r#"{"model":"gpt-x"}"#, 49));
+}
+
+#[crate::test]
 fn mistral_has_its_own_form_of_audio_files_and_refusals() {
     check_mistral(
         r#""messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"QQ==","format":"wav"}},{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,QQ=="}},{"type":"file","file":{"file_id":"f"}},{"type":"refusal","refusal":"no"}]}]"#,
