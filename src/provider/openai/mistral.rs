@@ -84,8 +84,10 @@ pub(super) fn edit_request<'o>(
     let dropped = losses.0.into_inner().into_paths();
     match (on_unsupported, dropped.first()) {
         (OnUnsupported::Reject, Some(first)) => {
-            let message = format!("{first}: expected a field that the model's provider supports");
-            Err(ApiError::bad_request(None, message).with_param(first.clone()))
+            let message = format!("The provider of this model has no counterpart for `{first}`.");
+            Err(ApiError::bad_request(None, message)
+                .with_param(first.clone())
+                .with_code("unsupported_parameter"))
         }
         _ => Ok(dropped),
     }

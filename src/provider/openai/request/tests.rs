@@ -168,6 +168,7 @@ fn what_mistral_does_not_know_is_refused_if_so_configured() {
     let mut settings = settings(ProviderKind::Mistral, false);
     settings.on_unsupported = OnUnsupported::Reject;
     let error = translate_request(br#"{"model":"m","user":"u"}"#, &settings, &mut Vec::new()).unwrap_err();
-    assert_eq!((error.status, error.param.as_deref()), (400, Some("user")));
+    let found = (error.status, error.param.as_deref(), error.code.as_deref());
+    assert_eq!(found, (400, Some("user"), Some("unsupported_parameter")));
     assert!(translate_request(br#"{"model":"m","user":null}"#, &settings, &mut Vec::new()).is_ok());
 }
