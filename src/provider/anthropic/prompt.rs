@@ -29,6 +29,8 @@ const PLACEHOLDER: &str = ".";
 pub(super) struct Prompt<'r> {
     pub(super) system: Blocks<'r>,
     pub(super) turns: Vec<Turn<'r>>,
+    /// What tools answered within the last turn, which is the user's: it goes before what else that turn says.
+    answers: Vec<Block<'r>>,
 }
 
 /// The counterpart of the request's messages.
@@ -106,6 +108,7 @@ impl<'r> Prompt<'r> {
 
     fn turn(&mut self, role: Role) -> Option<&mut Vec<Block<'r>>> {
         if self.turns.last().is_none_or(|turn| turn.role != role) {
+            self.place_answers();
             self.turns.push(Turn {
                 role,
                 content: Blocks::default(),
@@ -124,18 +127,23 @@ impl<'r> Prompt<'r> {
     }
 
     fn answer(&mut self, result: Block<'r>) {
-        if let Some(turn) = self.turn(Role::User) {
-            // Nearly always all of the turn so far: answers follow each other.
-            let others = turn
-                .iter()
-                .rev()
-                .take_while(|block| !matches!(block, Block::ToolResult { .. }))
-                .count();
-            turn.insert(turn.len().saturating_sub(others), result);
+        // The turn is opened, but the answer waits: to insert each one would move what follows every time.
+        self.turn(Role::User);
+        self.answers.push(result);
+    }
+
+    /// Puts the waiting answers at the head of the last turn.
+    fn place_answers(&mut self) {
+        if let Some(turn) = self.turns.last_mut()
+            && !self.answers.is_empty()
+        {
+            self.answers.append(&mut turn.content.0);
+            turn.content.0 = core::mem::take(&mut self.answers);
         }
     }
 
     fn complete(&mut self) -> Result<(), ApiError> {
+        self.place_answers();
         // An answer that the model is to continue must not end in white space.
         if let Some(Turn {
             role: Role::Assistant,
