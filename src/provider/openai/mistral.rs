@@ -4,12 +4,15 @@
 //!
 //! Mistral answers 422 to members that it does not know, at the top and within messages. Some are OpenAI's names
 //! for what it has under another name; the rest is dropped and reported, or refused. Members that are null say
-//! nothing and go in silence, and so does `stream_options`: Mistral reports usage unasked.
+//! nothing and go in silence, and so does `stream_options`: Mistral reports usage unasked. Ids of calls get the
+//! form that Mistral insists on.
+
+mod call_id;
 
 use super::reshape::{each, written};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
-use crate::protocol::json_object::{Editor, Object};
+use crate::protocol::json_object::{Editor, Object, quote, unescape};
 use crate::provider::dropped::{Dropped, plain_name};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -158,6 +161,9 @@ fn message(message: &Object<'_>, losses: &Losses) -> Option<String> {
     {
         editor.set("content", parts);
     }
+    if allowed.contains(&"tool_call_id") {
+        plain_id(message, "tool_call_id", &mut editor);
+    }
     changed(editor)
 }
 
@@ -165,7 +171,17 @@ fn tool_call(call: &Object<'_>, losses: &Losses) -> Option<String> {
     let mut editor = Editor::new(call);
     let allowed = ["id", "type", "index", "function"];
     retain(call, &allowed, "messages[].tool_calls[]", losses, &mut editor);
+    plain_id(call, "id", &mut editor);
     changed(editor)
+}
+
+/// Gives a call's id the form that Mistral takes. What is no string is for Mistral to judge.
+fn plain_id<'o>(object: &'o Object<'_>, member: &'o str, editor: &mut Editor<'o, '_>) {
+    if let Some(given) = object.get(member).and_then(|id| unescape(id).ok())
+        && let Cow::Owned(id) = call_id::call_id(&given)
+    {
+        editor.set(member, quote(&id));
+    }
 }
 
 /// A content part; OpenAI nests audio and files where Mistral has plain members.

@@ -124,8 +124,8 @@ fn what_mistral_does_not_know_is_dropped_and_named() {
         &["user", "logit_bias"],
     );
     check_mistral(
-        r#""messages":[{"role":"user","name":"n","content":[{"type":"text","text":"a","cache_control":{}}]},{"role":"user","name":"n","content":"b"},{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{}}]},{"role":"tool","tool_call_id":"1","name":"f","content":"c"}]"#,
-        r#""messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"user","content":"b"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","name":"f","content":"c"}]"#,
+        r#""messages":[{"role":"user","name":"n","content":[{"type":"text","text":"a","cache_control":{}}]},{"role":"user","name":"n","content":"b"},{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"abcDEF123","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{}}]},{"role":"tool","tool_call_id":"abcDEF123","name":"f","content":"c"}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"user","content":"b"},{"role":"assistant","content":null,"tool_calls":[{"id":"abcDEF123","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"abcDEF123","name":"f","content":"c"}]"#,
         &[
             "messages[].name",
             "messages[].content[].cache_control",
@@ -150,6 +150,15 @@ fn the_name_of_what_was_dropped_cannot_become_a_header() {
     let body = format!(r#"{{"model":"gpt-x",{}}}"#, many.join(","));
     let (out, request) = translate(&body, &settings(ProviderKind::Mistral, false));
     assert_eq!((&*out, request.dropped.len()), (r#"{"model":"gpt-x"}"#, 49));
+}
+
+#[crate::test]
+fn a_call_and_its_answer_keep_one_id_in_mistrals_form() {
+    check_mistral(
+        r#""messages":[{"role":"assistant","content":"a","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call\u005f1","content":"c"},{"role":"user","content":"d","tool_call_id":"call_1"}]"#,
+        r#""messages":[{"role":"assistant","content":"a","tool_calls":[{"id":"9gD2Dimct","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"9gD2Dimct","content":"c"},{"role":"user","content":"d"}]"#,
+        &["messages[].tool_call_id"],
+    );
 }
 
 #[crate::test]
