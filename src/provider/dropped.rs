@@ -34,6 +34,17 @@ impl Dropped {
     }
 }
 
+/// Whether a member of an assistant's message tells of an answer in ways that only answers have.
+///
+/// The gateway's own answers hold these, and clients put an answer back into the conversation as it came. To leave
+/// them out is reported, but never a reason to refuse: the client asked for nothing by them.
+pub(super) fn is_told_by_answers(member: &str) -> bool {
+    matches!(
+        member,
+        "annotations" | "citations" | "reasoning_content" | "thinking_blocks"
+    )
+}
+
 /// A member's name as it may be repeated to the client.
 pub(super) fn plain_name(name: &str) -> &str {
     let is_plain = name.len() <= MAX_NAME_BYTES

@@ -17,6 +17,7 @@ use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{Block, Blocks, Role, Turn};
 use crate::protocol::openai::chat::{ChatCompletionRequest, Message, ToolCall};
+use crate::provider::dropped::is_told_by_answers;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -190,7 +191,7 @@ fn assistant<'r>(
                 .as_deref()
                 .is_some_and(|text| !text.is_empty())
             {
-                report.drop_member(place, "reasoning_content")?;
+                report.drop_told(place, "reasoning_content");
             }
         }
         Some(thinking) => {
@@ -198,7 +199,7 @@ fn assistant<'r>(
                 if is_signed(block) {
                     said.push(Block::Thinking(block));
                 } else {
-                    report.drop_member(place, "thinking_blocks")?;
+                    report.drop_told(place, "thinking_blocks");
                 }
             }
         }
@@ -266,8 +267,14 @@ fn tool_use<'r>(call: &'r ToolCall<'r>, place: Place, report: &mut Report) -> Re
 
 /// Reports the members that have no counterpart, or none in a message of this role.
 fn report_rest(message: &Message<'_>, role: &str, place: Place, report: &mut Report) -> Result<(), ApiError> {
-    report.drop_rest(place, &message.rest)?;
     let is_assistant = role == "assistant";
+    for given in &message.rest {
+        if is_assistant && is_told_by_answers(&given.0) && given.1.get() != "[]" {
+            report.drop_told(place, &given.0);
+        } else {
+            report.drop_rest(place, core::slice::from_ref(given))?;
+        }
+    }
     let present = [
         ("name", message.name.is_some()),
         ("tool_calls", !is_assistant && message.tool_calls.is_some()),

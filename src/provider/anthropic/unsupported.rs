@@ -107,6 +107,12 @@ impl Report {
         self.add(place.general_path(member).into(), || place.path(member))
     }
 
+    /// A member that an answer came with is left out of the message that the answer has become: told, but never a
+    /// reason to refuse.
+    pub(super) fn drop_told(&mut self, place: Place, member: &str) {
+        self.dropped.add(place.general_path(member).into());
+    }
+
     /// Members that no type knows are left out.
     pub(super) fn drop_rest(&mut self, place: Place, rest: &[(Text<'_>, &RawValue)]) -> Result<(), ApiError> {
         rest.iter()
@@ -175,6 +181,13 @@ mod tests {
             "messages[1].content[3].text"
         );
         assert_eq!(error.code.as_deref(), Some("unsupported_parameter"));
+    }
+
+    #[crate::test]
+    fn what_answers_tell_is_never_refused() {
+        let mut report = Report::new(OnUnsupported::Reject);
+        report.drop_told(SECOND, "citations");
+        assert_eq!(report.into_dropped(), ["messages[].citations"]);
     }
 
     #[crate::test]

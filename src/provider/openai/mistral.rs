@@ -13,7 +13,7 @@ use super::reshape::{each, written};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
-use crate::provider::dropped::{Dropped, plain_name};
+use crate::provider::dropped::{Dropped, is_told_by_answers, plain_name};
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -51,6 +51,9 @@ const REQUEST: &[&str] = &[
     "safe_prompt",
 ];
 
+/// Where a message stands.
+const MESSAGE: &str = "messages[]";
+
 /// Adds to `editor` what Mistral needs changed, and names what had to be left out.
 ///
 /// # Errors
@@ -84,28 +87,36 @@ pub(super) fn edit_request<'o>(
     if let Some(tools) = object.get("tools").and_then(|tools| edited(tools, &losses, tool)) {
         editor.set("tools", tools);
     }
-    let dropped = losses.0.into_inner().into_paths();
-    match (on_unsupported, dropped.first()) {
+    let Losses { dropped, refused } = losses;
+    match (on_unsupported, refused.into_inner()) {
         (OnUnsupported::Reject, Some(first)) => {
             let message = format!("The provider of this model has no counterpart for `{first}`.");
             Err(ApiError::bad_request(None, message)
-                .with_param(first.clone())
+                .with_param(first)
                 .with_code("unsupported_parameter"))
         }
-        _ => Ok(dropped),
+        _ => Ok(dropped.into_inner().into_paths()),
     }
 }
 
-/// What has no counterpart, each path once.
+/// What has no counterpart.
 #[derive(Default)]
-struct Losses(RefCell<Dropped>);
+struct Losses {
+    dropped: RefCell<Dropped>,
+    /// The first loss that is a reason to refuse the request.
+    refused: RefCell<Option<String>>,
+}
 
 impl Losses {
     /// A member of the object at `path`, which is empty for the request itself.
     fn add(&self, path: &str, member: &str) {
         let dot = if path.is_empty() { "" } else { "." };
+        let is_refusable = path != MESSAGE || !is_told_by_answers(member);
         let path = [path, dot, plain_name(member)].concat();
-        self.0.borrow_mut().add(path.into());
+        if is_refusable {
+            self.refused.borrow_mut().get_or_insert_with(|| path.clone());
+        }
+        self.dropped.borrow_mut().add(path.into());
     }
 }
 
@@ -143,7 +154,7 @@ fn message(message: &Object<'_>, losses: &Losses) -> Option<String> {
         _ => &["role", "content"],
     };
     let mut editor = Editor::new(message);
-    retain(message, allowed, "messages[]", losses, &mut editor);
+    retain(message, allowed, MESSAGE, losses, &mut editor);
     if message.get("role") == Some(r#""developer""#) {
         editor.set("role", r#""system""#);
     }

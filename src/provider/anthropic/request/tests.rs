@@ -238,6 +238,22 @@ fn signed_thinking_is_put_back_first_and_unchanged() {
 }
 
 #[crate::test]
+fn an_answer_may_be_put_back_where_unsupported_fields_are_refused() {
+    let answer = r#"{"role":"assistant","content":"b","refusal":null,"reasoning_content":"r","thinking_blocks":[{"type":"thinking","thinking":"t","signature":""}],"annotations":[{"type":"url_citation"}],"citations":[{}]}"#;
+    let body = |answer: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"a"}},{answer},{{"role":"user","content":"c"}}]}}"#
+        )
+    };
+    let settings = settings("claude", OnUnsupported::Reject);
+    let (_, request) = translate(&body(answer), &settings).unwrap();
+    let told = ["annotations", "citations", "thinking_blocks"].map(|member| format!("messages[].{member}"));
+    assert_eq!(request.dropped, told);
+    let error = translate(&body(&answer.replace("assistant", "user")), &settings).unwrap_err();
+    assert_eq!(error.code.as_deref(), Some("unsupported_parameter"));
+}
+
+#[crate::test]
 fn thinking_is_not_asked_for_when_a_call_comes_back_without_its_own() {
     let messages = |thinking: &str| {
         format!(

@@ -180,4 +180,8 @@ fn what_mistral_does_not_know_is_refused_if_so_configured() {
     let found = (error.status, error.param.as_deref(), error.code.as_deref());
     assert_eq!(found, (400, Some("user"), Some("unsupported_parameter")));
     assert!(translate_request(br#"{"model":"m","user":null}"#, &settings, &mut Vec::new()).is_ok());
+    // An answer of the gateway's own, put back into the conversation.
+    let answer = br#"{"messages":[{"role":"assistant","content":"a","reasoning_content":"r"}]}"#;
+    let request = translate_request(answer, &settings, &mut Vec::new()).unwrap();
+    assert_eq!(request.dropped, ["messages[].reasoning_content"]);
 }
