@@ -73,6 +73,18 @@ fn a_stream_is_asked_for_its_usage() {
 }
 
 #[crate::test]
+fn an_answer_of_another_provider_may_be_put_back() {
+    let body = |told: &str| {
+        format!(r#"{{"model":"gpt-x","messages":[{{"role":"assistant","content":"a"{told}}}],"seed":1}}"#)
+    };
+    let given = body(r#","thinking_blocks":[{"type":"thinking"}]"#);
+    let request = check(&given, &body(""));
+    assert_eq!(request.dropped, ["messages[].thinking_blocks"]);
+    let (found, request) = translate(&given, &settings(ProviderKind::OpenRouter, true));
+    assert_eq!((found, request.dropped.len()), (given, 0));
+}
+
+#[crate::test]
 fn a_server_that_does_not_know_the_option_is_not_sent_it() {
     let settings = settings(ProviderKind::OpenAiCompatible, false);
     let plain = r#"{"model":"gpt-x","stream":true}"#;
