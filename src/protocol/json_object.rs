@@ -198,6 +198,15 @@ impl<'o, 'a> Editor<'o, 'a> {
         }
     }
 
+    /// Removes the members that `keep` does not want, each with one comma. One pass, however many there are.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Field<'a>) -> bool) {
+        for (index, field) in self.object.fields.iter().enumerate() {
+            if !keep(field) {
+                self.edits.push((index, Edit::Remove));
+            }
+        }
+    }
+
     /// Gives the members of the key `from` another key.
     pub fn rename(&mut self, from: &str, to: &'o str) {
         for (index, field) in self.object.fields.iter().enumerate() {
@@ -288,6 +297,13 @@ mod tests {
         check(TEXT, |_| {}, TEXT);
         check("{}", |_| {}, "{}");
         check(" { } ", |_| {}, " { } ");
+    }
+
+    #[crate::test]
+    fn members_are_kept_by_choice() {
+        let keep = |e: &mut Editor<'_, '_>| e.retain(|field| field.key == "b");
+        check(TEXT, keep, " { \"b\":[{\"a\":2}] } ");
+        check(r#"{"a":1,"a":2,"b":3,"a":4}"#, keep, r#"{"b":3}"#);
     }
 
     #[crate::test]

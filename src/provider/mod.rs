@@ -8,6 +8,7 @@
 //! is lost in silence.
 
 pub mod anthropic;
+mod dropped;
 pub mod openai;
 
 use crate::api_error::{API_ERROR, ApiError};

@@ -17,6 +17,7 @@ use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{Block, Blocks, Role, Turn};
 use crate::protocol::openai::chat::{ChatCompletionRequest, Message, ToolCall};
+use crate::provider::dropped::is_told_by_answers;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -29,6 +30,8 @@ const PLACEHOLDER: &str = ".";
 pub(super) struct Prompt<'r> {
     pub(super) system: Blocks<'r>,
     pub(super) turns: Vec<Turn<'r>>,
+    /// What tools answered within the last turn, which is the user's: it goes before what else that turn says.
+    answers: Vec<Block<'r>>,
 }
 
 /// The counterpart of the request's messages.
@@ -106,6 +109,7 @@ impl<'r> Prompt<'r> {
 
     fn turn(&mut self, role: Role) -> Option<&mut Vec<Block<'r>>> {
         if self.turns.last().is_none_or(|turn| turn.role != role) {
+            self.place_answers();
             self.turns.push(Turn {
                 role,
                 content: Blocks::default(),
@@ -124,18 +128,23 @@ impl<'r> Prompt<'r> {
     }
 
     fn answer(&mut self, result: Block<'r>) {
-        if let Some(turn) = self.turn(Role::User) {
-            // Nearly always all of the turn so far: answers follow each other.
-            let others = turn
-                .iter()
-                .rev()
-                .take_while(|block| !matches!(block, Block::ToolResult { .. }))
-                .count();
-            turn.insert(turn.len().saturating_sub(others), result);
+        // The turn is opened, but the answer waits: to insert each one would move what follows every time.
+        self.turn(Role::User);
+        self.answers.push(result);
+    }
+
+    /// Puts the waiting answers at the head of the last turn.
+    fn place_answers(&mut self) {
+        if let Some(turn) = self.turns.last_mut()
+            && !self.answers.is_empty()
+        {
+            self.answers.append(&mut turn.content.0);
+            turn.content.0 = core::mem::take(&mut self.answers);
         }
     }
 
     fn complete(&mut self) -> Result<(), ApiError> {
+        self.place_answers();
         // An answer that the model is to continue must not end in white space.
         if let Some(Turn {
             role: Role::Assistant,
@@ -182,7 +191,7 @@ fn assistant<'r>(
                 .as_deref()
                 .is_some_and(|text| !text.is_empty())
             {
-                report.drop_member(place, "reasoning_content")?;
+                report.drop_told(place, "reasoning_content");
             }
         }
         Some(thinking) => {
@@ -190,7 +199,7 @@ fn assistant<'r>(
                 if is_signed(block) {
                     said.push(Block::Thinking(block));
                 } else {
-                    report.drop_member(place, "thinking_blocks")?;
+                    report.drop_told(place, "thinking_blocks");
                 }
             }
         }
@@ -258,8 +267,14 @@ fn tool_use<'r>(call: &'r ToolCall<'r>, place: Place, report: &mut Report) -> Re
 
 /// Reports the members that have no counterpart, or none in a message of this role.
 fn report_rest(message: &Message<'_>, role: &str, place: Place, report: &mut Report) -> Result<(), ApiError> {
-    report.drop_rest(place, &message.rest)?;
     let is_assistant = role == "assistant";
+    for given in &message.rest {
+        if is_assistant && is_told_by_answers(&given.0) && given.1.get() != "[]" {
+            report.drop_told(place, &given.0);
+        } else {
+            report.drop_rest(place, core::slice::from_ref(given))?;
+        }
+    }
     let present = [
         ("name", message.name.is_some()),
         ("tool_calls", !is_assistant && message.tool_calls.is_some()),

@@ -9,11 +9,9 @@
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
 use crate::protocol::openai::Text;
+use crate::provider::dropped::{Dropped, plain_name};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-
-const MAX_REPORTED: usize = 48;
-const MAX_NAME_BYTES: usize = 64;
 
 /// Where in the request a member stands, for naming it. Nothing is spelt until there is something to say.
 #[derive(Clone, Copy)]
@@ -87,14 +85,14 @@ impl Place {
 /// Collects what is left out, or refuses it.
 pub(super) struct Report {
     on_unsupported: OnUnsupported,
-    dropped: Vec<Cow<'static, str>>,
+    dropped: Dropped,
 }
 
 impl Report {
-    pub(super) const fn new(on_unsupported: OnUnsupported) -> Self {
+    pub(super) fn new(on_unsupported: OnUnsupported) -> Self {
         Self {
             on_unsupported,
-            dropped: Vec::new(),
+            dropped: Dropped::default(),
         }
     }
 
@@ -105,12 +103,14 @@ impl Report {
 
     /// A member is left out.
     pub(super) fn drop_member(&mut self, place: Place, member: &str) -> Result<(), ApiError> {
-        let is_plain = member.len() <= MAX_NAME_BYTES
-            && member
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte));
-        let member = if is_plain { member } else { "(other)" };
+        let member = plain_name(member);
         self.add(place.general_path(member).into(), || place.path(member))
+    }
+
+    /// A member that an answer came with is left out of the message that the answer has become: told, but never a
+    /// reason to refuse.
+    pub(super) fn drop_told(&mut self, place: Place, member: &str) {
+        self.dropped.add(place.general_path(member).into());
     }
 
     /// Members that no type knows are left out.
@@ -122,21 +122,14 @@ impl Report {
 
     /// What was left out.
     pub(super) fn into_dropped(self) -> Vec<Cow<'static, str>> {
-        self.dropped
+        self.dropped.into_paths()
     }
 
     fn add(&mut self, name: Cow<'static, str>, path: impl FnOnce() -> String) -> Result<(), ApiError> {
         if self.on_unsupported == OnUnsupported::Reject {
             return Err(unsupported(path()));
         }
-        if self.dropped.contains(&name) {
-            return Ok(());
-        }
-        if self.dropped.len() < MAX_REPORTED {
-            self.dropped.push(name);
-        } else if self.dropped.len() == MAX_REPORTED {
-            self.dropped.push("(more)".into());
-        }
+        self.dropped.add(name);
         Ok(())
     }
 }
@@ -188,6 +181,13 @@ mod tests {
             "messages[1].content[3].text"
         );
         assert_eq!(error.code.as_deref(), Some("unsupported_parameter"));
+    }
+
+    #[crate::test]
+    fn what_answers_tell_is_never_refused() {
+        let mut report = Report::new(OnUnsupported::Reject);
+        report.drop_told(SECOND, "citations");
+        assert_eq!(report.into_dropped(), ["messages[].citations"]);
     }
 
     #[crate::test]

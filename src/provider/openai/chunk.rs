@@ -45,6 +45,8 @@ pub(super) struct Choices<'a> {
     /// Something that a client would miss.
     pub(super) has_content: bool,
     pub(super) has_finish_reason: bool,
+    /// The choices that have a finish reason: one bit each, by index.
+    pub(super) finished: u128,
     /// Something that OpenAI's SDKs do not read: content as parts, tool arguments as an object, a finish reason
     /// of the provider's own.
     pub(super) is_foreign: bool,
@@ -54,6 +56,8 @@ pub(super) struct Choices<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
     #[serde(borrow)]
     delta: Option<Delta<'a>>,
     #[serde(borrow)]
@@ -135,6 +139,12 @@ impl<'a> Choices<'a> {
             }
             Some(reason) => {
                 self.has_finish_reason = true;
+                // OpenAI allows 128 choices.
+                let index: u32 = choice
+                    .index
+                    .and_then(|index| index.get().parse().ok())
+                    .unwrap_or(0);
+                self.finished |= 1 << index.min(u128::BITS - 1);
                 self.is_foreign |= reason == r#""model_length""#;
             }
         }

@@ -4,12 +4,16 @@
 //!
 //! Mistral answers 422 to members that it does not know, at the top and within messages. Some are OpenAI's names
 //! for what it has under another name; the rest is dropped and reported, or refused. Members that are null say
-//! nothing and go in silence, and so does `stream_options`: Mistral reports usage unasked.
+//! nothing and go in silence, and so does `stream_options`: Mistral reports usage unasked. Ids of calls get the
+//! form that Mistral insists on.
+
+mod call_id;
 
 use super::reshape::{each, written};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
-use crate::protocol::json_object::{Editor, Object};
+use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::provider::dropped::{Dropped, is_told_by_answers, plain_name};
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -47,7 +51,8 @@ const REQUEST: &[&str] = &[
     "safe_prompt",
 ];
 
-type Dropped = Vec<Cow<'static, str>>;
+/// Where a message stands.
+const MESSAGE: &str = "messages[]";
 
 /// Adds to `editor` what Mistral needs changed, and names what had to be left out.
 ///
@@ -58,22 +63,21 @@ pub(super) fn edit_request<'o>(
     object: &'o Object<'_>,
     on_unsupported: OnUnsupported,
     editor: &mut Editor<'o, '_>,
-) -> Result<Dropped, ApiError> {
+) -> Result<Vec<Cow<'static, str>>, ApiError> {
     let losses = Losses::default();
     // OpenAI's newer name wins over the deprecated one that Mistral still uses.
     move_member(object, editor, "max_completion_tokens", "max_tokens");
     move_member(object, editor, "seed", "random_seed");
     editor.remove("stream_options");
-    for field in &object.fields {
+    editor.retain(|field| {
         let key = field.key.as_ref();
-        if REQUEST.contains(&key) || matches!(key, "max_completion_tokens" | "seed" | "stream_options") {
-            continue;
+        let is_known =
+            REQUEST.contains(&key) || matches!(key, "max_completion_tokens" | "seed" | "stream_options");
+        if !is_known && object.value(field) != Some("null") {
+            losses.add("", key);
         }
-        editor.remove(key);
-        if object.value(field) != Some("null") {
-            losses.add(key.to_owned());
-        }
-    }
+        is_known
+    });
     if let Some(messages) = object
         .get("messages")
         .and_then(|messages| edited(messages, &losses, message))
@@ -83,26 +87,36 @@ pub(super) fn edit_request<'o>(
     if let Some(tools) = object.get("tools").and_then(|tools| edited(tools, &losses, tool)) {
         editor.set("tools", tools);
     }
-    let dropped = losses.0.into_inner();
-    match (on_unsupported, dropped.first()) {
+    let Losses { dropped, refused } = losses;
+    match (on_unsupported, refused.into_inner()) {
         (OnUnsupported::Reject, Some(first)) => {
-            let message = format!("{first}: expected a field that the model's provider supports");
-            Err(ApiError::bad_request(None, message).with_param(first.clone()))
+            let message = format!("The provider of this model has no counterpart for `{first}`.");
+            Err(ApiError::bad_request(None, message)
+                .with_param(first)
+                .with_code("unsupported_parameter"))
         }
-        _ => Ok(dropped),
+        _ => Ok(dropped.into_inner().into_paths()),
     }
 }
 
-/// What has no counterpart, each path once.
+/// What has no counterpart.
 #[derive(Default)]
-struct Losses(RefCell<Dropped>);
+struct Losses {
+    dropped: RefCell<Dropped>,
+    /// The first loss that is a reason to refuse the request.
+    refused: RefCell<Option<String>>,
+}
 
 impl Losses {
-    fn add(&self, path: String) {
-        let mut paths = self.0.borrow_mut();
-        if !paths.iter().any(|known| *known == path) {
-            paths.push(Cow::Owned(path));
+    /// A member of the object at `path`, which is empty for the request itself.
+    fn add(&self, path: &str, member: &str) {
+        let dot = if path.is_empty() { "" } else { "." };
+        let is_refusable = path != MESSAGE || !is_told_by_answers(member);
+        let path = [path, dot, plain_name(member)].concat();
+        if is_refusable {
+            self.refused.borrow_mut().get_or_insert_with(|| path.clone());
         }
+        self.dropped.borrow_mut().add(path.into());
     }
 }
 
@@ -140,7 +154,7 @@ fn message(message: &Object<'_>, losses: &Losses) -> Option<String> {
         _ => &["role", "content"],
     };
     let mut editor = Editor::new(message);
-    retain(message, allowed, "messages[]", losses, &mut editor);
+    retain(message, allowed, MESSAGE, losses, &mut editor);
     if message.get("role") == Some(r#""developer""#) {
         editor.set("role", r#""system""#);
     }
@@ -158,6 +172,9 @@ fn message(message: &Object<'_>, losses: &Losses) -> Option<String> {
     {
         editor.set("content", parts);
     }
+    if allowed.contains(&"tool_call_id") {
+        plain_id(message, "tool_call_id", &mut editor);
+    }
     changed(editor)
 }
 
@@ -165,7 +182,17 @@ fn tool_call(call: &Object<'_>, losses: &Losses) -> Option<String> {
     let mut editor = Editor::new(call);
     let allowed = ["id", "type", "index", "function"];
     retain(call, &allowed, "messages[].tool_calls[]", losses, &mut editor);
+    plain_id(call, "id", &mut editor);
     changed(editor)
+}
+
+/// Gives a call's id the form that Mistral takes. What is no string is for Mistral to judge.
+fn plain_id<'o>(object: &'o Object<'_>, member: &'o str, editor: &mut Editor<'o, '_>) {
+    if let Some(given) = object.get(member).and_then(|id| unescape(id).ok())
+        && let Cow::Owned(id) = call_id::call_id(&given)
+    {
+        editor.set(member, quote(&id));
+    }
 }
 
 /// A content part; OpenAI nests audio and files where Mistral has plain members.
@@ -235,13 +262,12 @@ fn changed(editor: Editor<'_, '_>) -> Option<String> {
 
 /// Removes the members that are not allowed and reports those that said something.
 fn retain(object: &Object<'_>, allowed: &[&str], path: &str, losses: &Losses, editor: &mut Editor<'_, '_>) {
-    for field in &object.fields {
+    editor.retain(|field| {
         let key = field.key.as_ref();
-        if !allowed.contains(&key) {
-            editor.remove(key);
-            if object.value(field) != Some("null") {
-                losses.add(format!("{path}.{key}"));
-            }
+        let is_allowed = allowed.contains(&key);
+        if !is_allowed && object.value(field) != Some("null") {
+            losses.add(path, key);
         }
-    }
+        is_allowed
+    });
 }

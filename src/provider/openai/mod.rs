@@ -3,7 +3,7 @@
 //! OpenAI and the servers that speak its language.
 //!
 //! The gateway's own dialect is OpenAI's, so this translator is mostly a passthrough: bytes that need no change
-//! are never spelt anew. One file answers one question: what is sent (`request`, and `mistral` for its
+//! are never spelt anew. One file answers one question: what is sent (`request`, `told`, and `mistral` for its
 //! stricter API), what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
 //! has to be reshaped for OpenAI's SDKs (`reshape`) and what a refusal means (`error`).
 
@@ -14,6 +14,7 @@ mod request;
 mod reshape;
 mod response;
 mod stream;
+mod told;
 mod usage;
 
 pub use stream::ChunkStream;

@@ -3,10 +3,12 @@
 //! The request, byte for byte but for what has to change.
 //!
 //! For servers that speak OpenAI's language that is the model's name and `stream_options.include_usage`, which
-//! the gateway needs for its own count. What a client sent beyond that is between it and the provider
+//! the gateway needs for its own count. OpenAI itself is spared what other providers' answers tell. What a client
+//! sent beyond that is between it and the provider
 //! (<https://platform.openai.com/docs/api-reference/chat/create>).
 
 use super::mistral;
+use super::told::without_told;
 use crate::api_error::ApiError;
 use crate::config::ProviderKind;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
@@ -41,6 +43,12 @@ pub(super) fn translate_request(
         editor.set("model", quote(&settings.upstream_model));
     }
     let mut dropped = Vec::new();
+    if settings.kind == ProviderKind::OpenAi
+        && let Some((messages, left_out)) = object.get("messages").and_then(without_told)
+    {
+        editor.set("messages", messages);
+        dropped = left_out;
+    }
     if settings.kind == ProviderKind::Mistral {
         dropped = mistral::edit_request(&object, settings.on_unsupported, &mut editor)?;
     } else if is_streaming && settings.stream_usage && !include_usage {

@@ -34,7 +34,8 @@ struct State {
     wants_usage: bool,
     progress: Progress,
     has_events: bool,
-    has_finish_reason: bool,
+    /// The choices that have had their finish reason: one bit each.
+    finished: u128,
     tally: Tally,
     /// The usage chunk to come, a whole event; empty if there is none.
     usage_event: Vec<u8>,
@@ -48,7 +49,7 @@ impl ChunkStream {
                 wants_usage: request.include_usage,
                 progress: Progress::Preamble,
                 has_events: false,
-                has_finish_reason: false,
+                finished: 0,
                 tally: Tally::default(),
                 usage_event: Vec::new(),
             },
@@ -94,7 +95,7 @@ impl ResponseStream for ChunkStream {
         if !state.has_events {
             return Err(misbehaved("The provider's stream was empty."));
         }
-        if !state.has_finish_reason {
+        if state.finished == 0 {
             return Err(misbehaved("The provider's stream ended early."));
         }
         state.end(DONE, out);
@@ -148,13 +149,13 @@ impl State {
         let nothing = Choices::default();
         let choices = chunk.choices.as_ref().unwrap_or(&nothing);
         self.tally.output_bytes = self.tally.output_bytes.saturating_add(choices.output_bytes);
-        // Some providers say the finish reason a second time beside the usage.
-        let is_news = choices.has_content || (choices.has_finish_reason && !self.has_finish_reason);
+        // Some providers say a choice's finish reason a second time beside the usage.
+        let is_news = choices.has_content || choices.finished & !self.finished != 0;
         if choices.has_content || choices.has_finish_reason {
             self.progress = Progress::Content;
         }
-        let is_after_finish = self.has_finish_reason;
-        self.has_finish_reason |= choices.has_finish_reason;
+        let is_after_finish = self.finished != 0;
+        self.finished |= choices.finished;
 
         if let Some(usage) = chunk.any_usage() {
             self.tally.usage.update(usage::read(usage));

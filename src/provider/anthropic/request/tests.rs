@@ -222,6 +222,11 @@ fn answers_of_tools_come_first_in_their_turn() {
         r#"[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"x.1","type":"function","function":{"name":"f","arguments":" {\"k\": 1}"}}]},{"role":"user","content":"b"},{"role":"tool","tool_call_id":"x.1","content":"1"},{"role":"tool","tool_call_id":"y","content":null}]"#,
         r#""messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"x_2e1","name":"f","input":{"k": 1}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"x_2e1","content":"1"},{"type":"tool_result","tool_use_id":"y"},{"type":"text","text":"b"}]}]"#,
     );
+    // Each turn has its own, in the order in which they came.
+    check_messages(
+        r#"[{"role":"user","content":"a"},{"role":"tool","tool_call_id":"1","content":"x"},{"role":"user","content":"b"},{"role":"tool","tool_call_id":"2","content":"y"},{"role":"assistant","content":"c"},{"role":"tool","tool_call_id":"3","content":"z"}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"x"},{"type":"tool_result","tool_use_id":"2","content":"y"},{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":"c"},{"role":"user","content":[{"type":"tool_result","tool_use_id":"3","content":"z"}]}]"#,
+    );
 }
 
 #[crate::test]
@@ -230,6 +235,22 @@ fn signed_thinking_is_put_back_first_and_unchanged() {
         r#"[{"role":"user","content":"a"},{"role":"assistant","content":"b","thinking_blocks":[{"type":"thinking", "thinking":"t","signature":"s"}]},{"role":"user","content":"c"}]"#,
         r#""messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking", "thinking":"t","signature":"s"},{"type":"text","text":"b"}]},{"role":"user","content":"c"}]"#,
     );
+}
+
+#[crate::test]
+fn an_answer_may_be_put_back_where_unsupported_fields_are_refused() {
+    let answer = r#"{"role":"assistant","content":"b","refusal":null,"reasoning_content":"r","thinking_blocks":[{"type":"thinking","thinking":"t","signature":""}],"annotations":[{"type":"url_citation"}],"citations":[{}]}"#;
+    let body = |answer: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"a"}},{answer},{{"role":"user","content":"c"}}]}}"#
+        )
+    };
+    let settings = settings("claude", OnUnsupported::Reject);
+    let (_, request) = translate(&body(answer), &settings).unwrap();
+    let told = ["annotations", "citations", "thinking_blocks"].map(|member| format!("messages[].{member}"));
+    assert_eq!(request.dropped, told);
+    let error = translate(&body(&answer.replace("assistant", "user")), &settings).unwrap_err();
+    assert_eq!(error.code.as_deref(), Some("unsupported_parameter"));
 }
 
 #[crate::test]

@@ -73,6 +73,18 @@ fn a_stream_is_asked_for_its_usage() {
 }
 
 #[crate::test]
+fn an_answer_of_another_provider_may_be_put_back() {
+    let body = |told: &str| {
+        format!(r#"{{"model":"gpt-x","messages":[{{"role":"assistant","content":"a"{told}}}],"seed":1}}"#)
+    };
+    let given = body(r#","thinking_blocks":[{"type":"thinking"}]"#);
+    let request = check(&given, &body(""));
+    assert_eq!(request.dropped, ["messages[].thinking_blocks"]);
+    let (found, request) = translate(&given, &settings(ProviderKind::OpenRouter, true));
+    assert_eq!((found, request.dropped.len()), (given, 0));
+}
+
+#[crate::test]
 fn a_server_that_does_not_know_the_option_is_not_sent_it() {
     let settings = settings(ProviderKind::OpenAiCompatible, false);
     let plain = r#"{"model":"gpt-x","stream":true}"#;
@@ -124,8 +136,8 @@ fn what_mistral_does_not_know_is_dropped_and_named() {
         &["user", "logit_bias"],
     );
     check_mistral(
-        r#""messages":[{"role":"user","name":"n","content":[{"type":"text","text":"a","cache_control":{}}]},{"role":"user","name":"n","content":"b"},{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{}}]},{"role":"tool","tool_call_id":"1","name":"f","content":"c"}]"#,
-        r#""messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"user","content":"b"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","name":"f","content":"c"}]"#,
+        r#""messages":[{"role":"user","name":"n","content":[{"type":"text","text":"a","cache_control":{}}]},{"role":"user","name":"n","content":"b"},{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"abcDEF123","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{}}]},{"role":"tool","tool_call_id":"abcDEF123","name":"f","content":"c"}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"user","content":"b"},{"role":"assistant","content":null,"tool_calls":[{"id":"abcDEF123","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"abcDEF123","name":"f","content":"c"}]"#,
         &[
             "messages[].name",
             "messages[].content[].cache_control",
@@ -136,6 +148,28 @@ fn what_mistral_does_not_know_is_dropped_and_named() {
         r#""tools":[{"type":"function","function":{"name":"f"}}]"#,
         r#""tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}]"#,
         &[],
+    );
+}
+
+#[crate::test]
+fn the_name_of_what_was_dropped_cannot_become_a_header() {
+    check_mistral(
+        r#""a\r\nset-cookie: b":1,"messages":[{"role":"user","content":"a","\u0000":1}]"#,
+        r#""messages":[{"role":"user","content":"a"}]"#,
+        &["(other)", "messages[].(other)"],
+    );
+    let many: Vec<_> = (0..1000).map(|number| format!(r#""k{number}":1"#)).collect();
+    let body = format!(r#"{{"model":"gpt-x",{}}}"#, many.join(","));
+    let (out, request) = translate(&body, &settings(ProviderKind::Mistral, false));
+    assert_eq!((&*out, request.dropped.len()), (r#"{"model":"gpt-x"}"#, 49));
+}
+
+#[crate::test]
+fn a_call_and_its_answer_keep_one_id_in_mistrals_form() {
+    check_mistral(
+        r#""messages":[{"role":"assistant","content":"a","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call\u005f1","content":"c"},{"role":"user","content":"d","tool_call_id":"call_1"}]"#,
+        r#""messages":[{"role":"assistant","content":"a","tool_calls":[{"id":"9gD2Dimct","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"9gD2Dimct","content":"c"},{"role":"user","content":"d"}]"#,
+        &["messages[].tool_call_id"],
     );
 }
 
@@ -155,6 +189,11 @@ fn what_mistral_does_not_know_is_refused_if_so_configured() {
     let mut settings = settings(ProviderKind::Mistral, false);
     settings.on_unsupported = OnUnsupported::Reject;
     let error = translate_request(br#"{"model":"m","user":"u"}"#, &settings, &mut Vec::new()).unwrap_err();
-    assert_eq!((error.status, error.param.as_deref()), (400, Some("user")));
+    let found = (error.status, error.param.as_deref(), error.code.as_deref());
+    assert_eq!(found, (400, Some("user"), Some("unsupported_parameter")));
     assert!(translate_request(br#"{"model":"m","user":null}"#, &settings, &mut Vec::new()).is_ok());
+    // An answer of the gateway's own, put back into the conversation.
+    let answer = br#"{"messages":[{"role":"assistant","content":"a","reasoning_content":"r"}]}"#;
+    let request = translate_request(answer, &settings, &mut Vec::new()).unwrap();
+    assert_eq!(request.dropped, ["messages[].reasoning_content"]);
 }

@@ -112,6 +112,10 @@ fn usage_beside_content_moves_to_a_chunk_of_its_own() {
     let again = events(&[TEXT, STOP, &last, "[DONE]"]);
     check(&again, true, &events(&[TEXT, STOP, USAGE, "[DONE]"]));
     check(&again, false, &events(&[TEXT, STOP, "[DONE]"]));
+    // That of another choice is news.
+    let other = |chunk: &str| chunk.replace(r#""index":0"#, r#""index":1"#);
+    let both = events(&[TEXT, &last, &other(&last), "[DONE]"]);
+    check(&both, false, &events(&[TEXT, STOP, &other(STOP), "[DONE]"]));
 }
 
 #[crate::test]
