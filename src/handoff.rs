@@ -74,6 +74,12 @@ impl Handoff {
         }
     }
 
+    /// Whether no further group of targets is left for a retry.
+    #[must_use]
+    pub fn is_last_attempt(&self) -> bool {
+        usize::try_from(self.attempts).is_ok_and(|attempts| attempts >= self.route.groups().count())
+    }
+
     /// The target that `cluster` serves on this route, and the model's name there.
     #[must_use]
     pub fn target(&self, cluster: &str) -> Option<(&Target, &str)> {

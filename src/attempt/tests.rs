@@ -102,6 +102,11 @@ impl Bench {
                 BodyStep::Release(released) => head = Some(released),
                 BodyStep::Hold => assert!(out.is_empty() && head.is_none(), "held bytes must not leave"),
                 BodyStep::Pass => assert!(head.is_some(), "nothing passes before its headers"),
+                BodyStep::Reply(reply) => {
+                    head = Some(ResponseHead::from(&reply));
+                    body = reply.body;
+                    break;
+                }
                 BodyStep::Stop => break,
             }
             body.extend(out);
@@ -291,7 +296,7 @@ fn what_an_answer_claims_decides_how_it_fails() {
     assert!(!bench.attempt.may_hold(long.len()));
     assert!(matches!(
         bench.attempt.on_response_too_large(&mut Vec::new()),
-        BodyStep::Release(_)
+        BodyStep::Reply(_)
     ));
 }
 

@@ -9,6 +9,7 @@
 //!
 //! It never speaks a provider's dialect: what it learns of an answer it reads in the [`Handoff`].
 
+mod allowance;
 mod endpoint;
 mod models;
 mod policy;

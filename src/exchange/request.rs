@@ -29,10 +29,15 @@ impl Exchange {
     pub fn on_request_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Step {
         self.forged = headers.iter().filter_map(|(name, _)| forged_name(name)).collect();
         self.read_headers(headers, has_body, now)
-            .unwrap_or_else(|error| self.refuse(&error))
+            .unwrap_or_else(|reply| self.refuse(reply))
     }
 
-    fn read_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Result<Step, ApiError> {
+    fn read_headers(
+        &mut self,
+        headers: &Headers,
+        has_body: bool,
+        now: Timestamp,
+    ) -> Result<Step, LocalReply> {
         let method = headers.str(":method").unwrap_or_default();
         let endpoint = Endpoint::find(method, headers.str(":path").unwrap_or_default())?;
         self.endpoint = Some(endpoint);
@@ -50,18 +55,18 @@ impl Exchange {
             .get("content-encoding")
             .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
         {
-            return Err(rescue::compressed_request());
+            return Err(rescue::compressed_request().into());
         }
         let length = headers
             .str("content-length")
             .and_then(|length| length.parse::<u64>().ok());
         if length.is_some_and(|length| length > u64::from(self.policy.bounds.max_request_body_bytes.0)) {
-            return Err(rescue::too_large(&self.policy.bounds));
+            return Err(rescue::too_large(&self.policy.bounds).into());
         }
         if has_body {
             Ok(Step::Buffer)
         } else {
-            ChatEnvelope::parse(b"").map(|_| Step::Buffer)
+            Ok(ChatEnvelope::parse(b"").map(|_| Step::Buffer)?)
         }
     }
 
@@ -88,25 +93,25 @@ impl Exchange {
     /// Refuses a body that is larger than may be read.
     pub fn on_body_too_large(&mut self) -> Step {
         let error = rescue::too_large(&self.policy.bounds);
-        self.refuse(&error)
+        self.refuse(error.into())
     }
 
     /// Judges a request by its whole body, and admits it.
     pub fn on_request_body(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Step {
         self.admit(body, now, store)
-            .unwrap_or_else(|error| self.refuse(&error))
+            .unwrap_or_else(|reply| self.refuse(reply))
     }
 
-    fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, ApiError> {
+    fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, LocalReply> {
         let principal = self.principal.clone().ok_or_else(rescue::unreachable)?;
         let envelope = ChatEnvelope::parse(body)?;
         let policy = Rc::clone(&self.policy);
         let route = policy
             .routes
             .resolve(&envelope.model)
-            .ok_or_else(rescue::unknown_model)?;
+            .ok_or_else(|| rescue::unknown_model(&envelope.model))?;
         if !policy.access.allows(&principal, &envelope.model) {
-            return Err(rescue::model_not_allowed());
+            return Err(rescue::model_not_allowed(&envelope.model).into());
         }
         let prompt = PromptSize {
             text_bytes: envelope.text_bytes,
@@ -171,13 +176,13 @@ impl Exchange {
         edits
     }
 
-    fn refuse(&mut self, error: &ApiError) -> Step {
-        self.refused_by.get_or_insert(match error.status {
+    fn refuse(&mut self, reply: LocalReply) -> Step {
+        self.refused_by.get_or_insert(match reply.status {
             401 => "authentication",
             403 => "access",
             _ => "request",
         });
-        Step::Reply(error.into())
+        Step::Reply(reply)
     }
 }
 

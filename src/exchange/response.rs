@@ -2,13 +2,13 @@
 
 //! The answer, and the account.
 
-use super::{Answer, Exchange, HeaderEdit, rescue};
+use super::{Answer, Exchange, HeaderEdit, allowance, rescue};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::handoff::{AttemptRecord, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
-use crate::policy::rate_limit::{Allowance, Reservation, Spent};
+use crate::policy::rate_limit::{Reservation, Spent};
 use crate::shared_store::SharedStore;
 use crate::telemetry::{Record, UsageSource};
 use crate::usage::estimate::Learned;
@@ -47,15 +47,16 @@ impl Exchange {
             edits.push(HeaderEdit::Set("x-tollgate-dropped", attempt.dropped.join(",")));
         }
         match &attempt.phase {
-            Phase::Failed(error) if end_of_stream => {
+            Phase::Failed(error) if end_of_stream && status >= 400 => {
                 edits.push(HeaderEdit::Set(PROVIDER_HEADER, attempt.provider.to_string()));
                 fail(edits, error, end_of_stream)
             }
-            Phase::Failed(error) => {
+            // After content the status has gone: the stream itself tells the failure.
+            Phase::Failed(error) if status >= 400 => {
                 edits.push(HeaderEdit::Set(":status", error.status.to_string()));
                 Answer::Pass(edits)
             }
-            Phase::Waiting | Phase::Answering | Phase::Complete => Answer::Pass(edits),
+            Phase::Waiting | Phase::Answering | Phase::Complete | Phase::Failed(_) => Answer::Pass(edits),
         }
     }
 
@@ -171,38 +172,16 @@ fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: u64) -> Cost 
     }
 }
 
-/// `x-ratelimit-*`, in OpenAI's words (<https://platform.openai.com/docs/guides/rate-limits>).
+/// What is left of the tightest limits, this reservation taken off.
 fn allowances(reservation: &Reservation) -> Vec<HeaderEdit> {
-    let mut edits = Vec::new();
-    let mut add = |names: [&'static str; 3], allowance: Option<Allowance>| {
-        let Some(Allowance {
-            limit,
-            remaining,
-            reset,
-        }) = allowance
-        else {
-            return;
-        };
-        let [limit_name, remaining_name, reset_name] = names;
-        edits.push(HeaderEdit::Set(limit_name, limit.to_string()));
-        edits.push(HeaderEdit::Set(remaining_name, remaining.to_string()));
-        edits.push(HeaderEdit::Set(reset_name, format!("{}ms", reset.as_millis())));
-    };
-    add(
-        [
-            "x-ratelimit-limit-requests",
-            "x-ratelimit-remaining-requests",
-            "x-ratelimit-reset-requests",
-        ],
-        reservation.request_allowance,
-    );
-    add(
-        [
-            "x-ratelimit-limit-tokens",
-            "x-ratelimit-remaining-tokens",
-            "x-ratelimit-reset-tokens",
-        ],
-        reservation.token_allowance,
-    );
-    edits
+    let requests = reservation
+        .request_allowance
+        .map(|left| allowance::headers(allowance::REQUEST_HEADERS, left));
+    let tokens_left = reservation
+        .token_allowance
+        .map(|left| allowance::headers(allowance::TOKEN_HEADERS, left));
+    let headers = requests.into_iter().chain(tokens_left).flatten();
+    headers
+        .map(|(name, value)| HeaderEdit::Set(name, value))
+        .collect()
 }

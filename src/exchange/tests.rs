@@ -255,7 +255,13 @@ fn a_reservation_is_replaced_by_what_was_reported() {
     assert_eq!(reply.status, 429);
     assert_eq!(error["error"]["code"], "rate_limit_exceeded");
     assert!(error["error"]["message"].as_str().unwrap().contains("per-team"));
-    assert!(reply.headers.iter().any(|(name, _)| *name == "retry-after"));
+    for name in [
+        "retry-after",
+        "x-ratelimit-limit-tokens",
+        "x-ratelimit-remaining-tokens",
+    ] {
+        assert!(reply.headers.iter().any(|(known, _)| *known == name), "{name}");
+    }
     serve(&exchange, reported(12, 30), 100, Phase::Complete);
     let record = exchange.finish(NOW, &store);
     assert_eq!((record.input_tokens, record.output_tokens), (12, 30));
@@ -318,6 +324,11 @@ fn the_last_failure_keeps_its_own_status() {
     assert_eq!(edit(&edits, ":status"), Some("429"));
     assert_eq!(edit(&edits, "x-tollgate-attempts"), Some("1"));
     assert_eq!(edit(&edits, "x-tollgate-dropped"), Some("seed"));
+    // A failure after content is told by the stream: its status stands.
+    let Answer::Pass(edits) = exchange.on_response_headers(&answer("200"), false) else {
+        panic!("expected a pass")
+    };
+    assert_eq!(edit(&edits, ":status"), None);
     // Without a body of its own the answer is replaced whole.
     let Answer::Reply(reply) = exchange.on_response_headers(&answer("529"), true) else {
         panic!("expected a reply")

@@ -3,7 +3,7 @@
 //! The provider seat: an upstream filter of one cluster.
 
 use super::host;
-use crate::attempt::{Attempt, BodyStep, ProviderSeat};
+use crate::attempt::{Attempt, BodyStep, ProviderSeat, ResponseHead};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 use std::rc::Rc;
@@ -16,16 +16,19 @@ pub(super) struct ProviderFilter {
     buffered: usize,
     /// How much of what the host holds of the answer has been read.
     consumed: usize,
+    /// Whether this is an upstream filter, and not a half of a listener filter.
+    is_upstream: bool,
 }
 
 impl ProviderFilter {
-    pub(super) const fn new(seat: Rc<ProviderSeat>, credential: Option<Rc<str>>) -> Self {
+    pub(super) const fn new(seat: Rc<ProviderSeat>, credential: Option<Rc<str>>, is_upstream: bool) -> Self {
         Self {
             seat,
             credential,
             attempt: None,
             buffered: 0,
             consumed: 0,
+            is_upstream,
         }
     }
 
@@ -71,6 +74,15 @@ impl ProviderFilter {
             BodyStep::Release(head) => {
                 host::set_headers(MapType::HttpResponseHeaders, &head.0);
                 host::set_body(BufferType::HttpResponseBody, size, out);
+            }
+            BodyStep::Reply(reply) if self.is_upstream => {
+                host::reply(&reply);
+                return Action::Pause;
+            }
+            // In a filter that holds both seats a reply would bypass the gateway half.
+            BodyStep::Reply(reply) => {
+                host::set_headers(MapType::HttpResponseHeaders, &ResponseHead::from(&reply).0);
+                host::set_body(BufferType::HttpResponseBody, size, &reply.body);
             }
             BodyStep::Pass => host::set_body(BufferType::HttpResponseBody, size, out),
             BodyStep::Stop => {

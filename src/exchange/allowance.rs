@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `x-ratelimit-*`, in OpenAI's words (<https://platform.openai.com/docs/guides/rate-limits>).
+
+use crate::policy::rate_limit::Allowance;
+
+/// The limit, what remains of it, and when it is whole again: for a limit on requests.
+pub(super) const REQUEST_HEADERS: [&str; 3] = [
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+];
+
+/// The same for a limit on tokens of any kind.
+pub(super) const TOKEN_HEADERS: [&str; 3] = [
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+];
+
+/// The state of one limit.
+pub(super) fn headers(names: [&'static str; 3], allowance: Allowance) -> [(&'static str, String); 3] {
+    let Allowance {
+        limit,
+        remaining,
+        reset,
+    } = allowance;
+    let [limit_name, remaining_name, reset_name] = names;
+    [
+        (limit_name, limit.to_string()),
+        (remaining_name, remaining.to_string()),
+        (reset_name, format!("{}ms", reset.as_millis())),
+    ]
+}
