@@ -26,8 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tollgate::config::load::from_json;
-use tollgate::config::{OnUnsupported, PluginConfig, ProviderKind};
+use tollgate::config::{LimitStore, OnUnsupported, PluginConfig, ProviderKind};
 use tollgate::exchange::Policy;
+use tollgate::policy::rate_limit::RateLimiter;
 use tollgate::provider::{self, Settings};
 
 const WHOLE: &str = "# gateway.yaml";
@@ -287,6 +288,24 @@ fn the_configuration_document_has_every_key_and_no_other() {
             assert_eq!(*told, default, "the default of `{key}`");
         }
     }
+}
+
+#[test]
+fn the_memory_bound_of_the_counters_is_the_one_that_is_documented() {
+    let limiter = RateLimiter::new(&[], &LimitStore::default()).unwrap();
+    let mut figure = limiter.max_store_bytes().to_string();
+    for at in (1..figure.len())
+        .rev()
+        .filter(|at| (figure.len() - at) % 3 == 0)
+        .collect::<Vec<_>>()
+    {
+        figure.insert(at, ',');
+    }
+    let text = read("docs/configuration.md");
+    assert!(
+        text.contains(&format!("{figure} bytes")),
+        "docs/configuration.md lacks {figure}"
+    );
 }
 
 /// What stands between quotes right after `before`, in every source file that is no test.
