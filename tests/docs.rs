@@ -296,7 +296,7 @@ fn the_memory_bound_of_the_counters_is_the_one_that_is_documented() {
     let mut figure = limiter.max_store_bytes().to_string();
     for at in (1..figure.len())
         .rev()
-        .filter(|at| (figure.len() - at) % 3 == 0)
+        .filter(|at| (figure.len() - at).is_multiple_of(3))
         .collect::<Vec<_>>()
     {
         figure.insert(at, ',');
