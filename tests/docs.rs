@@ -30,6 +30,7 @@ use tollgate::config::{LimitStore, OnUnsupported, PluginConfig, ProviderKind};
 use tollgate::exchange::Policy;
 use tollgate::policy::rate_limit::RateLimiter;
 use tollgate::provider::{self, Settings};
+use tollgate::telemetry::{Record, UsageSource};
 
 const WHOLE: &str = "# gateway.yaml";
 const PART: &str = "# gateway.yaml, in part";
@@ -169,6 +170,23 @@ fn every_example_of_gateway_yaml_is_sound() {
         }
     }
     assert!(count >= 2, "the README's and the configuration's examples");
+}
+
+#[test]
+fn every_example_of_the_filter_s_own_configuration_is_sound() {
+    let examples: Vec<(String, String)> = documents()
+        .into_iter()
+        .flat_map(|(path, text)| {
+            blocks(&text, "json")
+                .into_iter()
+                .map(move |(_, block)| (path.clone(), block))
+        })
+        .filter(|(_, block)| block.contains("\"seat\""))
+        .collect();
+    assert!(!examples.is_empty());
+    for (path, block) in examples {
+        assert!(from_json::<PluginConfig>(&block).is_ok(), "{path}: {block}");
+    }
 }
 
 #[test]
@@ -377,6 +395,33 @@ fn the_telemetry_document_has_every_access_log_field_and_no_other() {
         .filter(|field| field != "field")
         .collect();
     assert_eq!(told, fields);
+}
+
+#[test]
+fn the_telemetry_document_has_every_value_that_the_filter_writes() {
+    let record = Record {
+        consumer: "a".to_owned(),
+        team: Some("a".to_owned()),
+        model: "a".to_owned(),
+        provider: "a".to_owned(),
+        upstream_model: "a".to_owned(),
+        usage_source: Some(UsageSource::Reported),
+        refused_by: Some("limit"),
+        ..Record::default()
+    };
+    let telemetry = read("docs/telemetry.md");
+    let section = telemetry.split("## In your own configuration").nth(1).unwrap();
+    let told: BTreeSet<&str> = spans(section).collect();
+    for (field, _) in record.fields() {
+        assert!(told.contains(field), "docs/telemetry.md lacks {field}");
+    }
+    for source in [
+        UsageSource::Reported,
+        UsageSource::Estimated,
+        UsageSource::Partial,
+    ] {
+        assert!(spans(&telemetry).any(|word| word == source.as_str()));
+    }
 }
 
 /// A value for each field of a request, such that it says something.
