@@ -3,7 +3,7 @@
 //! The provider's answer: held, judged, translated.
 
 use super::Attempt;
-use crate::handoff::{PROVIDER_HEADER, Phase};
+use crate::handoff::Phase;
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::provider::{self, Progress, ResponseStream, UpstreamFault};
@@ -76,7 +76,7 @@ impl Attempt {
             .str(":status")
             .and_then(|status| status.parse().ok())
             .unwrap_or(0);
-        let head = pass_on(headers, &self.seat.name);
+        let head = self.pass_on(headers);
         let content_type = headers.str("content-type").unwrap_or_default();
         let is_event_stream = content_type
             .trim_start()
@@ -107,6 +107,20 @@ impl Attempt {
         } else {
             Response::Json { head }
         };
+    }
+
+    /// The answer's headers as far as they are known: our own, and those of the provider's that may pass.
+    fn pass_on(&self, headers: &Headers) -> ResponseHead {
+        let own = self
+            .handoff
+            .try_borrow()
+            .map(|handoff| handoff.answer_headers())
+            .unwrap_or_default();
+        let own = own.into_iter().map(|(name, value)| (name, value.into_bytes()));
+        let passed = PASSED
+            .iter()
+            .filter_map(|name| Some((*name, headers.get(name)?.to_vec())));
+        ResponseHead(own.chain(passed).collect())
     }
 
     /// Whether the body is wanted whole: then [`Attempt::on_response_body`] is called once, at its end.
@@ -368,15 +382,4 @@ impl ResponseHead {
             .ok()
             .map(Duration::from_secs)
     }
-}
-
-fn pass_on(headers: &Headers, provider: &str) -> ResponseHead {
-    let passed = PASSED
-        .iter()
-        .filter_map(|name| Some((*name, headers.get(name)?.to_vec())));
-    ResponseHead(
-        core::iter::once((PROVIDER_HEADER, provider.into()))
-            .chain(passed)
-            .collect(),
-    )
 }

@@ -2,7 +2,7 @@
 
 //! `x-ratelimit-*`, in OpenAI's words (<https://platform.openai.com/docs/guides/rate-limits>).
 
-use crate::policy::rate_limit::Allowance;
+use crate::policy::rate_limit::{Allowance, Reservation};
 
 /// The limit, what remains of it, and when it is whole again: for a limit on requests.
 pub(super) const REQUEST_HEADERS: [&str; 3] = [
@@ -31,4 +31,15 @@ pub(super) fn headers(names: [&'static str; 3], allowance: Allowance) -> [(&'sta
         (remaining_name, remaining.to_string()),
         (reset_name, format!("{}ms", reset.as_millis())),
     ]
+}
+
+/// What is left of the tightest limits, the reservation taken off.
+pub(super) fn of(reservation: &Reservation) -> Vec<(&'static str, String)> {
+    let requests = reservation
+        .request_allowance
+        .map(|left| headers(REQUEST_HEADERS, left));
+    let tokens_left = reservation
+        .token_allowance
+        .map(|left| headers(TOKEN_HEADERS, left));
+    requests.into_iter().chain(tokens_left).flatten().collect()
 }

@@ -3,13 +3,13 @@
 //! The request: who calls, for what, and whether there is room for it.
 
 use super::endpoint::Endpoint;
-use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, models, rescue};
+use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
-use crate::policy::auth::Principal;
+use crate::policy::auth::{CREDENTIAL_HEADERS, Principal};
 use crate::policy::rate_limit::Demand;
 use crate::policy::routing::Route;
 use crate::protocol::openai::envelope::ChatEnvelope;
@@ -18,16 +18,16 @@ use crate::usage::estimate::PromptSize;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Where a client may put its credential. None of these goes on to a provider.
-const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
-
 /// Output tokens to reserve for a request without a bound, while nothing was learned and nothing configured.
 const EXPECTED_OUTPUT_TOKENS: u32 = 1024;
 
 impl Exchange {
     /// Judges a request by its headers. `has_body` tells whether a body follows.
     pub fn on_request_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Step {
-        self.forged = headers.iter().filter_map(|(name, _)| forged_name(name)).collect();
+        self.withheld = headers
+            .iter()
+            .filter_map(|(name, _)| withheld_name(name))
+            .collect();
         self.read_headers(headers, has_body, now)
             .unwrap_or_else(|reply| self.refuse(reply))
     }
@@ -133,6 +133,7 @@ impl Exchange {
             Rc::clone(route),
             envelope.model.clone().into_owned(),
             now.as_secs(),
+            allowance::of(&reservation),
         );
         self.admitted = Some(Admitted {
             reservation,
@@ -167,11 +168,10 @@ impl Exchange {
     }
 
     fn forward(&mut self, route: &str) -> Vec<HeaderEdit> {
-        let mut edits: Vec<_> = core::mem::take(&mut self.forged)
+        let mut edits: Vec<_> = core::mem::take(&mut self.withheld)
             .into_iter()
             .map(HeaderEdit::Remove)
             .collect();
-        edits.extend(CREDENTIAL_HEADERS.map(|name| HeaderEdit::Remove(name.to_owned())));
         edits.push(HeaderEdit::Set(ROUTE_HEADER, route.to_owned()));
         edits
     }
@@ -191,8 +191,8 @@ struct Estimate {
     output_tokens: u64,
 }
 
-/// A header of the client's that only the gateway may set.
-fn forged_name(name: &[u8]) -> Option<String> {
+/// A header of the client's that goes no further: its credential, and what only the gateway may set.
+fn withheld_name(name: &[u8]) -> Option<String> {
     let name = core::str::from_utf8(name).ok()?;
-    name.starts_with("x-tollgate-").then(|| name.to_owned())
+    (name.starts_with("x-tollgate-") || CREDENTIAL_HEADERS.contains(&name)).then(|| name.to_owned())
 }

@@ -53,7 +53,10 @@ impl ProviderFilter {
         match begun {
             Ok((attempt, head)) => {
                 host::set_headers(MapType::HttpRequestHeaders, &head);
-                host::set_body(BufferType::HttpRequestBody, self.buffered, &out);
+                // What the provider gets is often what the client sent.
+                if out != body {
+                    host::set_body(BufferType::HttpRequestBody, self.buffered, &out);
+                }
                 self.attempt = Some(attempt);
                 Action::Continue
             }
@@ -64,7 +67,8 @@ impl ProviderFilter {
         }
     }
 
-    fn carry_out(&mut self, step: BodyStep, size: usize, out: &[u8]) -> Action {
+    /// `out` is what goes on of the answer's body, `None` if that is just what came.
+    fn carry_out(&mut self, step: BodyStep, size: usize, out: Option<&[u8]>) -> Action {
         self.consumed = 0;
         match step {
             BodyStep::Hold => {
@@ -73,7 +77,7 @@ impl ProviderFilter {
             }
             BodyStep::Release(head) => {
                 host::set_headers(MapType::HttpResponseHeaders, &head.0);
-                host::set_body(BufferType::HttpResponseBody, size, out);
+                pass(size, out);
             }
             BodyStep::Reply(reply) if self.is_upstream => {
                 host::reply(&reply);
@@ -84,7 +88,7 @@ impl ProviderFilter {
                 host::set_headers(MapType::HttpResponseHeaders, &ResponseHead::from(&reply).0);
                 host::set_body(BufferType::HttpResponseBody, size, &reply.body);
             }
-            BodyStep::Pass => host::set_body(BufferType::HttpResponseBody, size, out),
+            BodyStep::Pass => pass(size, out),
             BodyStep::Stop => {
                 host::set_body(BufferType::HttpResponseBody, size, &[]);
                 host::stop_upstream();
@@ -98,20 +102,26 @@ impl ProviderFilter {
             return Action::Continue;
         };
         let mut out = Vec::new();
-        let step = if attempt.wants_whole_body() && !attempt.may_hold(size) {
-            attempt.on_response_too_large(&mut out)
-        } else if attempt.wants_whole_body() && !end_of_stream {
-            BodyStep::Hold
-        } else {
-            let start = if attempt.wants_whole_body() {
-                0
-            } else {
-                self.consumed
-            };
-            let chunk = host::body(BufferType::HttpResponseBody, start, size);
-            attempt.on_response_body(&chunk, end_of_stream, &mut out)
-        };
-        self.carry_out(step, size, &out)
+        let is_whole = attempt.wants_whole_body();
+        if is_whole && !attempt.may_hold(size) {
+            let step = attempt.on_response_too_large(&mut out);
+            return self.carry_out(step, size, Some(&out));
+        }
+        if is_whole && !end_of_stream {
+            return Action::Pause;
+        }
+        let start = if is_whole { 0 } else { self.consumed };
+        let chunk = host::body(BufferType::HttpResponseBody, start, size);
+        let step = attempt.on_response_body(&chunk, end_of_stream, &mut out);
+        let is_unchanged = start == 0 && out == chunk;
+        self.carry_out(step, size, (!is_unchanged).then_some(&out))
+    }
+}
+
+/// Lets the answer's body go on, as it came or as it is now.
+fn pass(size: usize, out: Option<&[u8]>) {
+    if let Some(out) = out {
+        host::set_body(BufferType::HttpResponseBody, size, out);
     }
 }
 
