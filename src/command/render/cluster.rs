@@ -155,7 +155,7 @@ fn tls(endpoint: &Endpoint) -> Yaml {
     extension("envoy.transport_sockets.tls", context)
 }
 
-/// Envoy itself reads a credential file, and again when it changes; the filter never sees the credential.
+/// Envoy itself reads a credential file when it starts; the filter never sees the credential.
 fn credential_injector(provider: &str, kind: ProviderKind) -> Yaml {
     let (header, prefix) = match kind {
         ProviderKind::Anthropic => ("x-api-key", None),
