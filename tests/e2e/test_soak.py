@@ -223,6 +223,7 @@ def test_a_crowd_never_gets_more_than_the_limit_and_nearly_all_of_it(crowded, is
     assert_what_is_left(crowded, issuer, probe_input, MAX - total(entries, "charged"))
 
 
+@pytest.mark.slow
 def test_no_window_ever_has_more_than_the_limit(crowded, issuer, account):
     windows = 3
     crowd = Crowd(crowded, issuer, "stream", seed=2)
