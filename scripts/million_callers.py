@@ -6,8 +6,9 @@
 
 Every caller has a JSON Web Token of its own with a long name in it, which the gateway verifies, remembers in its
 cache of verified tokens, and gives a counter. An hour's window keeps every counter wanted until the end. Without
-bounds a million of them would take some 500 MB; what is allowed is the gateway's memory when warm, the bound that
-`limit_store` documents, the caches, and an allowance for what Envoy and the allocator keep.
+bounds a million of them would take some 400 MB, by what the first thousands take. What is allowed is the gateway's
+memory when warm, the bound that `limit_store` documents, the caches, and an allowance for what Envoy and the
+allocator keep.
 
 Ed25519, because it is the quickest to sign here and to verify there.
 """

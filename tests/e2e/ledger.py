@@ -51,7 +51,7 @@ class Entry:
 
     def __init__(self, line, attempts):
         self.line, self.attempts = line, attempts
-        self.source = line["tollgate.usage_source"]
+        self.source, self.model = line["tollgate.usage_source"], line["gen_ai.request.model"]
         self.charged_input, self.charged_output = charged(line)
         self.charged = self.charged_input + self.charged_output
         self.produced_input = sum(each["outcome"]["input_tokens"] for each in attempts)
