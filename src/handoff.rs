@@ -25,6 +25,8 @@ pub struct Handoff {
     pub request_model: String,
     /// When the exchange began, in Unix seconds: `created` of answers whose provider reports none.
     pub created: u64,
+    /// What the client is told of its limits.
+    pub allowances: Vec<(&'static str, String)>,
     /// How many attempts have begun.
     pub attempts: u32,
     /// The latest attempt.
@@ -64,14 +66,42 @@ pub enum Phase {
 impl Handoff {
     /// Opens an exchange.
     #[must_use]
-    pub const fn new(route: Rc<Route>, request_model: String, created: u64) -> Self {
+    pub const fn new(
+        route: Rc<Route>,
+        request_model: String,
+        created: u64,
+        allowances: Vec<(&'static str, String)>,
+    ) -> Self {
         Self {
             route,
             request_model,
             created,
+            allowances,
             attempts: 0,
             attempt: None,
         }
+    }
+
+    /// Our own headers of the answer: who served, and what is left of the limits. The provider seat sends them
+    /// with the headers that it sets anyhow, which spares the gateway seat a call to the host for each.
+    #[must_use]
+    pub fn answer_headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = self.allowances.clone();
+        headers.push(("x-tollgate-attempts", self.attempts.to_string()));
+        if let Some(attempt) = &self.attempt {
+            headers.push((PROVIDER_HEADER, attempt.provider.to_string()));
+            headers.push(("x-tollgate-model", attempt.upstream_model.clone()));
+            if !attempt.dropped.is_empty() {
+                headers.push(("x-tollgate-dropped", attempt.dropped.join(",")));
+            }
+        }
+        headers
+    }
+
+    /// Whether no further group of targets is left for a retry.
+    #[must_use]
+    pub fn is_last_attempt(&self) -> bool {
+        usize::try_from(self.attempts).is_ok_and(|attempts| attempts >= self.route.groups().count())
     }
 
     /// The target that `cluster` serves on this route, and the model's name there.

@@ -43,6 +43,12 @@ impl From<&ApiError> for LocalReply {
     }
 }
 
+impl From<ApiError> for LocalReply {
+    fn from(error: ApiError) -> Self {
+        Self::from(&error)
+    }
+}
+
 /// Seconds, rounded up: a client that waits that long has waited long enough.
 #[must_use]
 pub fn whole_seconds(wait: Duration) -> u64 {

@@ -59,8 +59,8 @@ impl Attempt {
         credential: Option<&str>,
         out: &mut Vec<u8>,
     ) -> Result<(Self, UpstreamHead), LocalReply> {
-        let handoff = handoff.ok_or_else(|| refusal(seat, &misconfigured()))?;
-        let settings = open(seat, &handoff).ok_or_else(|| refusal(seat, &misconfigured()))?;
+        let handoff = handoff.ok_or_else(|| refusal(seat, None, &misconfigured()))?;
+        let settings = open(seat, &handoff).ok_or_else(|| refusal(seat, Some(&handoff), &misconfigured()))?;
         let mut attempt = Self {
             seat: Rc::clone(seat),
             handoff,
@@ -73,7 +73,7 @@ impl Attempt {
         match provider::translate_request(body, &attempt.settings, out) {
             Ok(request) => attempt.request = request,
             Err(error) => {
-                let reply = refusal(seat, &error);
+                let reply = refusal(seat, Some(&attempt.handoff), &error);
                 attempt.record(|record| record.phase = Phase::Failed(error));
                 return Err(reply);
             }
@@ -112,9 +112,12 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
     Some(settings)
 }
 
-fn refusal(seat: &ProviderSeat, error: &ApiError) -> LocalReply {
+fn refusal(seat: &ProviderSeat, handoff: Option<&Rc<RefCell<Handoff>>>, error: &ApiError) -> LocalReply {
     let mut reply = LocalReply::from(error);
-    reply.headers.push((PROVIDER_HEADER, seat.name.to_string()));
+    match handoff.and_then(|handoff| handoff.try_borrow().ok()) {
+        Some(handoff) if handoff.attempt.is_some() => reply.headers.extend(handoff.answer_headers()),
+        Some(_) | None => reply.headers.push((PROVIDER_HEADER, seat.name.to_string())),
+    }
     reply
 }
 

@@ -3,8 +3,9 @@
 //! The provider's answer: held, judged, translated.
 
 use super::Attempt;
-use crate::handoff::{PROVIDER_HEADER, Phase};
+use crate::handoff::Phase;
 use crate::headers::Headers;
+use crate::local_reply::LocalReply;
 use crate::provider::{self, Progress, ResponseStream, UpstreamFault};
 use core::time::Duration;
 
@@ -33,6 +34,8 @@ pub enum BodyStep {
     Hold,
     /// Let the headers go as given, and `out` as the body so far.
     Release(ResponseHead),
+    /// Answer in the provider's place, and stop it.
+    Reply(LocalReply),
     /// The headers have gone: let `out` go in place of the bytes that came.
     Pass,
     /// The answer has ended, yet the provider goes on sending: drop the bytes and stop it.
@@ -62,8 +65,8 @@ pub(super) enum Response {
         fault: UpstreamFault,
         head: ResponseHead,
     },
-    /// All that the client gets has gone.
-    Ended,
+    /// All that the client gets has gone. What still comes is dropped.
+    Ended { dropped: usize },
 }
 
 impl Attempt {
@@ -73,7 +76,7 @@ impl Attempt {
             .str(":status")
             .and_then(|status| status.parse().ok())
             .unwrap_or(0);
-        let head = pass_on(headers, &self.seat.name);
+        let head = self.pass_on(headers);
         let content_type = headers.str("content-type").unwrap_or_default();
         let is_event_stream = content_type
             .trim_start()
@@ -106,6 +109,20 @@ impl Attempt {
         };
     }
 
+    /// The answer's headers as far as they are known: our own, and those of the provider's that may pass.
+    fn pass_on(&self, headers: &Headers) -> ResponseHead {
+        let own = self
+            .handoff
+            .try_borrow()
+            .map(|handoff| handoff.answer_headers())
+            .unwrap_or_default();
+        let own = own.into_iter().map(|(name, value)| (name, value.into_bytes()));
+        let passed = PASSED
+            .iter()
+            .filter_map(|name| Some((*name, headers.get(name)?.to_vec())));
+        ResponseHead(own.chain(passed).collect())
+    }
+
     /// Whether the body is wanted whole: then [`Attempt::on_response_body`] is called once, at its end.
     #[must_use]
     pub fn wants_whole_body(&self) -> bool {
@@ -115,7 +132,7 @@ impl Attempt {
     /// Whether the answer's headers are held.
     #[must_use]
     pub const fn holds_headers(&self) -> bool {
-        !matches!(self.response, Response::Streaming { .. } | Response::Ended)
+        !matches!(self.response, Response::Streaming { .. } | Response::Ended { .. })
     }
 
     /// Whether a body of `bytes` may still be held.
@@ -126,34 +143,33 @@ impl Attempt {
 
     /// The body is larger than may be held.
     pub fn on_response_too_large(&mut self, out: &mut Vec<u8>) -> BodyStep {
-        let head = match core::mem::replace(&mut self.response, Response::Ended) {
+        let head = match core::mem::replace(&mut self.response, Response::Ended { dropped: 0 }) {
             Response::Json { head } | Response::Error { head, .. } | Response::Preamble { head, .. } => head,
-            Response::Awaiting | Response::Streaming { .. } | Response::Refused { .. } | Response::Ended => {
+            Response::Awaiting
+            | Response::Streaming { .. }
+            | Response::Refused { .. }
+            | Response::Ended { .. } => {
                 return BodyStep::Stop;
             }
         };
         self.fail(
             UpstreamFault::misbehaved("The provider's answer is larger than the gateway accepts."),
             head,
+            false,
             out,
         )
     }
 
     /// Takes the next bytes of the body, or the whole of it, and appends to `out` what the client gets.
     pub fn on_response_body(&mut self, chunk: &[u8], end_of_stream: bool, out: &mut Vec<u8>) -> BodyStep {
-        match core::mem::replace(&mut self.response, Response::Ended) {
-            Response::Awaiting | Response::Ended => {
-                if end_of_stream {
-                    BodyStep::Pass
-                } else {
-                    BodyStep::Stop
-                }
-            }
-            Response::Refused { fault, head } => self.fail(fault, head, out),
+        match core::mem::replace(&mut self.response, Response::Ended { dropped: 0 }) {
+            Response::Awaiting => BodyStep::Pass,
+            Response::Ended { dropped } => self.drop_rest(dropped.saturating_add(chunk.len())),
+            Response::Refused { fault, head } => self.fail(fault, head, end_of_stream, out),
             Response::Error { status, head } => {
                 let mut fault = provider::translate_error(status, chunk, &self.settings);
                 fault.error.retry_after = head.retry_after();
-                self.fail(fault, head, out)
+                self.fail(fault, head, true, out)
             }
             Response::Json { head } => self.on_json(chunk, head, out),
             Response::Preamble { stream, head } => self.on_preamble(stream, head, chunk, end_of_stream, out),
@@ -163,11 +179,22 @@ impl Attempt {
         }
     }
 
+    /// A provider may take its time to end an answer that is over; one that goes on sending is stopped.
+    fn drop_rest(&mut self, dropped: usize) -> BodyStep {
+        self.response = Response::Ended { dropped };
+        if u32::try_from(dropped).is_ok_and(|dropped| dropped <= self.seat.bounds.max_event_bytes.0) {
+            BodyStep::Pass
+        } else {
+            BodyStep::Stop
+        }
+    }
+
     fn on_json(&self, body: &[u8], mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
         match provider::translate_response(body, &self.settings, out) {
             Ok(_) if self.request.is_streaming => self.fail(
                 UpstreamFault::misbehaved("The provider did not stream its answer."),
                 head,
+                true,
                 out,
             ),
             Ok(tally) => {
@@ -180,7 +207,7 @@ impl Attempt {
                 head.set("content-length", &out.len().to_string());
                 BodyStep::Release(head)
             }
-            Err(fault) => self.fail(fault, head, out),
+            Err(fault) => self.fail(fault, head, true, out),
         }
     }
 
@@ -207,7 +234,7 @@ impl Attempt {
                 self.end_with_error(&fault, out);
                 BodyStep::Release(head)
             }
-            Err(fault) => self.fail(fault, head, out),
+            Err(fault) => self.fail(fault, head, end_of_stream, out),
             Ok(Progress::Preamble) if self.may_hold(self.preamble_bytes) => {
                 self.response = Response::Preamble { stream, head };
                 BodyStep::Hold
@@ -268,7 +295,17 @@ impl Attempt {
     }
 
     /// Tells of a failure while the headers are still held.
-    fn fail(&self, fault: UpstreamFault, mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
+    ///
+    /// The answer is rewritten, so that the router may retry it. Where it will not, an answer that goes on is
+    /// replaced by a reply of our own: that stops the provider and leaves the client's connection in order, but
+    /// the router never retries it.
+    fn fail(
+        &self,
+        fault: UpstreamFault,
+        mut head: ResponseHead,
+        is_over: bool,
+        out: &mut Vec<u8>,
+    ) -> BodyStep {
         out.clear();
         out.extend_from_slice(&fault.error.to_json());
         let status = if fault.is_retryable {
@@ -276,12 +313,27 @@ impl Attempt {
         } else {
             fault.error.status
         };
-        head.set(":status", &status.to_string());
         head.set("content-type", "application/json");
-        // With its length known the client has the whole of it, even if the provider never ends its own answer.
-        head.set("content-length", &out.len().to_string());
+        let is_final = !fault.is_retryable
+            || self
+                .handoff
+                .try_borrow()
+                .is_ok_and(|handoff| handoff.is_last_attempt());
         self.record(|record| record.phase = Phase::Failed(fault.error));
-        BodyStep::Release(head)
+        if is_over || !is_final {
+            head.set(":status", &status.to_string());
+            head.set("content-length", &out.len().to_string());
+            return BodyStep::Release(head);
+        }
+        let headers = head
+            .0
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, String::from_utf8(value).ok()?)));
+        BodyStep::Reply(LocalReply {
+            status,
+            headers: headers.collect(),
+            body: core::mem::take(out),
+        })
     }
 
     /// Tells of a failure after content: the status has gone, so the stream itself must say it. No `[DONE]`
@@ -291,6 +343,21 @@ impl Attempt {
         out.extend_from_slice(&fault.error.to_json());
         out.extend_from_slice(b"\n\n");
         self.record(|record| record.phase = Phase::Failed(fault.error.clone()));
+    }
+}
+
+impl From<&LocalReply> for ResponseHead {
+    fn from(reply: &LocalReply) -> Self {
+        let mut head = Self(
+            reply
+                .headers
+                .iter()
+                .map(|(name, value)| (*name, value.as_bytes().to_vec()))
+                .collect(),
+        );
+        head.set(":status", &reply.status.to_string());
+        head.set("content-length", &reply.body.len().to_string());
+        head
     }
 }
 
@@ -315,15 +382,4 @@ impl ResponseHead {
             .ok()
             .map(Duration::from_secs)
     }
-}
-
-fn pass_on(headers: &Headers, provider: &str) -> ResponseHead {
-    let passed = PASSED
-        .iter()
-        .filter_map(|name| Some((*name, headers.get(name)?.to_vec())));
-    ResponseHead(
-        core::iter::once((PROVIDER_HEADER, provider.into()))
-            .chain(passed)
-            .collect(),
-    )
 }

@@ -45,7 +45,12 @@ fn bench(body: &[u8], request_headers: &[(&str, &str)]) -> Bench {
             .unwrap();
     let routes = Routes::new(&[model], &BTreeMap::from([("p".to_owned(), provider.clone())])).unwrap();
     let route = Rc::clone(routes.resolve("fast").unwrap());
-    let handoff = Rc::new(RefCell::new(Handoff::new(route, "fast".to_owned(), 7)));
+    let handoff = Rc::new(RefCell::new(Handoff::new(
+        route,
+        "fast".to_owned(),
+        7,
+        vec![("x-ratelimit-limit-tokens", "9".to_owned())],
+    )));
     let bounds = Listener {
         max_response_body_bytes: crate::config::ByteSize(4096),
         ..Listener::default()
@@ -102,6 +107,11 @@ impl Bench {
                 BodyStep::Release(released) => head = Some(released),
                 BodyStep::Hold => assert!(out.is_empty() && head.is_none(), "held bytes must not leave"),
                 BodyStep::Pass => assert!(head.is_some(), "nothing passes before its headers"),
+                BodyStep::Reply(reply) => {
+                    head = Some(ResponseHead::from(&reply));
+                    body = reply.body;
+                    break;
+                }
                 BodyStep::Stop => break,
             }
             body.extend(out);
@@ -291,7 +301,7 @@ fn what_an_answer_claims_decides_how_it_fails() {
     assert!(!bench.attempt.may_hold(long.len()));
     assert!(matches!(
         bench.attempt.on_response_too_large(&mut Vec::new()),
-        BodyStep::Release(_)
+        BodyStep::Reply(_)
     ));
 }
 
@@ -306,7 +316,13 @@ fn the_wait_that_a_provider_asks_for_is_kept() {
     let (head, _) = bench.answer_body([br#"{"error":{"message":"slow down"}}"#.as_slice()]);
     let head = head.unwrap();
     assert_eq!(value(&head.0, "retry-after"), Some("17"));
-    assert_eq!(value(&head.0, "x-ratelimit-limit-tokens"), None);
+    assert_eq!(
+        value(&head.0, "x-ratelimit-limit-tokens"),
+        Some("9"),
+        "the caller's limit, not the gateway's"
+    );
+    assert_eq!(value(&head.0, "x-tollgate-attempts"), Some("1"));
+    assert_eq!(value(&head.0, "x-tollgate-model"), Some("m-1"));
     assert!(bench.phase().contains("retry_after: Some(17s)"));
 }
 

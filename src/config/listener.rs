@@ -14,6 +14,8 @@ pub struct Listener {
     pub address: String,
     /// The port to bind.
     pub port: u16,
+    /// Whether the access log is rendered, and the filter state written that it shows.
+    pub access_log: bool,
     /// The largest request body that is read. A larger one is answered with 413.
     pub max_request_body_bytes: ByteSize,
     /// The largest provider answer that is held in memory when it cannot be streamed.
@@ -27,6 +29,7 @@ impl Default for Listener {
         Self {
             address: "0.0.0.0".to_owned(),
             port: 10000,
+            access_log: true,
             max_request_body_bytes: ByteSize(10 << 20),
             max_response_body_bytes: ByteSize(10 << 20),
             max_event_bytes: ByteSize(1 << 20),

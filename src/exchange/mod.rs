@@ -9,6 +9,7 @@
 //!
 //! It never speaks a provider's dialect: what it learns of an answer it reads in the [`Handoff`].
 
+mod allowance;
 mod endpoint;
 mod models;
 mod policy;
@@ -71,8 +72,8 @@ pub struct Exchange {
     policy: Rc<Policy>,
     endpoint: Option<Endpoint>,
     principal: Option<Rc<Principal>>,
-    /// The request's `x-tollgate-*` headers, which are ours alone and do not come from clients.
-    forged: Vec<String>,
+    /// The request's headers that go no further: credentials, and `x-tollgate-*`, which is ours alone.
+    withheld: Vec<String>,
     admitted: Option<Admitted>,
     refused_by: Option<&'static str>,
 }
@@ -93,7 +94,7 @@ impl Exchange {
             policy,
             endpoint: None,
             principal: None,
-            forged: Vec::new(),
+            withheld: Vec::new(),
             admitted: None,
             refused_by: None,
         }

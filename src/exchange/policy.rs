@@ -53,6 +53,12 @@ impl Policy {
 }
 
 impl Policy {
+    /// Whether access logs are to tell of each exchange.
+    #[must_use]
+    pub const fn writes_log(&self) -> bool {
+        self.bounds.access_log
+    }
+
     /// Every cluster that a route uses, with the provider that it belongs to.
     pub fn clusters(&self) -> impl Iterator<Item = (&str, &str)> {
         let targets = self.routes.iter().flat_map(|route| &route.targets);

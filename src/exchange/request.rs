@@ -3,13 +3,13 @@
 //! The request: who calls, for what, and whether there is room for it.
 
 use super::endpoint::Endpoint;
-use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, models, rescue};
+use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
-use crate::policy::auth::Principal;
+use crate::policy::auth::{CREDENTIAL_HEADERS, Principal};
 use crate::policy::rate_limit::Demand;
 use crate::policy::routing::Route;
 use crate::protocol::openai::envelope::ChatEnvelope;
@@ -18,21 +18,26 @@ use crate::usage::estimate::PromptSize;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Where a client may put its credential. None of these goes on to a provider.
-const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
-
 /// Output tokens to reserve for a request without a bound, while nothing was learned and nothing configured.
 const EXPECTED_OUTPUT_TOKENS: u32 = 1024;
 
 impl Exchange {
     /// Judges a request by its headers. `has_body` tells whether a body follows.
     pub fn on_request_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Step {
-        self.forged = headers.iter().filter_map(|(name, _)| forged_name(name)).collect();
+        self.withheld = headers
+            .iter()
+            .filter_map(|(name, _)| withheld_name(name))
+            .collect();
         self.read_headers(headers, has_body, now)
-            .unwrap_or_else(|error| self.refuse(&error))
+            .unwrap_or_else(|reply| self.refuse(reply))
     }
 
-    fn read_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Result<Step, ApiError> {
+    fn read_headers(
+        &mut self,
+        headers: &Headers,
+        has_body: bool,
+        now: Timestamp,
+    ) -> Result<Step, LocalReply> {
         let method = headers.str(":method").unwrap_or_default();
         let endpoint = Endpoint::find(method, headers.str(":path").unwrap_or_default())?;
         self.endpoint = Some(endpoint);
@@ -50,18 +55,18 @@ impl Exchange {
             .get("content-encoding")
             .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
         {
-            return Err(rescue::compressed_request());
+            return Err(rescue::compressed_request().into());
         }
         let length = headers
             .str("content-length")
             .and_then(|length| length.parse::<u64>().ok());
         if length.is_some_and(|length| length > u64::from(self.policy.bounds.max_request_body_bytes.0)) {
-            return Err(rescue::too_large(&self.policy.bounds));
+            return Err(rescue::too_large(&self.policy.bounds).into());
         }
         if has_body {
             Ok(Step::Buffer)
         } else {
-            ChatEnvelope::parse(b"").map(|_| Step::Buffer)
+            Ok(ChatEnvelope::parse(b"").map(|_| Step::Buffer)?)
         }
     }
 
@@ -88,25 +93,25 @@ impl Exchange {
     /// Refuses a body that is larger than may be read.
     pub fn on_body_too_large(&mut self) -> Step {
         let error = rescue::too_large(&self.policy.bounds);
-        self.refuse(&error)
+        self.refuse(error.into())
     }
 
     /// Judges a request by its whole body, and admits it.
     pub fn on_request_body(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Step {
         self.admit(body, now, store)
-            .unwrap_or_else(|error| self.refuse(&error))
+            .unwrap_or_else(|reply| self.refuse(reply))
     }
 
-    fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, ApiError> {
+    fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, LocalReply> {
         let principal = self.principal.clone().ok_or_else(rescue::unreachable)?;
         let envelope = ChatEnvelope::parse(body)?;
         let policy = Rc::clone(&self.policy);
         let route = policy
             .routes
             .resolve(&envelope.model)
-            .ok_or_else(rescue::unknown_model)?;
+            .ok_or_else(|| rescue::unknown_model(&envelope.model))?;
         if !policy.access.allows(&principal, &envelope.model) {
-            return Err(rescue::model_not_allowed());
+            return Err(rescue::model_not_allowed(&envelope.model).into());
         }
         let prompt = PromptSize {
             text_bytes: envelope.text_bytes,
@@ -128,6 +133,7 @@ impl Exchange {
             Rc::clone(route),
             envelope.model.clone().into_owned(),
             now.as_secs(),
+            allowance::of(&reservation),
         );
         self.admitted = Some(Admitted {
             reservation,
@@ -162,22 +168,21 @@ impl Exchange {
     }
 
     fn forward(&mut self, route: &str) -> Vec<HeaderEdit> {
-        let mut edits: Vec<_> = core::mem::take(&mut self.forged)
+        let mut edits: Vec<_> = core::mem::take(&mut self.withheld)
             .into_iter()
             .map(HeaderEdit::Remove)
             .collect();
-        edits.extend(CREDENTIAL_HEADERS.map(|name| HeaderEdit::Remove(name.to_owned())));
         edits.push(HeaderEdit::Set(ROUTE_HEADER, route.to_owned()));
         edits
     }
 
-    fn refuse(&mut self, error: &ApiError) -> Step {
-        self.refused_by.get_or_insert(match error.status {
+    fn refuse(&mut self, reply: LocalReply) -> Step {
+        self.refused_by.get_or_insert(match reply.status {
             401 => "authentication",
             403 => "access",
             _ => "request",
         });
-        Step::Reply(error.into())
+        Step::Reply(reply)
     }
 }
 
@@ -186,8 +191,8 @@ struct Estimate {
     output_tokens: u64,
 }
 
-/// A header of the client's that only the gateway may set.
-fn forged_name(name: &[u8]) -> Option<String> {
+/// A header of the client's that goes no further: its credential, and what only the gateway may set.
+fn withheld_name(name: &[u8]) -> Option<String> {
     let name = core::str::from_utf8(name).ok()?;
-    name.starts_with("x-tollgate-").then(|| name.to_owned())
+    (name.starts_with("x-tollgate-") || CREDENTIAL_HEADERS.contains(&name)).then(|| name.to_owned())
 }

@@ -2,28 +2,45 @@
 
 //! The only place where a refusal becomes an error that a client reads.
 
+use super::allowance::{REQUEST_HEADERS, TOKEN_HEADERS, headers as allowance_headers};
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
 use crate::config::Listener;
-use crate::local_reply::whole_seconds;
+use crate::local_reply::{LocalReply, whole_seconds};
 use crate::policy::auth::Deny;
 use crate::policy::rate_limit::Refusal;
+
+const LIST_MODELS: &str = "GET /v1/models lists the models that you may use.";
+
+/// How many characters of what a client sent are repeated in an error.
+const MOST_REPEATED: usize = 100;
 
 pub(super) fn unauthenticated(deny: Deny) -> ApiError {
     ApiError::new(401, INVALID_REQUEST, deny.message()).with_code("invalid_api_key")
 }
 
-pub(super) fn unknown_model() -> ApiError {
-    let message = "The model does not exist. GET /v1/models lists the models that you may use.";
+pub(super) fn unknown_model(model: &str) -> ApiError {
+    let message = format!("The model \"{}\" does not exist. {LIST_MODELS}", shortened(model));
     ApiError::new(404, INVALID_REQUEST, message)
         .with_param("model")
         .with_code("model_not_found")
 }
 
-pub(super) fn model_not_allowed() -> ApiError {
-    let message = "You may not use this model. GET /v1/models lists the models that you may use.";
+pub(super) fn model_not_allowed(model: &str) -> ApiError {
+    let message = format!(
+        "You may not use the model \"{}\". {LIST_MODELS}",
+        shortened(model)
+    );
     ApiError::new(403, INVALID_REQUEST, message)
         .with_param("model")
         .with_code("model_not_allowed")
+}
+
+/// What a client sent, short enough to be repeated to it.
+fn shortened(text: &str) -> &str {
+    text.char_indices()
+        .nth(MOST_REPEATED)
+        .and_then(|(end, _)| text.get(..end))
+        .unwrap_or(text)
 }
 
 pub(super) fn too_large(bounds: &Listener) -> ApiError {
@@ -39,7 +56,7 @@ pub(super) fn compressed_request() -> ApiError {
     ApiError::new(415, INVALID_REQUEST, message).with_code("unsupported_content_encoding")
 }
 
-pub(super) fn refused(refusal: &Refusal) -> ApiError {
+pub(super) fn refused(refusal: &Refusal) -> LocalReply {
     match refusal {
         Refusal::Exceeded {
             limit,
@@ -57,9 +74,17 @@ pub(super) fn refused(refusal: &Refusal) -> ApiError {
             } else {
                 "tokens"
             };
-            ApiError::new(429, kind, message)
+            let error = ApiError::new(429, kind, message)
                 .with_code("rate_limit_exceeded")
-                .with_retry_after(*retry_after)
+                .with_retry_after(*retry_after);
+            let mut reply = LocalReply::from(error);
+            let headers = if kind == "requests" {
+                REQUEST_HEADERS
+            } else {
+                TOKEN_HEADERS
+            };
+            reply.headers.extend(allowance_headers(headers, *allowance));
+            reply
         }
         Refusal::TooLarge {
             limit,
@@ -71,7 +96,9 @@ pub(super) fn refused(refusal: &Refusal) -> ApiError {
                 "The request needs {asked} {count}, more than the limit \"{limit}\" of {max} can ever allow. \
                  Shorten the prompt or lower max_completion_tokens."
             );
-            ApiError::new(400, INVALID_REQUEST, message).with_code("request_exceeds_limit")
+            ApiError::new(400, INVALID_REQUEST, message)
+                .with_code("request_exceeds_limit")
+                .into()
         }
     }
 }

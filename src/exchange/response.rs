@@ -8,54 +8,52 @@ use crate::clock::Timestamp;
 use crate::handoff::{AttemptRecord, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
-use crate::policy::rate_limit::{Allowance, Reservation, Spent};
+use crate::policy::rate_limit::Spent;
 use crate::shared_store::SharedStore;
 use crate::telemetry::{Record, UsageSource};
 use crate::usage::estimate::Learned;
 
 impl Exchange {
-    /// Judges an answer by its headers, before the client sees them.
-    pub fn on_response_headers(&self, headers: &Headers, end_of_stream: bool) -> Answer {
+    /// Judges an answer before the client sees it. `headers` reads the answer's, which is only needed when
+    /// something went wrong.
+    pub fn on_response_headers(&self, headers: impl FnOnce() -> Headers, end_of_stream: bool) -> Answer {
         let Some(admitted) = &self.admitted else {
             // We answered ourselves.
             return Answer::Pass(Vec::new());
         };
-        let mut edits = allowances(&admitted.reservation);
         let Ok(handoff) = admitted.handoff.try_borrow() else {
-            return Answer::Pass(edits);
+            return Answer::Pass(Vec::new());
         };
-        edits.push(HeaderEdit::Set(
-            "x-tollgate-attempts",
-            handoff.attempts.to_string(),
-        ));
+        let phase = handoff
+            .attempt
+            .as_ref()
+            .map_or(&Phase::Waiting, |attempt| &attempt.phase);
+        if matches!(phase, Phase::Answering | Phase::Complete) {
+            // The provider seat has set all that there is to set.
+            return Answer::Pass(Vec::new());
+        }
+        let headers = headers();
         let status = headers
             .str(":status")
             .and_then(|status| status.parse::<u16>().ok())
             .unwrap_or(503);
-        let Some(attempt) = handoff
-            .attempt
-            .as_ref()
-            .filter(|_| headers.get(PROVIDER_HEADER).is_some())
-        else {
-            return fail(edits, &rescue::no_answer(status), end_of_stream);
-        };
-        edits.push(HeaderEdit::Set(
-            "x-tollgate-model",
-            attempt.upstream_model.clone(),
-        ));
-        if !attempt.dropped.is_empty() {
-            edits.push(HeaderEdit::Set("x-tollgate-dropped", attempt.dropped.join(",")));
-        }
-        match &attempt.phase {
-            Phase::Failed(error) if end_of_stream => {
-                edits.push(HeaderEdit::Set(PROVIDER_HEADER, attempt.provider.to_string()));
-                fail(edits, error, end_of_stream)
+        match phase {
+            Phase::Failed(error) if headers.get(PROVIDER_HEADER).is_some() => {
+                if status < 400 {
+                    // After content the status has gone: the stream itself tells the failure.
+                    Answer::Pass(Vec::new())
+                } else if end_of_stream {
+                    fail(handoff.answer_headers(), error, end_of_stream)
+                } else {
+                    Answer::Pass(vec![HeaderEdit::Set(":status", error.status.to_string())])
+                }
             }
-            Phase::Failed(error) => {
-                edits.push(HeaderEdit::Set(":status", error.status.to_string()));
-                Answer::Pass(edits)
+            Phase::Waiting | Phase::Answering | Phase::Complete | Phase::Failed(_) => {
+                // Envoy has answered: no provider seat has spoken, at least not last.
+                let mut own = handoff.answer_headers();
+                own.retain(|(name, _)| *name != PROVIDER_HEADER);
+                fail(own, &rescue::no_answer(status), end_of_stream)
             }
-            Phase::Waiting | Phase::Answering | Phase::Complete => Answer::Pass(edits),
         }
     }
 
@@ -78,9 +76,9 @@ impl Exchange {
             record.attempts = handoff.attempts;
             if let Some(attempt) = &handoff.attempt {
                 let estimator = &self.policy.estimator;
-                let output =
-                    estimator.tokens_of_output(attempt.provider_model, attempt.tally.output_bytes, store);
-                let cost = cost(attempt, admitted.input_tokens, output);
+                let estimate =
+                    || estimator.tokens_of_output(attempt.provider_model, attempt.tally.output_bytes, store);
+                let cost = cost(attempt, admitted.input_tokens, estimate);
                 spent = cost.spent;
                 record.provider = attempt.provider.to_string();
                 record.upstream_model.clone_from(&attempt.upstream_model);
@@ -106,19 +104,16 @@ impl Exchange {
 }
 
 /// An error in place of an answer.
-fn fail(mut edits: Vec<HeaderEdit>, error: &ApiError, end_of_stream: bool) -> Answer {
+fn fail(own: Vec<(&'static str, String)>, error: &ApiError, end_of_stream: bool) -> Answer {
     let mut reply = LocalReply::from(error);
+    reply.headers.extend(own);
     if end_of_stream {
-        reply
-            .headers
-            .extend(edits.into_iter().filter_map(|edit| match edit {
-                HeaderEdit::Set(name, value) => Some((name, value)),
-                HeaderEdit::Remove(_) => None,
-            }));
         return Answer::Reply(reply);
     }
-    edits.push(HeaderEdit::Set(":status", reply.status.to_string()));
-    edits.push(HeaderEdit::Set("content-length", reply.body.len().to_string()));
+    let mut edits = vec![
+        HeaderEdit::Set(":status", reply.status.to_string()),
+        HeaderEdit::Set("content-length", reply.body.len().to_string()),
+    ];
     edits.extend(
         reply
             .headers
@@ -134,7 +129,7 @@ struct Cost {
 }
 
 /// What an attempt has cost. `input_tokens` and `output_tokens` are estimates, for what was not reported.
-fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: u64) -> Cost {
+fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: impl FnOnce() -> u64) -> Cost {
     let usage = attempt.tally.usage;
     let was_served = match &attempt.phase {
         Phase::Complete | Phase::Answering => true,
@@ -156,9 +151,9 @@ fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: u64) -> Cost 
     let (output, source) = match (usage.output_tokens, is_whole) {
         (Some(reported), true) => (reported, UsageSource::Reported),
         // A running total is only a lower bound while the stream runs.
-        (Some(reported), false) => (reported.max(output_tokens), UsageSource::Partial),
-        (None, true) => (output_tokens, UsageSource::Estimated),
-        (None, false) => (output_tokens, UsageSource::Partial),
+        (Some(reported), false) => (reported.max(output_tokens()), UsageSource::Partial),
+        (None, true) => (output_tokens(), UsageSource::Estimated),
+        (None, false) => (output_tokens(), UsageSource::Partial),
     };
     let input = usage.input_tokens.unwrap_or(input_tokens);
     Cost {
@@ -169,40 +164,4 @@ fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: u64) -> Cost 
         },
         source,
     }
-}
-
-/// `x-ratelimit-*`, in OpenAI's words (<https://platform.openai.com/docs/guides/rate-limits>).
-fn allowances(reservation: &Reservation) -> Vec<HeaderEdit> {
-    let mut edits = Vec::new();
-    let mut add = |names: [&'static str; 3], allowance: Option<Allowance>| {
-        let Some(Allowance {
-            limit,
-            remaining,
-            reset,
-        }) = allowance
-        else {
-            return;
-        };
-        let [limit_name, remaining_name, reset_name] = names;
-        edits.push(HeaderEdit::Set(limit_name, limit.to_string()));
-        edits.push(HeaderEdit::Set(remaining_name, remaining.to_string()));
-        edits.push(HeaderEdit::Set(reset_name, format!("{}ms", reset.as_millis())));
-    };
-    add(
-        [
-            "x-ratelimit-limit-requests",
-            "x-ratelimit-remaining-requests",
-            "x-ratelimit-reset-requests",
-        ],
-        reservation.request_allowance,
-    );
-    add(
-        [
-            "x-ratelimit-limit-tokens",
-            "x-ratelimit-remaining-tokens",
-            "x-ratelimit-reset-tokens",
-        ],
-        reservation.token_allowance,
-    );
-    edits
 }

@@ -41,7 +41,7 @@ impl BothFilter {
             return Action::Continue;
         };
         let forwarded_proto = host::header(MapType::HttpRequestHeaders, FORWARDED_PROTO);
-        let mut provider = ProviderFilter::new(Rc::clone(seat), credential.clone());
+        let mut provider = ProviderFilter::new(Rc::clone(seat), credential.clone(), false);
         let action = provider.on_http_request_body(size, true);
         self.provider = Some(provider);
         let routing = [

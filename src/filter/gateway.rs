@@ -12,6 +12,8 @@ pub(super) struct GatewayFilter {
     exchange: Option<Exchange>,
     /// The number under which the provider seat finds the exchange.
     id: Option<u64>,
+    /// Whether access logs are to tell of the exchange.
+    writes_log: bool,
     /// The path that the client asked for.
     path: Vec<u8>,
     /// How much of the request's body the host holds, while it is not whole.
@@ -24,6 +26,7 @@ pub(super) struct GatewayFilter {
 impl GatewayFilter {
     pub(super) fn new(policy: Rc<Policy>) -> Self {
         Self {
+            writes_log: policy.writes_log(),
             exchange: Some(Exchange::new(policy)),
             id: None,
             path: Vec::new(),
@@ -110,11 +113,11 @@ impl HttpContext for GatewayFilter {
         let Some(exchange) = &self.exchange else {
             return Action::Continue;
         };
-        if self.id.is_some() {
+        if self.id.is_some() && self.writes_log {
             host::restore_path(&self.path);
         }
-        let headers = host::headers(MapType::HttpResponseHeaders);
-        match exchange.on_response_headers(&headers, end_of_stream) {
+        let headers = || host::headers(MapType::HttpResponseHeaders);
+        match exchange.on_response_headers(headers, end_of_stream) {
             Answer::Pass(edits) => host::edit_headers(MapType::HttpResponseHeaders, &edits),
             Answer::Replace(edits, body) => {
                 host::edit_headers(MapType::HttpResponseHeaders, &edits);
@@ -143,8 +146,11 @@ impl HttpContext for GatewayFilter {
             host::close_exchange(id);
         }
         if let Some(exchange) = self.exchange.take() {
-            for (name, value) in exchange.finish(host::now(), &SharedData).fields() {
-                host::set_property(&["tollgate.", name].concat(), value.as_bytes());
+            let record = exchange.finish(host::now(), &SharedData);
+            if self.writes_log {
+                for (name, value) in record.fields() {
+                    host::set_property(&["tollgate.", name].concat(), value.as_bytes());
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 //! The provider seat: an upstream filter of one cluster.
 
 use super::host;
-use crate::attempt::{Attempt, BodyStep, ProviderSeat};
+use crate::attempt::{Attempt, BodyStep, ProviderSeat, ResponseHead};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 use std::rc::Rc;
@@ -16,16 +16,19 @@ pub(super) struct ProviderFilter {
     buffered: usize,
     /// How much of what the host holds of the answer has been read.
     consumed: usize,
+    /// Whether this is an upstream filter, and not a half of a listener filter.
+    is_upstream: bool,
 }
 
 impl ProviderFilter {
-    pub(super) const fn new(seat: Rc<ProviderSeat>, credential: Option<Rc<str>>) -> Self {
+    pub(super) const fn new(seat: Rc<ProviderSeat>, credential: Option<Rc<str>>, is_upstream: bool) -> Self {
         Self {
             seat,
             credential,
             attempt: None,
             buffered: 0,
             consumed: 0,
+            is_upstream,
         }
     }
 
@@ -50,7 +53,10 @@ impl ProviderFilter {
         match begun {
             Ok((attempt, head)) => {
                 host::set_headers(MapType::HttpRequestHeaders, &head);
-                host::set_body(BufferType::HttpRequestBody, self.buffered, &out);
+                // What the provider gets is often what the client sent.
+                if out != body {
+                    host::set_body(BufferType::HttpRequestBody, self.buffered, &out);
+                }
                 self.attempt = Some(attempt);
                 Action::Continue
             }
@@ -61,7 +67,8 @@ impl ProviderFilter {
         }
     }
 
-    fn carry_out(&mut self, step: BodyStep, size: usize, out: &[u8]) -> Action {
+    /// `out` is what goes on of the answer's body, `None` if that is just what came.
+    fn carry_out(&mut self, step: BodyStep, size: usize, out: Option<&[u8]>) -> Action {
         self.consumed = 0;
         match step {
             BodyStep::Hold => {
@@ -70,9 +77,18 @@ impl ProviderFilter {
             }
             BodyStep::Release(head) => {
                 host::set_headers(MapType::HttpResponseHeaders, &head.0);
-                host::set_body(BufferType::HttpResponseBody, size, out);
+                pass(size, out);
             }
-            BodyStep::Pass => host::set_body(BufferType::HttpResponseBody, size, out),
+            BodyStep::Reply(reply) if self.is_upstream => {
+                host::reply(&reply);
+                return Action::Pause;
+            }
+            // In a filter that holds both seats a reply would bypass the gateway half.
+            BodyStep::Reply(reply) => {
+                host::set_headers(MapType::HttpResponseHeaders, &ResponseHead::from(&reply).0);
+                host::set_body(BufferType::HttpResponseBody, size, &reply.body);
+            }
+            BodyStep::Pass => pass(size, out),
             BodyStep::Stop => {
                 host::set_body(BufferType::HttpResponseBody, size, &[]);
                 host::stop_upstream();
@@ -86,20 +102,26 @@ impl ProviderFilter {
             return Action::Continue;
         };
         let mut out = Vec::new();
-        let step = if attempt.wants_whole_body() && !attempt.may_hold(size) {
-            attempt.on_response_too_large(&mut out)
-        } else if attempt.wants_whole_body() && !end_of_stream {
-            BodyStep::Hold
-        } else {
-            let start = if attempt.wants_whole_body() {
-                0
-            } else {
-                self.consumed
-            };
-            let chunk = host::body(BufferType::HttpResponseBody, start, size);
-            attempt.on_response_body(&chunk, end_of_stream, &mut out)
-        };
-        self.carry_out(step, size, &out)
+        let is_whole = attempt.wants_whole_body();
+        if is_whole && !attempt.may_hold(size) {
+            let step = attempt.on_response_too_large(&mut out);
+            return self.carry_out(step, size, Some(&out));
+        }
+        if is_whole && !end_of_stream {
+            return Action::Pause;
+        }
+        let start = if is_whole { 0 } else { self.consumed };
+        let chunk = host::body(BufferType::HttpResponseBody, start, size);
+        let step = attempt.on_response_body(&chunk, end_of_stream, &mut out);
+        let is_unchanged = start == 0 && out == chunk;
+        self.carry_out(step, size, (!is_unchanged).then_some(&out))
+    }
+}
+
+/// Lets the answer's body go on, as it came or as it is now.
+fn pass(size: usize, out: Option<&[u8]>) {
+    if let Some(out) = out {
+        host::set_body(BufferType::HttpResponseBody, size, out);
     }
 }
 

@@ -131,7 +131,7 @@ impl RootContext for Root {
             Seat::Both(policy, seats) => Box::new(BothFilter::new(Rc::clone(policy), Rc::clone(seats))),
             Seat::Gateway(policy) => Box::new(GatewayFilter::new(Rc::clone(policy))),
             Seat::Provider { seat, credential } => {
-                Box::new(ProviderFilter::new(Rc::clone(seat), credential.clone()))
+                Box::new(ProviderFilter::new(Rc::clone(seat), credential.clone(), true))
             }
         })
     }

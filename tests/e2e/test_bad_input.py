@@ -7,6 +7,7 @@ import json
 import socket
 import time
 
+import httpx
 import pytest
 from checks import assert_completion, assert_error, chat, events_of
 from conftest import AUDIENCE
@@ -46,7 +47,6 @@ REFUSED_BODIES = {
     "stream is a string": (big(stream="yes"), 400, "stream"),
     "n is an object": (big(n={}), 400, "n"),
     "invalid UTF-8": (json.dumps(big()).encode().replace(b"Say", b"\xff\xfe\xc3"), 400, None),
-    "a lone surrogate": (json.dumps(big()).encode().replace(b"Say", b"\\ud800"), 400, None),
     "deep nesting": (b'{"model": "gpt-4o-mini", "messages": ' + b"[" * 20000 + b"]" * 20000 + b"}", 400, None),
     "deep nesting in an unknown field": (
         json.dumps(big()).encode()[:-1] + b', "x": ' + b"[" * 20000 + b"]" * 20000 + b"}",
@@ -139,7 +139,7 @@ BAD_TOKENS = {
     "four parts": lambda issuer: issuer.mint() + ".x",
     "crit": lambda issuer: issuer.mint(header={"crit": ["x"], "x": 1}),
     "not base64": lambda issuer: "%%%.%%%.%%%",
-    "empty": lambda issuer: "",
+    "two dots": lambda issuer: "..",
     "an unknown key": lambda issuer: "tollgate-wrong-key",
     "enormous": lambda issuer: issuer.mint(padding="x" * 20_000),
 }
@@ -239,8 +239,13 @@ FALSE_STREAMS = {
 def test_a_false_stream_never_looks_finished(name, model, caller, stack, leaves_no_trace):
     provider = "openai" if model.startswith("gpt") else "anthropic"
     stack.standins[provider].fault(model, FALSE_STREAMS[name], times=10)
-    answer = caller.post(big(model=model, stream=True))
-    stack.reset()
+    try:
+        answer = caller.post(big(model=model, stream=True))
+    except httpx.RemoteProtocolError:
+        assert "cut" in name, "only a connection that broke may break off the answer"
+        return
+    finally:
+        stack.reset()
     if answer.status_code != 200:
         assert_error(answer, answer.status_code)
         assert answer.status_code in (502, 503, 504)

@@ -23,7 +23,7 @@ const SILENCE: Duration = Duration::from_secs(600);
 const ACCESS_LOG: [(&str, &str); 19] = [
     ("start_time", "%START_TIME%"),
     ("http.request.method", "%REQ(:METHOD)%"),
-    ("url.path", "%PATH(NQ:ORIG)%"),
+    ("url.path", "%PATH(NQ:PATH)%"),
     ("http.response.status_code", "%RESPONSE_CODE%"),
     ("response_code_details", "%RESPONSE_CODE_DETAILS%"),
     ("response_flags", "%RESPONSE_FLAGS%"),
@@ -100,7 +100,15 @@ pub(super) fn listener(checked: &Checked, wasm: &str) -> Result<Yaml, String> {
                 ]),
             ),
             ("http2_protocol_options", http2(request_buffer(bounds))),
-            ("access_log", vec![access_log()].into()),
+            (
+                "access_log",
+                bounds
+                    .access_log
+                    .then(access_log)
+                    .into_iter()
+                    .collect::<Vec<_>>()
+                    .into(),
+            ),
             ("route_config", routes(checked)),
             ("http_filters", filters(checked, wasm)?.into()),
         ],
