@@ -12,7 +12,7 @@ import shutil
 
 import httpx
 import pytest
-from checks import assert_completion, assert_error, assert_whole_stream, chat, events_of, remaining
+from checks import assert_completion, assert_error, assert_whole_stream, chat, remaining
 from conftest import HERE, RUN, Caller, Stack
 from ledger import AccessLog, charged, entries_of, requests_of
 

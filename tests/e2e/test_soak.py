@@ -15,7 +15,7 @@ import time
 import pytest
 from conftest import HERE, RUN, Stack
 from crowd import Client, Leave
-from ledger import AccessLog, charged, entries_of, production_of, requests_of, worst_window
+from ledger import AccessLog, entries_of, production_of, requests_of, worst_window
 
 CALLERS = 200
 MAX = 100_000
