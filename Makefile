@@ -12,7 +12,7 @@ TARGET_DIR = $(shell cargo metadata --no-deps --format-version 1 | $(PYTHON) -c 
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo build build-dev render fmt lint lint-fmt lint-clippy lint-docs lint-deny test test-unit \
-        test-wasm test-golden test-e2e check bench clean
+        test-wasm test-golden test-e2e soak-callers check bench clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ test-golden: ## tests/*.rs: golden translations, whole exchanges, house rules
 test-e2e: build-dev ## The real .wasm in a real Envoy, against provider stand-ins (ARGS= for pytest)
 	@$(SETUP) venv envoy
 	$(VENV) -m pytest tests/e2e $(ARGS)
+
+soak-callers: build-dev ## A million callers through the real Envoy: its memory stays bounded (ARGS="--callers N")
+	@$(SETUP) venv envoy
+	$(VENV) scripts/million_callers.py $(ARGS)
 
 check: lint test ## All that CI does
 

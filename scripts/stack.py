@@ -340,6 +340,8 @@ class Stack:
                 standin.child.wait_until(lambda at=standin.port: listens(at), 10)
             command = [envoy, "-c", rendered, "--concurrency", self.concurrency, "--use-dynamic-base-id"]
             command += ["--log-level", self.log_level, "--component-log-level", "wasm:info"]
+            # The access log is read while the stack runs; Envoy would keep it back for ten seconds.
+            command += ["--file-flush-interval-msec", "100"]
             self.gateway = Child("envoy", command, self.log("access"), self.log("envoy"), self.environment)
             self.gateway.wait_until(lambda: answers(self.admin, "/ready") and listens(self.port), 60)
         except OSError as error:
