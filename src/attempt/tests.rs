@@ -239,7 +239,8 @@ fn an_error_after_content_ends_the_stream_without_done() {
 fn what_an_answer_claims_decides_how_it_fails() {
     let long = "x".repeat(5000);
     let json = r#"{"id":"c","object":"chat.completion","choices":[]}"#;
-    let cases: [(&[u8], &str, &str, &[(&str, &str)], &str, u16); 9] = [
+    type Case<'a> = (&'a [u8], &'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, u16);
+    let cases: [Case<'_>; 9] = [
         (
             PLAIN,
             "503",

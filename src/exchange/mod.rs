@@ -77,8 +77,8 @@ pub struct Exchange {
     /// The model that the client asked for, once it is known.
     request_model: String,
     admitted: Option<Admitted>,
-    /// Whether Envoy answered before a provider could have begun.
-    was_unreachable: bool,
+    /// The status of an answer that Envoy made up because no provider gave one.
+    envoy_status: Option<u16>,
     refused_by: Option<&'static str>,
 }
 
@@ -101,7 +101,7 @@ impl Exchange {
             withheld: Vec::new(),
             request_model: String::new(),
             admitted: None,
-            was_unreachable: false,
+            envoy_status: None,
             refused_by: None,
         }
     }

@@ -133,7 +133,7 @@ impl Exchange {
         let demand = Demand {
             principal: &principal,
             model: &envelope.model,
-            input_tokens: estimate.input_tokens,
+            input_tokens: estimate.input_bound,
             output_tokens: estimate.output_tokens,
             output_is_guess: envelope.max_output_tokens.is_none(),
         };
@@ -156,8 +156,7 @@ impl Exchange {
         Ok(Step::Forward(self.forward(&route.name)))
     }
 
-    /// What a request may cost. The input is rounded up by an eighth, because a limit holds only if no estimate
-    /// lies below the truth.
+    /// What a request will cost, as far as that can be known, and what it may cost.
     fn estimate(
         &self,
         envelope: &ChatEnvelope<'_>,
@@ -167,14 +166,14 @@ impl Exchange {
     ) -> Estimate {
         let estimator = &self.policy.estimator;
         let provider_model = route.targets.first().map_or(0, |target| target.index);
-        let input_tokens = estimator.input_tokens(provider_model, prompt, store);
         let expected = u64::from(route.expected_output_tokens.unwrap_or(EXPECTED_OUTPUT_TOKENS));
         let output_tokens = match envelope.max_output_tokens {
             Some(bound) => bound,
             None => estimator.output_tokens(provider_model, expected, store),
         };
         Estimate {
-            input_tokens: input_tokens.saturating_add(input_tokens / 8).saturating_add(8),
+            input_tokens: estimator.input_tokens(provider_model, prompt, store),
+            input_bound: estimator.input_tokens_bound(provider_model, prompt, store),
             output_tokens: output_tokens.saturating_mul(envelope.n),
         }
     }
@@ -200,6 +199,7 @@ impl Exchange {
 
 struct Estimate {
     input_tokens: u64,
+    input_bound: u64,
     output_tokens: u64,
 }
 

@@ -50,8 +50,7 @@ impl Exchange {
             }
             Phase::Waiting if headers.get(PROVIDER_HEADER).is_some() => Answer::Pass(Vec::new()),
             Phase::Waiting | Phase::Answering | Phase::Complete | Phase::Failed(_) => {
-                // A provider that was asked and kept silent may charge for it; one that was not reached does not.
-                self.was_unreachable = status != 504;
+                self.envoy_status = Some(status);
                 // Envoy has answered: no provider seat has spoken, at least not last.
                 let mut own = handoff.answer_headers();
                 own.retain(|(name, _)| *name != PROVIDER_HEADER);
@@ -88,11 +87,14 @@ impl Exchange {
                 let estimator = &self.policy.estimator;
                 let estimate =
                     || estimator.tokens_of_output(attempt.provider_model, attempt.tally.output_bytes, store);
-                let is_unreached = self.was_unreachable && attempt.phase == Phase::Waiting;
-                let cost = if is_unreached {
-                    Cost::NONE
-                } else {
-                    cost(attempt, admitted.input_tokens, estimate)
+                let cost = match (&attempt.phase, self.envoy_status) {
+                    // Nobody was reached. One that was and kept silent until the time was up may charge.
+                    (Phase::Waiting, Some(status)) if status != 504 => Cost::NONE,
+                    // The client left before anything came back, and the provider may answer in full to nobody.
+                    (Phase::Waiting, None) => {
+                        Cost::reserved(admitted.input_tokens, admitted.reservation.output_tokens())
+                    }
+                    _ => cost(attempt, admitted.input_tokens, estimate),
                 };
                 spent = cost.spent;
                 record.provider = attempt.provider.to_string();
@@ -157,13 +159,26 @@ impl Cost {
     };
 }
 
+impl Cost {
+    const fn reserved(input_tokens: u64, output_tokens: u64) -> Self {
+        Self {
+            spent: Spent {
+                requests: 1,
+                input_tokens,
+                output_tokens,
+            },
+            source: UsageSource::Estimated,
+        }
+    }
+}
+
 /// What an attempt has cost. `input_tokens` and `output_tokens` are estimates, for what was not reported.
 fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: impl FnOnce() -> u64) -> Cost {
     let usage = attempt.tally.usage;
     let was_served = match &attempt.phase {
         Phase::Complete | Phase::Answering => true,
         Phase::Failed(_) => attempt.tally.output_bytes > 0,
-        // The client left, or the connection broke, before anything came back. The provider may have begun.
+        // The provider was asked and nothing came back, see below.
         Phase::Waiting => true,
     };
     if !was_served {

@@ -141,7 +141,7 @@ impl HttpContext for GatewayFilter {
 
     fn on_http_response_body(&mut self, size: usize, _end_of_stream: bool) -> Action {
         self.pieces = self.pieces.wrapping_add(1);
-        if self.pieces % PIECES_PER_RENEWAL == 0
+        if self.pieces.is_multiple_of(PIECES_PER_RENEWAL)
             && let Some(exchange) = self.exchange.as_mut()
         {
             exchange.renew(host::now(), &SharedData);

@@ -3,8 +3,8 @@
 //! Estimates of tokens, learned from what providers report.
 //!
 //! Every answer says how many tokens its prompt had. So instead of carrying each vendor's tokenizer (30 MB, and
-//! not public for Anthropic or Gemini), this keeps four running figures per provider model in shared memory:
-//! tokens per byte of text, tokens per image, bytes per output token, and the output that nine answers in ten
+//! not public for Anthropic or Gemini), this keeps five running figures per provider model in shared memory:
+//! tokens per byte of text, what a prompt hardly exceeds of them, tokens per image, bytes per output token, and the output that nine answers in ten
 //! stay below. The exchange asks before a request and teaches after it.
 //!
 //! Ratios are averaged as logarithms, so twice as much and half as much weigh the same. Each lesson moves a figure
@@ -18,7 +18,7 @@
 //! image and 0.5 to 16 bytes per output token, whatever is reported.
 //!
 //! Two workers that learn at once may lose one of the two lessons: one compare-and-swap is tried, and no more. The
-//! store grows by one key of 37 bytes per provider model, fixed at configuration.
+//! store grows by one key of 41 bytes per provider model, fixed at configuration.
 
 use crate::shared_store::SharedStore;
 use std::cell::RefCell;
@@ -27,7 +27,10 @@ use std::cell::RefCell;
 const FRAME_TOKENS: f64 = 8.0;
 
 /// Prompts with less text than this say more about their frame than about their text.
-const MIN_TEXT_BYTES: u64 = 64;
+const MIN_TEXT_BYTES: u64 = 256;
+
+/// Prompts with less text than this do not even say what may be exceeded.
+const MIN_BOUND_BYTES: u64 = 64;
 
 /// Answers with fewer tokens than this say little about bytes per token.
 const MIN_OUTPUT_TOKENS: u64 = 8;
@@ -44,7 +47,13 @@ const QUANTILE: f32 = 0.9;
 /// The largest output that is ever expected, in tokens.
 const MAX_EXPECTED_OUTPUT: f32 = 1_000_000.0;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// Tokens per byte that a prompt hardly exceeds, before anything is learned.
+const FIRST_BOUND: f32 = 1.0 / 3.0;
+
+/// How far the bound stays above the mean, and above the last prompt that exceeded it.
+const BOUND_MARGIN: f32 = 1.1;
 
 /// What a prompt is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,7 +100,7 @@ const USES: u32 = 16;
 const WELL_KNOWN: u32 = 64;
 
 /// An estimate that is off by more than this part of the truth is always a lesson.
-const SURPRISE: f64 = 0.1;
+const SURPRISE: f64 = 0.03;
 
 impl Estimator {
     /// An estimator for the given number of provider models; they are known by index. An index beyond it learns
@@ -99,7 +108,7 @@ impl Estimator {
     #[must_use]
     pub fn new(provider_models: usize) -> Self {
         let keys = (0..provider_models)
-            .map(|index| format!("tollgate.estimate.v1.{index}"))
+            .map(|index| format!("tollgate.estimate.v2.{index}"))
             .collect();
         let known = RefCell::new(vec![Known::default(); provider_models]);
         Self { keys, known }
@@ -109,6 +118,18 @@ impl Estimator {
     #[must_use]
     pub fn input_tokens(&self, provider_model: usize, prompt: PromptSize, store: &dyn SharedStore) -> u64 {
         to_tokens(self.model(provider_model, store).input_tokens(prompt))
+    }
+
+    /// Input tokens that a prompt hardly exceeds: what to reserve. Above the estimate, because a limit holds only
+    /// if what is reserved is not less than what comes. Rises at once to what it was exceeded by, and sinks slowly.
+    #[must_use]
+    pub fn input_tokens_bound(
+        &self,
+        provider_model: usize,
+        prompt: PromptSize,
+        store: &dyn SharedStore,
+    ) -> u64 {
+        to_tokens(self.model(provider_model, store).input_tokens_bound(prompt))
     }
 
     /// Output tokens that a request without a bound is expected to take, at least 1: nine in ten take no more;
@@ -179,6 +200,7 @@ impl Estimator {
         let is_surprising = reported.is_some_and(|reported| {
             let reported = reported as f64;
             (model.input_tokens(prompt) - reported).abs() > reported * SURPRISE
+                || reported > model.input_tokens_bound(prompt)
         });
         is_surprising || known.answers.is_multiple_of(USES)
     }
@@ -265,6 +287,8 @@ struct Model {
     output_tokens: Figure,
     bytes_per_output_token: Figure,
     relative_error: f32,
+    /// Tokens per byte that a prompt hardly exceeds.
+    bound_per_byte: f32,
 }
 
 impl Default for Model {
@@ -275,6 +299,7 @@ impl Default for Model {
             output_tokens: Figure::new(0.0),
             bytes_per_output_token: Figure::new(2.0 * core::f32::consts::LN_2),
             relative_error: 0.0,
+            bound_per_byte: FIRST_BOUND,
         }
     }
 }
@@ -288,6 +313,12 @@ impl Model {
 
     fn input_tokens(&self, prompt: PromptSize) -> f64 {
         self.text_tokens(prompt) + prompt.images as f64 * f64::from(self.tokens_per_image.log.exp()).round()
+    }
+
+    fn input_tokens_bound(&self, prompt: PromptSize) -> f64 {
+        let text = prompt.text_bytes as f64 * f64::from(self.bound_per_byte) + 2.0 * FRAME_TOKENS;
+        let per_image = f64::from(self.tokens_per_image.log.exp() * BOUND_MARGIN);
+        (text + prompt.images as f64 * per_image).max(self.input_tokens(prompt))
     }
 
     fn learn(mut self, prompt: PromptSize, tally: Learned) -> Self {
@@ -306,6 +337,10 @@ impl Model {
 
     fn learn_input(&mut self, prompt: PromptSize, reported: f64) {
         if prompt.images == 0 {
+            let observed = (reported - FRAME_TOKENS) / prompt.text_bytes.max(1) as f64;
+            if prompt.text_bytes >= MIN_BOUND_BYTES && reported > self.input_tokens_bound(prompt) {
+                self.bound_per_byte = (observed as f32 * BOUND_MARGIN).min(2.0);
+            }
             if prompt.text_bytes < MIN_TEXT_BYTES {
                 return;
             }
@@ -313,8 +348,9 @@ impl Model {
             let error = ((self.input_tokens(prompt) - reported).abs() / reported).min(1.0) as f32;
             let gain = (1.0 / (self.tokens_per_byte.lessons as f32 + 1.0)).max(1.0 / 32.0);
             self.relative_error += gain * (error - self.relative_error);
-            let observed = (reported - FRAME_TOKENS) / prompt.text_bytes as f64;
             self.tokens_per_byte = self.tokens_per_byte.follow(observed, 0.05, 1.5);
+            let floor = (observed as f32).max(self.tokens_per_byte.log.exp()) * BOUND_MARGIN;
+            self.bound_per_byte += (floor - self.bound_per_byte).min(0.0) / 32.0;
         } else if self.tokens_per_byte.lessons >= MIN_TEXT_LESSONS {
             let observed = (reported - self.text_tokens(prompt)) / prompt.images as f64;
             self.tokens_per_image = self.tokens_per_image.follow(observed, 16.0, 20_000.0);
@@ -331,13 +367,14 @@ impl Model {
     }
 
     fn write(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(37);
+        let mut out = Vec::with_capacity(41);
         out.push(VERSION);
         for figure in self.figures() {
             out.extend_from_slice(&figure.log.to_le_bytes());
             out.extend_from_slice(&figure.lessons.to_le_bytes());
         }
         out.extend_from_slice(&self.relative_error.to_le_bytes());
+        out.extend_from_slice(&self.bound_per_byte.to_le_bytes());
         out
     }
 
@@ -354,13 +391,16 @@ impl Model {
         let tokens_per_image = take_figure(&mut rest)?;
         let output_tokens = take_figure(&mut rest)?;
         let bytes_per_output_token = take_figure(&mut rest)?;
-        let relative_error = f32::from_le_bytes(rest.try_into().ok()?);
-        relative_error.is_finite().then_some(Self {
+        let (relative_error, rest) = rest.split_first_chunk::<4>()?;
+        let relative_error = f32::from_le_bytes(*relative_error);
+        let bound_per_byte = f32::from_le_bytes(rest.try_into().ok()?);
+        (relative_error.is_finite() && (0.0..=2.0).contains(&bound_per_byte)).then_some(Self {
             tokens_per_byte,
             tokens_per_image,
             output_tokens,
             bytes_per_output_token,
             relative_error,
+            bound_per_byte,
         })
     }
 }

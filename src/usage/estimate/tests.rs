@@ -130,6 +130,10 @@ fn a_changed_workload_is_followed() {
         estimator.learn(0, text(4_000), input(2_008), &store);
     }
     about(estimator.input_tokens(0, text(4_000), &store), 2_008, 3);
+    // Once estimates are right again only now and then is one compared, so the error is forgotten more slowly.
+    for _ in 0..1_000 {
+        estimator.learn(0, text(4_000), input(2_008), &store);
+    }
     assert!(estimator.relative_error(0, &store).unwrap() < 0.03);
 }
 
@@ -142,7 +146,7 @@ fn images_are_learned_once_the_text_is_known() {
     };
     estimator.learn(0, prompt, input(208 + 3 * 85), &store);
     assert_eq!(
-        store.get("tollgate.estimate.v1.0"),
+        store.get("tollgate.estimate.v2.0"),
         None,
         "the text is not known yet"
     );
@@ -198,8 +202,8 @@ fn what_is_not_reported_teaches_nothing() {
     }
     estimator.learn(0, text(63), input(1_000), &store);
     estimator.learn(1, text(4_000), input(1_000), &store);
-    assert_eq!(store.get("tollgate.estimate.v1.0"), None);
-    assert_eq!(store.get("tollgate.estimate.v1.1"), None);
+    assert_eq!(store.get("tollgate.estimate.v2.0"), None);
+    assert_eq!(store.get("tollgate.estimate.v2.1"), None);
 }
 
 #[crate::test]
@@ -233,7 +237,7 @@ fn figures_stay_within_their_bounds() {
     assert_eq!(estimator.tokens_of_output(0, 1_000, &store), 2_000);
     about(estimator.output_tokens(0, 1, &store), 1_000_000, 1);
     for _ in 0..500 {
-        estimator.learn(0, text(64), input(u64::MAX), &store);
+        estimator.learn(0, text(256), input(u64::MAX), &store);
     }
     about(estimator.input_tokens(0, text(10_000), &store), 15_008, 1);
     let _ = estimator.input_tokens(
@@ -250,8 +254,8 @@ fn figures_stay_within_their_bounds() {
 fn foreign_bytes_are_a_model_that_has_learned_nothing() {
     let (estimator, store) = (Estimator::new(1), LocalStore::default());
     estimator.learn(0, text(4_000), input(3_000), &store);
-    let (bytes, _) = store.get("tollgate.estimate.v1.0").unwrap();
-    assert_eq!(bytes.len(), 37);
+    let (bytes, _) = store.get("tollgate.estimate.v2.0").unwrap();
+    assert_eq!(bytes.len(), 41);
     assert_ne!(Model::read(&bytes), Model::default());
     for cut in 0..bytes.len() {
         assert_eq!(Model::read(&bytes[..cut]), Model::default());
@@ -259,7 +263,7 @@ fn foreign_bytes_are_a_model_that_has_learned_nothing() {
     let mut not_a_number = bytes.clone();
     not_a_number[1..5].copy_from_slice(&f32::NAN.to_le_bytes());
     assert_eq!(Model::read(&not_a_number), Model::default());
-    let newer: Vec<u8> = [2].into_iter().chain(bytes[1..].iter().copied()).collect();
+    let newer: Vec<u8> = [3].into_iter().chain(bytes[1..].iter().copied()).collect();
     assert_eq!(Model::read(&newer), Model::default());
 }
 
@@ -281,4 +285,33 @@ fn a_lesson_is_offered_once() {
     let store = Contended(core::cell::Cell::new(0));
     Estimator::new(1).learn(0, text(4_000), input(1_000), &store);
     assert_eq!(store.0.get(), 1);
+}
+
+/// What is reserved may not lie below what comes, whatever the prompts before it were like.
+#[crate::test]
+fn small_prompts_do_not_teach_how_large_ones_are_reserved() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    for _ in 0..500 {
+        estimator.learn(0, text(75), input(13), &store);
+    }
+    assert!(estimator.input_tokens_bound(0, text(4_000), &store) >= 1_010);
+}
+
+#[crate::test]
+fn the_bound_rises_at_once_and_sinks_slowly() {
+    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    for _ in 0..500 {
+        estimator.learn(0, text(2_000), input(508), &store);
+    }
+    let settled = estimator.input_tokens_bound(0, text(2_000), &store);
+    assert!((540..=580).contains(&settled), "{settled}");
+    estimator.learn(0, text(2_000), input(1_208), &store);
+    assert!(estimator.input_tokens_bound(0, text(2_000), &store) >= 1_208);
+    for _ in 0..16 {
+        estimator.learn(0, text(2_000), input(508), &store);
+    }
+    assert!(
+        estimator.input_tokens_bound(0, text(2_000), &store) > 1_000,
+        "one batch is not forgotten at once"
+    );
 }
