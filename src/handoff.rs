@@ -55,8 +55,10 @@ pub struct AttemptRecord {
 /// How far an attempt has come.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing that a client would miss has arrived.
+    /// Nothing has come back.
     Waiting,
+    /// An answer has begun, and nothing of it has been passed on.
+    Begun,
     /// Content has been passed on.
     Answering,
     /// The provider has answered in full.

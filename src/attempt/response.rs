@@ -77,6 +77,9 @@ impl Attempt {
             .and_then(|status| status.parse().ok())
             .unwrap_or(0);
         let head = self.pass_on(headers);
+        if (200..300).contains(&status) {
+            self.record(|record| record.phase = Phase::Begun);
+        }
         let content_type = headers.str("content-type").unwrap_or_default();
         let is_event_stream = content_type
             .trim_start()

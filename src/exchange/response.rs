@@ -48,8 +48,10 @@ impl Exchange {
                     Answer::Pass(vec![HeaderEdit::Set(":status", error.status.to_string())])
                 }
             }
-            Phase::Waiting if headers.get(PROVIDER_HEADER).is_some() => Answer::Pass(Vec::new()),
-            Phase::Waiting | Phase::Answering | Phase::Complete | Phase::Failed(_) => {
+            Phase::Waiting | Phase::Begun if headers.get(PROVIDER_HEADER).is_some() => {
+                Answer::Pass(Vec::new())
+            }
+            Phase::Waiting | Phase::Begun | Phase::Answering | Phase::Complete | Phase::Failed(_) => {
                 self.envoy_status = Some(status);
                 // Envoy has answered: no provider seat has spoken, at least not last.
                 let mut own = handoff.answer_headers();
@@ -91,7 +93,7 @@ impl Exchange {
                     // Nobody was reached. One that was and kept silent until the time was up may charge.
                     (Phase::Waiting, Some(status)) if status != 504 => Cost::NONE,
                     // The client left before anything came back, and the provider may answer in full to nobody.
-                    (Phase::Waiting, None) => {
+                    (Phase::Waiting | Phase::Begun, None) => {
                         Cost::reserved(admitted.input_tokens, admitted.reservation.output_tokens())
                     }
                     _ => cost(attempt, admitted.input_tokens, estimate),
@@ -178,8 +180,8 @@ fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: impl FnOnce()
     let was_served = match &attempt.phase {
         Phase::Complete | Phase::Answering => true,
         Phase::Failed(_) => attempt.tally.output_bytes > 0,
-        // The provider was asked and nothing came back, see below.
-        Phase::Waiting => true,
+        // The provider was asked, and the answer broke off before it was worth anything.
+        Phase::Waiting | Phase::Begun => true,
     };
     if !was_served {
         return Cost::NONE;
