@@ -5,13 +5,14 @@
 //! The two filters are the same as elsewhere, one behind the other. What differs: the target is picked here and
 //! not by the router, and Envoy's retries resend what was translated, so they stay with one provider.
 
+use super::abi::Map;
 use super::gateway::GatewayFilter;
 use super::host;
 use super::provider::ProviderFilter;
 use super::root::ProviderSeats;
 use crate::exchange::{CLUSTER_HEADER, HeaderEdit, Policy, ROUTE_HEADER};
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, MapType};
+use proxy_wasm::types::Action;
 use std::rc::Rc;
 
 /// Envoy chooses no route for a request without it.
@@ -40,7 +41,7 @@ impl BothFilter {
         let Some((seat, credential)) = self.seats.get(&cluster) else {
             return Action::Continue;
         };
-        let forwarded_proto = host::header(MapType::HttpRequestHeaders, FORWARDED_PROTO);
+        let forwarded_proto = host::header(Map::Request, FORWARDED_PROTO);
         let mut provider = ProviderFilter::new(Rc::clone(seat), credential.clone(), false);
         let action = provider.on_http_request_body(size, true);
         self.provider = Some(provider);
@@ -49,7 +50,7 @@ impl BothFilter {
             HeaderEdit::Set(CLUSTER_HEADER, cluster),
             HeaderEdit::Set(FORWARDED_PROTO, forwarded_proto.unwrap_or_default()),
         ];
-        host::edit_headers(MapType::HttpRequestHeaders, &routing);
+        host::edit_headers(Map::Request, &routing);
         host::clear_route_cache();
         action
     }

@@ -2,10 +2,11 @@
 
 //! The gateway seat: a filter of the listener.
 
+use super::abi::{Buffer, Map};
 use super::host::{self, SharedData};
 use crate::exchange::{Answer, Exchange, Policy, Step};
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, BufferType, MapType};
+use proxy_wasm::types::Action;
 use std::rc::Rc;
 
 /// A reservation is kept alive while its answer streams; a stream that lasts an hour has at least so many pieces.
@@ -62,7 +63,7 @@ impl GatewayFilter {
                 Action::Pause
             }
             Step::Forward(edits) => {
-                host::edit_headers(MapType::HttpRequestHeaders, &edits);
+                host::edit_headers(Map::Request, &edits);
                 let handoff = self.exchange.as_ref().and_then(Exchange::handoff);
                 self.key = handoff.map(|handoff| host::open_exchange(&self.request_id, handoff));
                 host::clear_route_cache();
@@ -72,7 +73,7 @@ impl GatewayFilter {
     }
 
     fn on_whole_body(&mut self) -> Action {
-        let body = host::body(BufferType::HttpRequestBody, 0, self.buffered);
+        let body = host::body(Buffer::RequestBody, 0, self.buffered);
         let Some(exchange) = self.exchange.as_mut() else {
             return Action::Continue;
         };
@@ -85,7 +86,7 @@ impl Context for GatewayFilter {}
 
 impl HttpContext for GatewayFilter {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
-        let headers = host::headers(MapType::HttpRequestHeaders);
+        let headers = host::headers(Map::Request);
         let Some(exchange) = self.exchange.as_mut() else {
             return Action::Continue;
         };
@@ -122,12 +123,12 @@ impl HttpContext for GatewayFilter {
         if self.key.is_some() && self.writes_log {
             host::restore_path(&self.path);
         }
-        let headers = || host::headers(MapType::HttpResponseHeaders);
+        let headers = || host::headers(Map::Response);
         match exchange.on_response_headers(headers, end_of_stream) {
-            Answer::Pass(edits) => host::edit_headers(MapType::HttpResponseHeaders, &edits),
+            Answer::Pass(edits) => host::edit_headers(Map::Response, &edits),
             Answer::Replace(edits, body) => {
                 host::forget_credentials();
-                host::edit_headers(MapType::HttpResponseHeaders, &edits);
+                host::edit_headers(Map::Response, &edits);
                 self.replacement = Some(body);
             }
             Answer::Reply(reply) => {
@@ -147,10 +148,10 @@ impl HttpContext for GatewayFilter {
             exchange.renew(host::now(), &SharedData);
         }
         if let Some(body) = self.replacement.take() {
-            host::set_body(BufferType::HttpResponseBody, size, &body);
+            host::set_body(Buffer::ResponseBody, size, &body);
             self.is_replaced = true;
         } else if self.is_replaced {
-            host::set_body(BufferType::HttpResponseBody, size, &[]);
+            host::set_body(Buffer::ResponseBody, size, &[]);
         }
         Action::Continue
     }

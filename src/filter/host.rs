@@ -2,19 +2,17 @@
 
 //! The host, in the core's words.
 
+use super::abi::{self, Buffer, Map, Status};
 use crate::clock::Timestamp;
 use crate::exchange::HeaderEdit;
 use crate::handoff::Handoff;
-use crate::headers::Headers;
+use crate::headers::{self, Headers};
 use crate::local_reply::LocalReply;
 use crate::policy::auth::CREDENTIAL_HEADERS;
 use crate::shared_store::{Conflict, SharedStore};
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, MetricType};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::UNIX_EPOCH;
 
 thread_local! {
     /// The exchanges of this worker, by their `x-request-id`: both seats run in one VM.
@@ -36,10 +34,7 @@ pub(super) fn open_exchange(request_id: &[u8], handoff: Rc<RefCell<Handoff>>) ->
         NEXT_ID.set(id.wrapping_add(1));
         // What Envoy makes holds no such prefix, and what a client sends does not come back here.
         let fresh = format!("tollgate-{:x}-{id:x}", now().as_nanos());
-        edit_headers(
-            MapType::HttpRequestHeaders,
-            &[HeaderEdit::Set(REQUEST_ID, fresh.clone())],
-        );
+        edit_headers(Map::Request, &[HeaderEdit::Set(REQUEST_ID, fresh.clone())]);
         fresh.into_bytes()
     };
     EXCHANGES.with_borrow_mut(|exchanges| exchanges.insert(key.clone(), handoff));
@@ -59,73 +54,70 @@ pub(super) fn find_exchange(headers: &Headers) -> Option<Rc<RefCell<Handoff>>> {
 
 /// The host's clock.
 pub(super) fn now() -> Timestamp {
-    let since_epoch = hostcalls::get_current_time()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Timestamp::default().plus(since_epoch.unwrap_or_default())
+    Timestamp::from_nanos(given(abi::time(), "tell the time").unwrap_or_default())
 }
 
-/// A header map, as bytes.
-pub(super) fn headers(map: MapType) -> Headers {
-    let pairs = hostcalls::get_map_bytes(map).unwrap_or_default();
-    Headers::new(
-        pairs
-            .into_iter()
-            .map(|(name, value)| (name.into_bytes(), value))
-            .collect(),
+/// The filter's configuration.
+pub(super) fn configuration(size: usize) -> Vec<u8> {
+    given(
+        abi::buffer(Buffer::PluginConfiguration, 0, size),
+        "give the configuration",
     )
+    .unwrap_or_default()
+}
+
+/// A header map.
+pub(super) fn headers(map: Map) -> Headers {
+    Headers::from_serialized(given(abi::map(map), "give a header map").unwrap_or_default())
 }
 
 /// One header, if it is there and is UTF-8.
-pub(super) fn header(map: MapType, name: &str) -> Option<String> {
-    String::from_utf8(hostcalls::get_map_value_bytes(map, name).ok().flatten()?).ok()
+pub(super) fn header(map: Map, name: &str) -> Option<String> {
+    String::from_utf8(abi::map_value(map, name).ok()?).ok()
 }
 
 /// Replaces a header map.
-pub(super) fn set_headers(map: MapType, head: &[(&'static str, Vec<u8>)]) {
-    let pairs = head
-        .iter()
-        .map(|(name, value)| (*name, value.as_slice()))
-        .collect();
-    report(hostcalls::set_map_bytes(map, pairs), "set a header map");
+pub(super) fn set_headers(map: Map, head: &[(&'static str, Vec<u8>)]) {
+    let serialized = headers::serialize(head.iter().map(|(name, value)| (*name, value.as_slice())));
+    given(abi::set_map(map, &serialized), "set a header map");
 }
 
 /// Changes a header map.
-pub(super) fn edit_headers(map: MapType, edits: &[HeaderEdit]) {
+pub(super) fn edit_headers(map: Map, edits: &[HeaderEdit]) {
     for edit in edits {
         let result = match edit {
-            HeaderEdit::Set(name, value) => hostcalls::set_map_value_bytes(map, name, Some(value.as_bytes())),
-            HeaderEdit::Remove(name) => hostcalls::remove_map_value(map, name),
+            HeaderEdit::Set(name, value) => abi::replace_map_value(map, name, value.as_bytes()),
+            HeaderEdit::Remove(name) => abi::remove_map_value(map, name),
         };
-        report(result, "edit a header");
+        given(result, "edit a header");
     }
 }
 
 /// A part of a body that the host holds.
-pub(super) fn body(buffer: BufferType, start: usize, end: usize) -> Vec<u8> {
+pub(super) fn body(buffer: Buffer, start: usize, end: usize) -> Vec<u8> {
     if start >= end {
         return Vec::new();
     }
-    hostcalls::get_buffer(buffer, start, end - start)
-        .ok()
-        .flatten()
-        .unwrap_or_default()
+    given(abi::buffer(buffer, start, end - start), "give a body").unwrap_or_default()
 }
 
 /// Replaces the body that the host holds.
-pub(super) fn set_body(buffer: BufferType, size: usize, bytes: &[u8]) {
-    report(hostcalls::set_buffer(buffer, 0, size, bytes), "set a body");
+pub(super) fn set_body(buffer: Buffer, size: usize, bytes: &[u8]) {
+    given(abi::set_buffer(buffer, size, bytes), "set a body");
 }
 
 /// Answers the client in the provider's place.
 pub(super) fn reply(reply: &LocalReply) {
-    let headers = reply
-        .headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let result = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
-    report(result, "send a reply");
+    let headers = headers::serialize(
+        reply
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes())),
+    );
+    given(
+        abi::send_local_response(reply.status, &headers, &reply.body),
+        "send a reply",
+    );
 }
 
 /// Adds to one of Envoy's statistics.
@@ -138,36 +130,30 @@ pub(super) fn count(name: &'static str, by: u64) {
         return;
     }
     let known = IDS.with_borrow(|ids| ids.get(name).copied());
-    let id = known.or_else(|| hostcalls::define_metric(MetricType::Counter, name).ok());
+    let id = known.or_else(|| given(abi::define_counter(name), "define a counter"));
     if let Some(id) = id {
         IDS.with_borrow_mut(|ids| ids.insert(name, id));
-        report(hostcalls::increment_metric(id, by), "count");
+        given(abi::increment(id, by), "count");
     }
 }
 
 /// Takes the provider's credential out of the request's headers once they have been sent: access logs and traces
 /// read the same map.
 pub(super) fn forget_credential(name: &str) {
-    report(
-        hostcalls::remove_map_value(MapType::HttpRequestHeaders, name),
-        "remove a header",
-    );
+    given(abi::remove_map_value(Map::Request, name), "remove a header");
 }
 
 /// Gives the request the path back that the client asked for, which access logs and traces tell.
 pub(super) fn restore_path(path: &[u8]) {
-    report(
-        hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, ":path", Some(path)),
+    given(
+        abi::replace_map_value(Map::Request, ":path", path),
         "restore the path",
     );
 }
 
 /// Whether the answer at hand came from an upstream, and was not made up by Envoy.
 pub(super) fn is_from_upstream() -> bool {
-    let details = hostcalls::get_property(vec!["response", "code_details"])
-        .ok()
-        .flatten();
-    details.is_some_and(|details| details == b"via_upstream")
+    abi::property("response\0code_details").is_ok_and(|details| details == b"via_upstream")
 }
 
 /// The same for every header that may carry one, where no provider seat will do it.
@@ -179,26 +165,24 @@ pub(super) fn forget_credentials() {
 
 /// Stops a provider that goes on sending.
 pub(super) fn stop_upstream() {
-    report(hostcalls::reset_http_response(), "reset the upstream");
+    given(abi::close_response_stream(), "reset the upstream");
 }
 
 /// Lets the router choose again, now that the routing header is set.
 pub(super) fn clear_route_cache() {
-    report(
-        hostcalls::call_foreign_function("clear_route_cache", None).map(drop),
-        "clear the route cache",
-    );
+    given(abi::call("clear_route_cache"), "clear the route cache");
 }
 
 /// Writes filter state: `%FILTER_STATE(wasm.NAME:PLAIN)%` in access logs.
 pub(super) fn set_property(name: &str, value: &[u8]) {
-    report(hostcalls::set_property(vec![name], Some(value)), "set a property");
+    given(abi::set_property(name, value), "set a property");
 }
 
-fn report<E: core::fmt::Debug>(result: Result<(), E>, what: &str) {
-    if let Err(status) = result {
-        log::error!("the host could not {what}: {status:?}");
-    }
+/// What the host gave, or a line in its log.
+fn given<T>(result: Result<T, Status>, what: &str) -> Option<T> {
+    result
+        .inspect_err(|status| log::error!("the host could not {what}: {status:?}"))
+        .ok()
 }
 
 /// The memory that all workers of this Envoy share.
@@ -206,13 +190,14 @@ pub(super) struct SharedData;
 
 impl SharedStore for SharedData {
     fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-        match hostcalls::get_shared_data(key) {
-            Ok((value, Some(version))) => Some((value.unwrap_or_default(), version)),
-            Ok((_, None)) | Err(_) => None,
+        match abi::shared_data(key) {
+            Ok(found) => Some(found),
+            Err(abi::NOT_FOUND) => None,
+            Err(status) => given(Err(status), "give shared data"),
         }
     }
 
     fn compare_and_swap(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), Conflict> {
-        hostcalls::set_shared_data(key, Some(value), version).map_err(|_| Conflict)
+        abi::set_shared_data(key, value, version.unwrap_or(0)).map_err(|_| Conflict)
     }
 }

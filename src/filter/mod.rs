@@ -5,9 +5,10 @@
 //! Nothing is decided here. Every callback gathers what the host knows, asks [`crate::exchange`] or
 //! [`crate::attempt`] what to do, and carries it out. If a line of this room needs a unit test, it belongs there.
 //!
-//! We call `hostcalls` and not the SDK's trait methods: those unwrap, and a panic here takes down the VM with
-//! every request in it.
+//! The host is called through [`abi`] and not through the SDK, whose wrappers panic on an unexpected status: a
+//! panic here takes down the VM with every request in it.
 
+mod abi;
 mod both;
 mod gateway;
 mod host;

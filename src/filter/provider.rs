@@ -2,10 +2,11 @@
 
 //! The provider seat: an upstream filter of one cluster.
 
+use super::abi::{Buffer, Map};
 use super::host;
 use crate::attempt::{Attempt, BodyStep, ProviderSeat, ResponseHead};
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, BufferType, MapType};
+use proxy_wasm::types::Action;
 use std::rc::Rc;
 
 pub(super) struct ProviderFilter {
@@ -38,12 +39,12 @@ impl ProviderFilter {
     }
 
     fn on_whole_request(&mut self) -> Action {
-        let headers = host::headers(MapType::HttpRequestHeaders);
+        let headers = host::headers(Map::Request);
         let handoff = host::find_exchange(&headers);
         let handed = handoff
             .as_ref()
             .and_then(|handoff| handoff.try_borrow_mut().ok()?.take_body(self.buffered));
-        let body = handed.unwrap_or_else(|| host::body(BufferType::HttpRequestBody, 0, self.buffered));
+        let body = handed.unwrap_or_else(|| host::body(Buffer::RequestBody, 0, self.buffered));
         let mut out = Vec::with_capacity(body.len().saturating_add(256));
         let begun = Attempt::begin(
             &self.seat,
@@ -55,10 +56,10 @@ impl ProviderFilter {
         );
         match begun {
             Ok((attempt, head)) => {
-                host::set_headers(MapType::HttpRequestHeaders, &head);
+                host::set_headers(Map::Request, &head);
                 // What the provider gets is often what the client sent.
                 if out != body {
-                    host::set_body(BufferType::HttpRequestBody, self.buffered, &out);
+                    host::set_body(Buffer::RequestBody, self.buffered, &out);
                 }
                 self.attempt = Some(attempt);
                 Action::Continue
@@ -79,7 +80,7 @@ impl ProviderFilter {
                 return Action::Pause;
             }
             BodyStep::Release(head) => {
-                host::set_headers(MapType::HttpResponseHeaders, &head.0);
+                host::set_headers(Map::Response, &head.0);
                 pass(size, out);
             }
             BodyStep::Reply(reply) if self.is_upstream => {
@@ -88,12 +89,12 @@ impl ProviderFilter {
             }
             // In a filter that holds both seats a reply would bypass the gateway half.
             BodyStep::Reply(reply) => {
-                host::set_headers(MapType::HttpResponseHeaders, &ResponseHead::from(&reply).0);
-                host::set_body(BufferType::HttpResponseBody, size, &reply.body);
+                host::set_headers(Map::Response, &ResponseHead::from(&reply).0);
+                host::set_body(Buffer::ResponseBody, size, &reply.body);
             }
             BodyStep::Pass => pass(size, out),
             BodyStep::Stop => {
-                host::set_body(BufferType::HttpResponseBody, size, &[]);
+                host::set_body(Buffer::ResponseBody, size, &[]);
                 host::stop_upstream();
             }
         }
@@ -114,7 +115,7 @@ impl ProviderFilter {
             return Action::Pause;
         }
         let start = if is_whole { 0 } else { self.consumed };
-        let chunk = host::body(BufferType::HttpResponseBody, start, size);
+        let chunk = host::body(Buffer::ResponseBody, start, size);
         let step = attempt.on_response_body(&chunk, end_of_stream, &mut out);
         let is_unchanged = start == 0 && out == chunk;
         self.carry_out(step, size, (!is_unchanged).then_some(&out))
@@ -124,7 +125,7 @@ impl ProviderFilter {
 /// Lets the answer's body go on, as it came or as it is now.
 fn pass(size: usize, out: Option<&[u8]>) {
     if let Some(out) = out {
-        host::set_body(BufferType::HttpResponseBody, size, out);
+        host::set_body(Buffer::ResponseBody, size, out);
     }
 }
 
@@ -156,7 +157,7 @@ impl HttpContext for ProviderFilter {
         let Some(attempt) = self.attempt.as_mut() else {
             return Action::Continue;
         };
-        attempt.on_response_headers(&host::headers(MapType::HttpResponseHeaders));
+        attempt.on_response_headers(&host::headers(Map::Response));
         host::forget_credential(self.seat.credential_header_name());
         if !end_of_stream {
             return Action::Pause;
@@ -165,7 +166,7 @@ impl HttpContext for ProviderFilter {
         let mut out = Vec::new();
         if let BodyStep::Release(mut head) = attempt.on_response_body(&[], true, &mut out) {
             head.without_body();
-            host::set_headers(MapType::HttpResponseHeaders, &head.0);
+            host::set_headers(Map::Response, &head.0);
         }
         Action::Continue
     }

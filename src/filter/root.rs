@@ -10,9 +10,8 @@ use crate::attempt::ProviderSeat;
 use crate::config::load::from_json;
 use crate::config::{ConfigError, Credential, Gateway, PluginConfig};
 use crate::exchange::Policy;
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{BufferType, ContextType};
+use proxy_wasm::types::ContextType;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -116,10 +115,7 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size)
-            .ok()
-            .flatten()
-            .unwrap_or_default();
+        let text = host::configuration(size);
         match Self::configure(&text) {
             Ok(seat) => {
                 self.seat = Some(seat);
