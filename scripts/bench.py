@@ -451,7 +451,7 @@ def report(arena, runs, memory):
     lines = ["# Benchmarks", "", "Written by `make bench ARGS=--write`; run it to have your own."]
     lines += ["", "**These are ratios within one run.** Absolute figures depend on the machine and on who shares it."]
     lines += ["Each ratio is the median of the ratios inside the rounds. Tollgate has everything switched on:"]
-    lines += ["%s, two limits, usage, statistics and access log;" % arena.credential]
+    lines += ["%s, two limits and usage; no contender writes an access log," % arena.credential]
     lines += ["the other contenders only pass on or translate.", ""]
     lines.append("- %s, Tollgate %s" % (datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), version))
     compiler = first_line(["rustc", "--version"])

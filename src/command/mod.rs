@@ -2,7 +2,7 @@
 
 //! The native command `tollgate`: checks `gateway.yaml`, renders Envoy's configuration from it, prints its schema.
 //!
-//! The only room that reads files and prints, and it does so in one place each: [`read`], [`write`] and the two
+//! The only room that reads files and prints, and it does so in one place each: [`read`], [`fn@write`] and the two
 //! writers that [`run`] is given. Exit codes: 0 for a sound file, 1 for faults in it, 2 for a wrong command line
 //! or a file that cannot be read or written.
 
