@@ -7,6 +7,7 @@
 //! gateway seat reads the outcome when it settles. Nothing of it travels in headers.
 
 use crate::api_error::ApiError;
+use crate::headers;
 use crate::policy::routing::{Route, Target};
 use crate::provider::Tally;
 use std::borrow::Cow;
@@ -102,16 +103,16 @@ impl Handoff {
     /// with the headers that it sets anyhow, which spares the gateway seat a call to the host for each.
     #[must_use]
     pub fn answer_headers(&self) -> Vec<(&'static str, String)> {
-        let mut headers = self.allowances.clone();
-        headers.push(("x-tollgate-attempts", self.attempts.to_string()));
+        let mut own = self.allowances.clone();
+        own.push(("x-tollgate-attempts", self.attempts.to_string()));
         if let Some(attempt) = &self.attempt {
-            headers.push((PROVIDER_HEADER, attempt.provider.to_string()));
-            headers.push(("x-tollgate-model", attempt.upstream_model.clone()));
+            own.push((PROVIDER_HEADER, attempt.provider.to_string()));
+            own.push(("x-tollgate-model", headers::value(&attempt.upstream_model)));
             if !attempt.dropped.is_empty() {
-                headers.push(("x-tollgate-dropped", attempt.dropped.join(",")));
+                own.push(("x-tollgate-dropped", headers::value(&attempt.dropped.join(","))));
             }
         }
-        headers
+        own
     }
 
     /// Whether no further group of targets is left for a retry.

@@ -15,6 +15,9 @@ pub struct Headers {
     spans: Vec<(Range<usize>, Range<usize>)>,
 }
 
+/// How much of a text goes into a header.
+const MOST_CHARACTERS: usize = 1024;
+
 /// Writes a header list in the host's form: a count, the sizes of each name and value, and then each of them
 /// followed by a NUL (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1#serialization>).
 pub fn serialize<'a>(pairs: impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + Clone) -> Vec<u8> {
@@ -36,6 +39,14 @@ pub fn serialize<'a>(pairs: impl ExactSizeIterator<Item = (&'a str, &'a [u8])> +
         out.push(0);
     }
     out
+}
+
+/// `text` as a header's value. What a client sent may come back in one, and a line break there would begin a
+/// header of the client's making: all but visible ASCII becomes `?`, and what is too long is cut.
+#[must_use]
+pub fn value(text: &str) -> String {
+    let visible = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
+    text.chars().take(MOST_CHARACTERS).map(visible).collect()
 }
 
 impl Headers {
@@ -150,5 +161,14 @@ mod tests {
         ] {
             assert_eq!(Headers::from_serialized(wild).iter().count(), 0);
         }
+    }
+
+    #[crate::test]
+    fn a_text_of_the_client_s_begins_no_header() {
+        assert_eq!(
+            super::value("claude-x\r\nset-cookie: a=\u{e9}\0"),
+            "claude-x??set-cookie: a=??"
+        );
+        assert_eq!(super::value(&"x".repeat(5_000)).len(), 1_024);
     }
 }

@@ -77,7 +77,7 @@ const IMPORTS: [(&str, &[&str]); 17] = [
             "usage",
         ],
     ),
-    ("handoff", &["api_error", "policy", "provider"]),
+    ("handoff", &["api_error", "headers", "policy", "provider"]),
     ("headers", &[]),
     ("local_reply", &["api_error"]),
     ("policy", &["clock", "config", "headers", "shared_store", "usage"]),

@@ -253,3 +253,10 @@ def test_a_false_stream_never_looks_finished(name, model, caller, stack, leaves_
     events = events_of(answer.text)
     assert "[DONE]" not in events, "a broken stream may not end as if it were whole"
     assert set(json.loads(events[-1])["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_model_name_begins_no_header_of_its_own(caller, stack):
+    """Under a pattern any name goes, and it comes back in `x-tollgate-model`."""
+    answer = caller.post(chat(model="claude-x\r\nset-cookie: a=b"))
+    assert "set-cookie" not in answer.headers
+    assert answer.headers["x-tollgate-model"] == "claude-x??set-cookie: a=b"
