@@ -57,7 +57,7 @@ def check_prerequisites():
         )
     if shutil.which("cargo") is None:
         missing.append("cargo, the Rust toolchain: https://rustup.rs")
-    if shutil.which("cc") is None and shutil.which("gcc") is None and shutil.which("clang") is None:
+    if shutil.which("cc") is None:
         missing.append("a C compiler and linker `cc`: apt-get install build-essential, or xcode-select --install")
     if shutil.which("make") is None:
         missing.append("make: apt-get install make")
