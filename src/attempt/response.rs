@@ -194,12 +194,16 @@ impl Attempt {
 
     fn on_json(&self, body: &[u8], mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
         match provider::translate_response(body, &self.settings, out) {
-            Ok(_) if self.request.is_streaming => self.fail(
-                UpstreamFault::misbehaved("The provider did not stream its answer."),
-                head,
-                true,
-                out,
-            ),
+            Ok(tally) if self.request.is_streaming => {
+                // It is of no use to the client, and it was produced all the same.
+                self.record(|record| record.tally = tally);
+                self.fail(
+                    UpstreamFault::misbehaved("The provider did not stream its answer."),
+                    head,
+                    true,
+                    out,
+                )
+            }
             Ok(tally) => {
                 self.record(|record| {
                     record.tally = tally;

@@ -16,8 +16,8 @@ pub struct Limit {
     /// Which requests it applies to. Absent: all.
     #[serde(default, rename = "match")]
     pub applies_to: LimitMatch,
-    /// One counter for each combination of these: `consumer`, `team`, `model`, `label:NAME`. Empty: one counter
-    /// for everybody together.
+    /// One counter for each combination of these: `consumer`, `team`, `model` (the route, so
+    /// that all names under a pattern share one), `label:NAME`. Empty: one counter for everybody together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub per: Vec<String>,
     /// What is counted.

@@ -133,6 +133,7 @@ impl Exchange {
         let demand = Demand {
             principal: &principal,
             model: &envelope.model,
+            route: &route.name,
             input_tokens: estimate.input_bound,
             output_tokens: estimate.output_tokens,
             output_is_guess: envelope.max_output_tokens.is_none(),

@@ -179,7 +179,9 @@ fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: impl FnOnce()
     let usage = attempt.tally.usage;
     let was_served = match &attempt.phase {
         Phase::Complete | Phase::Answering => true,
-        Phase::Failed(_) => attempt.tally.output_bytes > 0,
+        Phase::Failed(_) => {
+            attempt.tally.output_bytes > 0 || usage.output_tokens.is_some_and(|output| output > 0)
+        }
         // The provider was asked, and the answer broke off before it was worth anything.
         Phase::Waiting | Phase::Begun => true,
     };

@@ -105,6 +105,7 @@ impl HttpContext for BothFilter {
         let Some(provider) = self.provider.as_mut() else {
             return self.gateway.on_http_response_body(size, end_of_stream);
         };
+        self.gateway.renew();
         let was_held = provider.holds_headers();
         let action = provider.on_http_response_body(size, end_of_stream);
         self.pass_headers(action, was_held, false)

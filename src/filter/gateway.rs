@@ -55,6 +55,16 @@ impl GatewayFilter {
         self.exchange.as_ref()?.pick(random)
     }
 
+    /// A piece of the answer passes: keeps the reservation alive.
+    pub(super) fn renew(&mut self) {
+        self.pieces = self.pieces.wrapping_add(1);
+        if self.pieces.is_multiple_of(PIECES_PER_RENEWAL)
+            && let Some(exchange) = self.exchange.as_mut()
+        {
+            exchange.renew(host::now(), &SharedData);
+        }
+    }
+
     fn carry_out(&mut self, step: Step) -> Action {
         match step {
             Step::Buffer => Action::Pause,
@@ -141,12 +151,7 @@ impl HttpContext for GatewayFilter {
     }
 
     fn on_http_response_body(&mut self, size: usize, _end_of_stream: bool) -> Action {
-        self.pieces = self.pieces.wrapping_add(1);
-        if self.pieces.is_multiple_of(PIECES_PER_RENEWAL)
-            && let Some(exchange) = self.exchange.as_mut()
-        {
-            exchange.renew(host::now(), &SharedData);
-        }
+        self.renew();
         if let Some(body) = self.replacement.take() {
             host::set_body(Buffer::ResponseBody, size, &body);
             self.is_replaced = true;

@@ -23,16 +23,18 @@ thread_local! {
 /// The header by which the provider seat finds the exchange. Envoy makes it and every attempt carries it.
 pub(super) const REQUEST_ID: &str = "x-request-id";
 
+/// How the ids begin that we make; a client's that begins so is replaced.
+const OUR_IDS: &[u8] = b"tollgate-";
+
 /// Makes an exchange known to the provider seat, and returns the key that ends it. An id that is missing, or that
 /// another request of this worker has at this moment, is replaced: two exchanges must never be taken for one.
 pub(super) fn open_exchange(request_id: &[u8], handoff: Rc<RefCell<Handoff>>) -> Vec<u8> {
-    let is_free = EXCHANGES.with_borrow(|exchanges| !exchanges.contains_key(request_id));
-    let key = if is_free && !request_id.is_empty() {
+    let is_taken = EXCHANGES.with_borrow(|exchanges| exchanges.contains_key(request_id));
+    let key = if !is_taken && !request_id.is_empty() && !request_id.starts_with(OUR_IDS) {
         request_id.to_vec()
     } else {
         let id = NEXT_ID.get();
         NEXT_ID.set(id.wrapping_add(1));
-        // What Envoy makes holds no such prefix, and what a client sends does not come back here.
         let fresh = format!("tollgate-{:x}-{id:x}", now().as_nanos());
         edit_headers(Map::Request, &[HeaderEdit::Set(REQUEST_ID, fresh.clone())]);
         fresh.into_bytes()
@@ -193,7 +195,11 @@ impl SharedStore for SharedData {
         match abi::shared_data(key) {
             Ok(found) => Some(found),
             Err(abi::NOT_FOUND) => None,
-            Err(status) => given(Err(status), "give shared data"),
+            Err(status) => {
+                given(Err::<(), _>(status), "give shared data");
+                // No such version: what is written from this reading is refused.
+                Some((Vec::new(), u32::MAX))
+            }
         }
     }
 

@@ -13,7 +13,7 @@ pub(super) struct ProviderFilter {
     seat: Rc<ProviderSeat>,
     credential: Option<Rc<str>>,
     attempt: Option<Attempt>,
-    /// How much of the request's body the host holds, while it is not whole.
+    /// How much of a body the host holds: of the request's, and then of the answer's.
     buffered: usize,
     /// How much of what the host holds of the answer has been read.
     consumed: usize,
@@ -158,6 +158,7 @@ impl HttpContext for ProviderFilter {
             return Action::Continue;
         };
         attempt.on_response_headers(&host::headers(Map::Response));
+        self.buffered = 0;
         host::forget_credential(self.seat.credential_header_name());
         if !end_of_stream {
             return Action::Pause;
@@ -172,8 +173,9 @@ impl HttpContext for ProviderFilter {
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.buffered = size;
-        self.on_response_piece(size, end_of_stream)
+        let action = self.on_response_piece(size, end_of_stream);
+        self.buffered = if action == Action::Continue { 0 } else { size };
+        action
     }
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {

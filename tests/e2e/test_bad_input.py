@@ -255,8 +255,9 @@ def test_a_false_stream_never_looks_finished(name, model, caller, stack, leaves_
     assert set(json.loads(events[-1])["error"]) == {"message", "type", "param", "code"}
 
 
-def test_a_model_name_begins_no_header_of_its_own(caller, stack):
-    """Under a pattern any name goes, and it comes back in `x-tollgate-model`."""
-    answer = caller.post(chat(model="claude-x\r\nset-cookie: a=b"))
+@pytest.mark.parametrize("name", ["claude-x\r\nset-cookie: a=b", "claude-" + "x" * 300, "claude-\u00e9", "claude- x"])
+def test_a_model_name_is_visible_and_short(name, caller, leaves_no_trace):
+    """Under a pattern the client chooses the name, and it comes back in `x-tollgate-model` and in logs."""
+    answer = caller.post(big(model=name))
+    assert_error(answer, 400, param="model")
     assert "set-cookie" not in answer.headers
-    assert answer.headers["x-tollgate-model"] == "claude-x??set-cookie: a=b"

@@ -80,7 +80,7 @@ impl CompiledLimit {
             let value = match part {
                 Part::Consumer => demand.principal.consumer.as_str(),
                 Part::Team => demand.principal.team.as_deref().unwrap_or_default(),
-                Part::Model => demand.model,
+                Part::Model => demand.route,
                 Part::Label(name) => demand.principal.labels.get(name).map_or("", String::as_str),
             };
             absorb(&mut digest, value);

@@ -56,6 +56,8 @@ pub struct Demand<'a> {
     pub principal: &'a Principal,
     /// The model that the client named.
     pub model: &'a str,
+    /// The route that serves it: under a pattern a client could make counters of names at will.
+    pub route: &'a str,
     /// Input tokens, estimated.
     pub input_tokens: u64,
     /// Output tokens, bounded.

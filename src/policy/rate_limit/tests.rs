@@ -51,6 +51,7 @@ fn demand(principal: &Principal, input_tokens: u64, output_tokens: u64) -> Deman
     Demand {
         principal,
         model: "gpt-5",
+        route: "gpt-5",
         input_tokens,
         output_tokens,
         output_is_guess: false,
@@ -313,6 +314,7 @@ fn limits_pick_their_requests_and_their_counters() {
     }
     let other_model = Demand {
         model: "claude",
+        route: "claude",
         ..demand(&a, 0, 1)
     };
     for free in [demand(&silver, 0, 99), other_model] {

@@ -158,6 +158,9 @@ fn given<'a>(object: &Object<'a>, key: &str) -> Option<&'a str> {
     object.get(key).filter(|value| *value != "null")
 }
 
+/// The longest name of a model.
+const MOST_MODEL_BYTES: usize = 256;
+
 fn model(value: Option<&str>) -> Result<Cow<'_, str>, ApiError> {
     const EXPECTED: &str = "the name of a model";
     let value = value.ok_or_else(|| wrong("model", EXPECTED, "nothing"))?;
@@ -168,6 +171,14 @@ fn model(value: Option<&str>) -> Result<Cow<'_, str>, ApiError> {
     };
     if name.is_empty() {
         return Err(wrong("model", EXPECTED, "an empty string"));
+    }
+    // The name comes back in headers and logs, and under a pattern it is the client's to choose.
+    if name.len() > MOST_MODEL_BYTES || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(wrong(
+            "model",
+            "at most 256 visible ASCII characters",
+            "another string",
+        ));
     }
     Ok(name)
 }

@@ -114,7 +114,9 @@ fn nesting_is_bounded_and_brackets_in_strings_do_not_nest() {
         "expected JSON of at most 128 levels, found deeper nesting",
     );
     let brackets = "[{".repeat(500);
-    assert!(ChatEnvelope::parse(format!(r#"{{"model":"{brackets}",{MESSAGES}}}"#).as_bytes()).is_ok());
+    assert!(
+        ChatEnvelope::parse(format!(r#"{{"model":"m","user":"{brackets}",{MESSAGES}}}"#).as_bytes()).is_ok()
+    );
 }
 
 #[crate::test]
@@ -269,6 +271,23 @@ fn many_keys_and_long_messages_take_linear_time() {
     );
 }
 
+#[crate::test]
+fn a_model_s_name_is_visible_and_short() {
+    let longest = "m".repeat(256);
+    assert!(ChatEnvelope::parse(format!(r#"{{"model":"{longest}",{MESSAGES}}}"#).as_bytes()).is_ok());
+    for name in [
+        &format!("{longest}m"),
+        "a b",
+        r"a\r\nset-cookie: b",
+        "\u{e9}",
+        r"a\u0000",
+    ] {
+        let error =
+            ChatEnvelope::parse(format!(r#"{{"model":"{name}",{MESSAGES}}}"#).as_bytes()).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("model"), "{name}");
+    }
+}
+
 #[cfg(not(target_family = "wasm"))]
 mod properties {
     use super::ChatEnvelope;
@@ -281,7 +300,7 @@ mod properties {
         }
 
         #[test]
-        fn spans_hold_the_values(model in "\\PC{1,20}", content in "\\PC*", n in 1_u64..1000) {
+        fn spans_hold_the_values(model in "[!-~]{1,20}", content in "\\PC*", n in 1_u64..1000) {
             let text = |text: &str| serde_json::to_string(text).unwrap();
             let (model_json, content_json) = (text(&model), text(&content));
             let body = format!(
