@@ -26,7 +26,6 @@ use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
 use crate::policy::rate_limit::Reservation;
 use crate::usage::estimate::PromptSize;
-use endpoint::Endpoint;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -70,7 +69,6 @@ pub enum Answer {
 /// One client request and its answer.
 pub struct Exchange {
     policy: Rc<Policy>,
-    endpoint: Option<Endpoint>,
     principal: Option<Rc<Principal>>,
     /// The request's headers that go no further: credentials, and `x-tollgate-*`, which is ours alone.
     withheld: Vec<String>,
@@ -96,7 +94,6 @@ impl Exchange {
     pub const fn new(policy: Rc<Policy>) -> Self {
         Self {
             policy,
-            endpoint: None,
             principal: None,
             withheld: Vec::new(),
             request_model: String::new(),

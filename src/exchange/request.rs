@@ -40,7 +40,6 @@ impl Exchange {
     ) -> Result<Step, LocalReply> {
         let method = headers.str(":method").unwrap_or_default();
         let endpoint = Endpoint::find(method, headers.str(":path").unwrap_or_default())?;
-        self.endpoint = Some(endpoint);
         if endpoint == Endpoint::Health {
             return Ok(Step::Reply(LocalReply::json(200, br#"{"status":"ok"}"#.to_vec())));
         }

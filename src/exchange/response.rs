@@ -89,19 +89,11 @@ impl Exchange {
                 let estimator = &self.policy.estimator;
                 let estimate =
                     || estimator.tokens_of_output(attempt.provider_model, attempt.tally.output_bytes, store);
-                let cost = match (&attempt.phase, self.envoy_status) {
-                    // Nobody was reached. One that was and kept silent until the time was up may charge.
-                    (Phase::Waiting, Some(status)) if status != 504 => Cost::NONE,
-                    // The client left before anything came back, and the provider may answer in full to nobody.
-                    (Phase::Waiting | Phase::Begun, None) => {
-                        Cost::reserved(admitted.input_tokens, admitted.reservation.output_tokens())
-                    }
-                    _ => cost(attempt, admitted.input_tokens, estimate),
-                };
+                let reserved = (admitted.input_tokens, admitted.reservation.output_tokens());
+                let cost = cost(attempt, self.envoy_status, reserved, estimate);
                 spent = cost.spent;
                 record.provider = attempt.provider.to_string();
                 record.upstream_model.clone_from(&attempt.upstream_model);
-                record.usage = attempt.tally.usage;
                 record.usage_source = Some(cost.source);
                 if attempt.phase == Phase::Complete {
                     let learned = Learned {
@@ -151,58 +143,49 @@ struct Cost {
 
 impl Cost {
     /// A provider that refused, broke down before it produced anything, or was never reached, charges nothing.
-    const NONE: Self = Self {
-        spent: Spent {
-            requests: 1,
-            input_tokens: 0,
-            output_tokens: 0,
-        },
-        source: UsageSource::Reported,
-    };
-}
+    const NONE: Self = Self::new(0, 0, UsageSource::Reported);
 
-impl Cost {
-    const fn reserved(input_tokens: u64, output_tokens: u64) -> Self {
+    const fn new(input_tokens: u64, output_tokens: u64, source: UsageSource) -> Self {
         Self {
             spent: Spent {
                 requests: 1,
                 input_tokens,
                 output_tokens,
             },
-            source: UsageSource::Estimated,
+            source,
         }
     }
 }
 
-/// What an attempt has cost. `input_tokens` and `output_tokens` are estimates, for what was not reported.
-fn cost(attempt: &AttemptRecord, input_tokens: u64, output_tokens: impl FnOnce() -> u64) -> Cost {
+/// What an attempt has cost. What was not reported is charged by the estimated input of `reserved`, its reserved
+/// output, or the estimate of the output that was seen.
+fn cost(
+    attempt: &AttemptRecord,
+    envoy_status: Option<u16>,
+    reserved: (u64, u64),
+    output_seen: impl FnOnce() -> u64,
+) -> Cost {
     let usage = attempt.tally.usage;
-    let was_served = match &attempt.phase {
-        Phase::Complete | Phase::Answering => true,
-        Phase::Failed(_) => {
-            attempt.tally.output_bytes > 0 || usage.output_tokens.is_some_and(|output| output > 0)
+    let (input_estimate, output_reserved) = reserved;
+    match (&attempt.phase, envoy_status) {
+        // Nobody was reached. One that was and kept silent until the time was up may charge.
+        (Phase::Waiting, Some(status)) if status != 504 => return Cost::NONE,
+        // The client left before anything came back, and the provider may answer in full to nobody.
+        (Phase::Waiting | Phase::Begun, None) => {
+            return Cost::new(input_estimate, output_reserved, UsageSource::Estimated);
         }
-        // The provider was asked, and the answer broke off before it was worth anything.
-        Phase::Waiting | Phase::Begun => true,
-    };
-    if !was_served {
-        return Cost::NONE;
+        (Phase::Failed(_), _) if attempt.tally.output_bytes == 0 && usage.output_tokens.unwrap_or(0) == 0 => {
+            return Cost::NONE;
+        }
+        _ => {}
     }
     let is_whole = attempt.phase == Phase::Complete;
     let (output, source) = match (usage.output_tokens, is_whole) {
         (Some(reported), true) => (reported, UsageSource::Reported),
         // A running total is only a lower bound while the stream runs.
-        (Some(reported), false) => (reported.max(output_tokens()), UsageSource::Partial),
-        (None, true) => (output_tokens(), UsageSource::Estimated),
-        (None, false) => (output_tokens(), UsageSource::Partial),
+        (Some(reported), false) => (reported.max(output_seen()), UsageSource::Partial),
+        (None, true) => (output_seen(), UsageSource::Estimated),
+        (None, false) => (output_seen(), UsageSource::Partial),
     };
-    let input = usage.input_tokens.unwrap_or(input_tokens);
-    Cost {
-        spent: Spent {
-            requests: 1,
-            input_tokens: input,
-            output_tokens: output,
-        },
-        source,
-    }
+    Cost::new(usage.input_tokens.unwrap_or(input_estimate), output, source)
 }

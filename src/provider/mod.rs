@@ -72,6 +72,11 @@ impl UpstreamFault {
     }
 }
 
+/// Whether another provider, or the same one later, may do better than an answer with this status.
+const fn is_retryable(status: u16) -> bool {
+    matches!(status, 401..=404 | 408 | 409 | 425 | 429) || status >= 500
+}
+
 impl From<EventTooLarge> for UpstreamFault {
     fn from(_: EventTooLarge) -> Self {
         Self::misbehaved("The provider's stream holds an event that is too large.")

@@ -2,8 +2,6 @@
 
 //! What is told of an exchange when it is over. This room names values; the filter hands them to the host.
 
-use crate::usage::TokenUsage;
-
 /// Where the token counts of an exchange come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageSource {
@@ -46,8 +44,6 @@ pub struct Record {
     pub input_tokens: u64,
     /// What was charged.
     pub output_tokens: u64,
-    /// What the provider reported.
-    pub usage: TokenUsage,
     /// Where the counts come from; `None` if no provider was asked.
     pub usage_source: Option<UsageSource>,
     /// Counters that the limit store has dropped to make room, since the last record.

@@ -9,7 +9,7 @@
 
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST, RATE_LIMIT};
 use crate::protocol::anthropic::error::{ErrorObject, ErrorResponse};
-use crate::provider::UpstreamFault;
+use crate::provider::{UpstreamFault, is_retryable};
 
 /// Reads an answer with a status of 400 or above.
 pub(in crate::provider) fn translate_error(status: u16, body: &[u8]) -> UpstreamFault {
@@ -68,9 +68,10 @@ pub(super) fn incomplete_stream() -> UpstreamFault {
 }
 
 fn fault(error: ApiError) -> UpstreamFault {
-    // Everything that another provider, or the same one later, may answer differently.
-    let is_retryable = matches!(error.status, 401..=404 | 408 | 409 | 425 | 429 | 500..);
-    UpstreamFault { error, is_retryable }
+    UpstreamFault {
+        is_retryable: is_retryable(error.status),
+        error,
+    }
 }
 
 const fn kind_of(status: u16) -> &'static str {

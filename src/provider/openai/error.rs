@@ -10,7 +10,7 @@
 //! Reference: <https://platform.openai.com/docs/guides/error-codes>. Bodies beyond 256 KiB are not read.
 
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST, RATE_LIMIT};
-use crate::provider::UpstreamFault;
+use crate::provider::{UpstreamFault, is_retryable};
 use serde_json::{Map, Value};
 
 #[cfg(test)]
@@ -79,11 +79,6 @@ const fn client_status(status: u16) -> u16 {
         400..=599 => status,
         _ => 502,
     }
-}
-
-/// Whether another provider, or the same one later, may do better.
-const fn is_retryable(status: u16) -> bool {
-    matches!(status, 401..=404 | 408 | 409 | 425 | 429) || status >= 500
 }
 
 const fn kind_of(status: u16) -> &'static str {
