@@ -15,6 +15,7 @@
 #[path = "loadgen/answer.rs"]
 mod answer;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::io::Write;
@@ -60,6 +61,9 @@ struct Arguments {
     /// Further request header, `name: value`; may be given several times.
     #[arg(long)]
     header: Vec<String>,
+    /// File with further request headers, one to a line, of which each request has the next: many callers in turn.
+    #[arg(long)]
+    header_in_turn_file: Option<PathBuf>,
     /// Any other status is an error.
     #[arg(long, default_value_t = 200)]
     expect_status: u16,
@@ -68,7 +72,7 @@ struct Arguments {
 /// What all connections share.
 struct Load {
     authority: String,
-    request: Vec<u8>,
+    request: Request,
     expected_status: u16,
     schedule: Option<Schedule>,
     measured: Cell<bool>,
@@ -76,9 +80,37 @@ struct Load {
     totals: RefCell<Totals>,
 }
 
-/// Counts of the measured time; durations in microseconds.
+/// What is posted.
+struct Request {
+    /// All of it, if no header is taken in turn, else what comes before that header.
+    head: Vec<u8>,
+    /// Whole header lines.
+    in_turn: Vec<String>,
+    next: Cell<usize>,
+    /// What comes after that header.
+    rest: Vec<u8>,
+}
+
+impl Request {
+    /// The next request to send, in one piece.
+    fn next(&self) -> Cow<'_, [u8]> {
+        let index = self.next.get();
+        self.next.set(index.wrapping_add(1));
+        let line = index
+            .checked_rem(self.in_turn.len())
+            .and_then(|index| self.in_turn.get(index));
+        match line {
+            Some(line) => Cow::Owned([&self.head, line.as_bytes(), &self.rest].concat()),
+            None => Cow::Borrowed(&self.head),
+        }
+    }
+}
+
+/// Counts of the measured time but for `answers`; durations in microseconds.
 #[derive(Default)]
 struct Totals {
+    /// All that came as expected, before the measured time too.
+    answers: u64,
     errors: u64,
     bytes: u64,
     latencies: Vec<u32>,
@@ -195,16 +227,28 @@ fn load(arguments: &Arguments) -> Result<Load, Box<dyn Error>> {
         body.len()
     );
     for line in &arguments.header {
-        if !line.contains(':') || line.contains(['\r', '\n']) {
-            return Err(format!("--header: expected `name: value`, found {line:?}").into());
-        }
-        head.push_str(line);
-        head.push_str("\r\n");
+        head.push_str(&header_line(line)?);
     }
-    head.push_str("\r\n");
+    let in_turn = match &arguments.header_in_turn_file {
+        Some(path) => String::from_utf8(read(path)?)?
+            .lines()
+            .map(header_line)
+            .collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
+    let (mut head, mut rest) = (head.into_bytes(), [b"\r\n".to_vec(), body].concat());
+    if in_turn.is_empty() {
+        head.append(&mut rest);
+    }
+    let request = Request {
+        head,
+        in_turn,
+        next: Cell::new(0),
+        rest,
+    };
     Ok(Load {
         authority: authority.to_owned(),
-        request: [head.into_bytes(), body].concat(),
+        request,
         expected_status: arguments.expect_status,
         schedule: arguments.rate.map(Schedule::begin),
         measured: Cell::new(false),
@@ -213,7 +257,15 @@ fn load(arguments: &Arguments) -> Result<Load, Box<dyn Error>> {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "the body is a file's content")]
+/// A header as it is sent.
+fn header_line(line: &str) -> Result<String, String> {
+    if !line.contains(':') || line.contains(['\r', '\n']) {
+        return Err(format!("expected a header `name: value`, found {line:?}"));
+    }
+    Ok(format!("{line}\r\n"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "bodies and headers are files' contents")]
 fn read(path: &PathBuf) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
@@ -267,7 +319,7 @@ async fn exchange(
     buffer: &mut [u8],
     begin: Instant,
 ) -> Result<Answer, Box<dyn Error>> {
-    stream.write_all(&load.request).await?;
+    stream.write_all(&load.request.next()).await?;
     let mut answer = Answer::new();
     let (mut filled, mut bytes, mut first_byte) = (0, 0_usize, None);
     while !answer.is_done() {
@@ -296,8 +348,9 @@ async fn exchange(
 
 impl Load {
     fn answered(&self, latency: u32, first_byte: u32, bytes: usize) {
+        let mut totals = self.totals.borrow_mut();
+        totals.answers += 1;
         if self.measured.get() {
-            let mut totals = self.totals.borrow_mut();
             totals.latencies.push(latency);
             totals.first_bytes.push(first_byte);
             totals.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -322,6 +375,7 @@ fn report(load: &Load, seconds: f64) -> serde_json::Value {
     let at = |permille: usize| quantile(&totals.latencies, permille);
     serde_json::json!({
         "requests": requests,
+        "answers": totals.answers,
         "errors": totals.errors,
         "first_error": totals.first_error,
         "unfinished": load.under_way.get(),
@@ -334,7 +388,10 @@ fn report(load: &Load, seconds: f64) -> serde_json::Value {
             "p99.9": at(999),
             "max": totals.latencies.last(),
         },
-        "first_byte_us": {"p50": quantile(&totals.first_bytes, 500)},
+        "first_byte_us": {
+            "p50": quantile(&totals.first_bytes, 500),
+            "p99": quantile(&totals.first_bytes, 990),
+        },
         "bytes": totals.bytes,
     })
 }
@@ -347,7 +404,28 @@ fn quantile(sorted: &[u32], permille: usize) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::quantile;
+    use super::{Request, header_line, quantile};
+    use std::cell::Cell;
+
+    #[test]
+    fn headers_are_taken_in_turn() {
+        let request = |in_turn: &[&str]| Request {
+            head: b"HEAD ".to_vec(),
+            in_turn: in_turn.iter().map(|line| header_line(line).unwrap()).collect(),
+            next: Cell::new(0),
+            rest: b"REST".to_vec(),
+        };
+        let two = request(&["a: 1", "a: 2"]);
+        let sent: Vec<_> = (0..3)
+            .map(|_| String::from_utf8(two.next().into_owned()).unwrap())
+            .collect();
+        assert_eq!(
+            sent,
+            ["HEAD a: 1\r\nREST", "HEAD a: 2\r\nREST", "HEAD a: 1\r\nREST"]
+        );
+        assert_eq!(*request(&[]).next(), *b"HEAD ");
+        assert!(header_line("no header").is_err());
+    }
 
     #[test]
     fn a_quantile_is_the_least_value_that_covers_its_share() {
