@@ -82,7 +82,7 @@ soak-callers: build-dev ## A million callers through the real Envoy: its memory 
 
 check: lint test ## All that CI does
 
-bench: build-dev ## Measure throughput and latency of the gateway (ARGS= for scripts/bench.py)
+bench: build-dev ## Measure speed, memory and growth, side by side with Envoy (ARGS=--quick: a minute)
 	@$(SETUP) envoy
 	@$(PYTHON) scripts/bench.py $(ARGS)
 
