@@ -483,6 +483,7 @@ fn settings(kind: ProviderKind) -> Settings {
         stream_usage: kind != ProviderKind::Mistral,
         default_max_tokens: 4096,
         created: 0,
+        answer_id: String::new(),
         max_event_bytes: 65536,
     }
 }

@@ -28,6 +28,7 @@ fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
         stream_usage: true,
         default_max_tokens: 4096,
         created: 1_700_000_000,
+        answer_id: String::new(),
         max_event_bytes: 1 << 20,
     }
 }

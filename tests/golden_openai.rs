@@ -17,6 +17,7 @@ fn settings(kind: ProviderKind) -> Settings {
         stream_usage: kind != ProviderKind::Mistral,
         default_max_tokens: 4096,
         created: 1_700_000_000,
+        answer_id: String::new(),
         max_event_bytes: 1 << 20,
     }
 }

@@ -21,7 +21,7 @@
 //! is copied at most once, and a message that lies within one chunk is borrowed from it.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The two lengths and their checksum.
 const PRELUDE_BYTES: usize = 12;

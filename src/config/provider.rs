@@ -13,9 +13,14 @@ pub struct Provider {
     /// The dialect that the provider speaks.
     pub kind: ProviderKind,
     /// The base URL, for example `https://api.openai.com/v1` or `https://api.anthropic.com`. The paths of the
-    /// provider's own API reference are appended to it.
-    pub endpoint: String,
-    /// The credential that the gateway presents. Absent: none is sent, as many self-hosted servers expect.
+    /// provider's own API reference are appended to it. Providers at AWS need none if they have a region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The AWS region, for example `us-east-1`, of providers at AWS. Default: what the endpoint's host tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The credential that the gateway presents. Absent: none is sent, as many self-hosted servers expect, but
+    /// requests to AWS are signed with the credentials that Envoy finds where AWS's own tools look for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
     /// What happens to a request field that the provider has no counterpart for.
@@ -44,6 +49,8 @@ fn default_connect_timeout() -> Period {
 pub enum ProviderKind {
     /// Anthropic's Messages API.
     Anthropic,
+    /// Amazon Bedrock's Converse API.
+    AwsBedrock,
     /// Mistral's API: close to OpenAI's, with its own names for some fields.
     Mistral,
     /// OpenAI's API.
@@ -63,7 +70,7 @@ impl ProviderKind {
     pub const fn credential_header(self) -> (&'static str, &'static str) {
         match self {
             Self::Anthropic => ("x-api-key", ""),
-            Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
+            Self::AwsBedrock | Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
                 ("authorization", "Bearer ")
             }
         }

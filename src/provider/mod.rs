@@ -8,6 +8,7 @@
 //! [`UpstreamRequest::approximated`], or refused; nothing is lost in silence.
 
 pub mod anthropic;
+pub mod bedrock;
 mod dropped;
 mod json_slice;
 pub mod openai;
@@ -19,6 +20,7 @@ use crate::config::{OnUnsupported, ProviderKind};
 use crate::headers::Headers;
 use crate::usage::TokenUsage;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// What a translator has to know of an attempt, beside the body.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Settings {
     pub default_max_tokens: u32,
     /// Unix seconds, for `created` where the provider does not report it.
     pub created: u64,
+    /// An id for answers whose provider gives none; empty where it does.
+    pub answer_id: String,
     /// The largest single event of a stream, in bytes.
     pub max_event_bytes: usize,
 }
@@ -54,6 +58,8 @@ pub struct UpstreamRequest {
     pub is_streaming: bool,
     /// Whether the client itself asked for `stream_options.include_usage`.
     pub include_usage: bool,
+    /// Tools that go by another name at the provider: theirs, to the client's.
+    pub renamed_tools: BTreeMap<String, String>,
 }
 
 /// Why an attempt failed, and what the client is told if it was the last.
@@ -72,6 +78,21 @@ impl UpstreamFault {
         let error = ApiError::new(502, API_ERROR, message).with_code("upstream_misbehaved");
         Self {
             error,
+            is_retryable: true,
+        }
+    }
+
+    /// The provider refused the gateway's own credential, which is none of the client's doing. `reason` is what the
+    /// provider says of it, if that is fit for a client.
+    #[must_use]
+    pub fn credential_refused(reason: Option<&str>) -> Self {
+        let mut message = "The provider refused the gateway's credential.".to_owned();
+        if let Some(reason) = reason {
+            message.push(' ');
+            message.push_str(reason);
+        }
+        Self {
+            error: ApiError::new(502, API_ERROR, message).with_code("upstream_credential_refused"),
             is_retryable: true,
         }
     }
@@ -135,12 +156,14 @@ pub trait ResponseStream {
 #[derive(Clone, Copy)]
 enum Dialect {
     Anthropic,
+    Bedrock,
     OpenAi,
 }
 
 const fn dialect(kind: ProviderKind) -> Dialect {
     match kind {
         ProviderKind::Anthropic => Dialect::Anthropic,
+        ProviderKind::AwsBedrock => Dialect::Bedrock,
         ProviderKind::Mistral
         | ProviderKind::OpenAi
         | ProviderKind::OpenAiCompatible
@@ -161,11 +184,12 @@ pub fn translate_request(
 ) -> Result<UpstreamRequest, ApiError> {
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
+        Dialect::Bedrock => bedrock::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
 }
 
-/// Translates a whole JSON answer with a status below 400 and appends it to `out`.
+/// Translates a whole JSON answer to `request` with a status below 400 and appends it to `out`.
 ///
 /// # Errors
 ///
@@ -173,10 +197,12 @@ pub fn translate_request(
 pub fn translate_response(
     body: &[u8],
     settings: &Settings,
+    request: &UpstreamRequest,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
+        Dialect::Bedrock => bedrock::translate_response(body, settings, request, out),
         Dialect::OpenAi => openai::translate_response(body, settings, out),
     }
 }
@@ -198,6 +224,7 @@ pub struct ErrorAnswer<'a> {
 pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> UpstreamFault {
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
+        Dialect::Bedrock => bedrock::translate_error(answer),
         Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
     }
 }
@@ -207,6 +234,16 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
 pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
         Dialect::Anthropic | Dialect::OpenAi => "text/event-stream",
+        Dialect::Bedrock => "application/vnd.amazon.eventstream",
+    }
+}
+
+/// Whether answers come without an id, so that [`Settings::answer_id`] is needed.
+#[must_use]
+pub const fn needs_answer_id(kind: ProviderKind) -> bool {
+    match dialect(kind) {
+        Dialect::Anthropic | Dialect::OpenAi => false,
+        Dialect::Bedrock => true,
     }
 }
 
@@ -215,6 +252,7 @@ pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
 pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dyn ResponseStream> {
     match dialect(settings.kind) {
         Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
+        Dialect::Bedrock => Box::new(bedrock::ConverseStream::new(settings, request)),
         Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }
 }

@@ -3,7 +3,7 @@
 use super::{Decoder, Fault, Message};
 
 /// A message as the specification writes it, put together by hand.
-fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::new();
     for (name, value) in headers {
         encoded.push(u8::try_from(name.len()).unwrap());

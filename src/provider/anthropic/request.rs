@@ -19,6 +19,7 @@ use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::Number;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Translates a request and appends the translated body to `out`.
 pub(in crate::provider) fn translate_request(
@@ -37,6 +38,7 @@ pub(in crate::provider) fn translate_request(
         headers: vec![("anthropic-version", Cow::Borrowed("2023-06-01"))],
         dropped: report.into_dropped(),
         approximated: Vec::new(),
+        renamed_tools: BTreeMap::new(),
         is_streaming,
         include_usage: request
             .stream_options

@@ -14,6 +14,7 @@ use crate::config::ProviderKind;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
 use crate::provider::{Settings, UpstreamRequest};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,7 @@ pub(super) fn translate_request(
         headers: Vec::new(),
         dropped,
         approximated: Vec::new(),
+        renamed_tools: BTreeMap::new(),
         is_streaming,
         include_usage: is_streaming && include_usage,
     })

@@ -13,6 +13,7 @@ fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
         stream_usage: true,
         default_max_tokens: 4096,
         created: 7,
+        answer_id: String::new(),
         max_event_bytes: 1024,
     }
 }

@@ -12,6 +12,7 @@ fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
         stream_usage: true,
         default_max_tokens: 4096,
         created: 7,
+        answer_id: String::new(),
         max_event_bytes: 1024,
     };
     let mut out = Vec::new();

@@ -15,6 +15,7 @@ fn stream() -> MessageStream {
         stream_usage: true,
         default_max_tokens: 4096,
         created: 7,
+        answer_id: String::new(),
         max_event_bytes: 512,
     };
     MessageStream::new(&settings, &UpstreamRequest::default())

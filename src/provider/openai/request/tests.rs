@@ -12,6 +12,7 @@ fn settings(kind: ProviderKind, stream_usage: bool) -> Settings {
         stream_usage,
         default_max_tokens: 0,
         created: 0,
+        answer_id: String::new(),
         max_event_bytes: 0,
     }
 }

@@ -23,6 +23,7 @@ fn stream(include_usage: bool) -> ChunkStream {
         stream_usage: true,
         default_max_tokens: 0,
         created: 0,
+        answer_id: String::new(),
         max_event_bytes: 4096,
     };
     let request = UpstreamRequest {
