@@ -94,7 +94,12 @@ fn answers_are_translated_as_recorded() {
         for fixture in fixtures(&format!("responses/{name}"), &["json"]) {
             let body = std::fs::read(&fixture).unwrap();
             let mut out = Vec::new();
-            let found = match translate_response(&body, &settings(kind, model), &mut out) {
+            let found = match translate_response(
+                &body,
+                &settings(kind, model),
+                &UpstreamRequest::default(),
+                &mut out,
+            ) {
                 Ok(tally) => format!("{tally:?}\n{}\n", pretty(&out)),
                 Err(fault) => format!("{fault:?}\n"),
             };

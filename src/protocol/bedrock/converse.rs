@@ -200,8 +200,8 @@ pub struct InferenceConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<Number>,
     /// Where the answer ends.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub stop_sequences: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_sequences: Option<Vec<&'a str>>,
 }
 
 impl InferenceConfig<'_> {
@@ -209,7 +209,7 @@ impl InferenceConfig<'_> {
         self.max_tokens.is_none()
             && self.temperature.is_none()
             && self.top_p.is_none()
-            && self.stop_sequences.is_empty()
+            && self.stop_sequences.is_none()
     }
 }
 

@@ -97,9 +97,9 @@ pub(super) fn stop_sequences<'r>(
     request: &'r ChatCompletionRequest<'r>,
     family: Family,
     report: &mut Report,
-) -> Result<Vec<&'r str>, ApiError> {
+) -> Result<Option<Vec<&'r str>>, ApiError> {
     let given = match &request.stop {
-        None => &[],
+        None => return Ok(None),
         Some(Stop::One(one)) => core::slice::from_ref(one),
         Some(Stop::Many(many)) => many.as_slice(),
     };
@@ -116,7 +116,7 @@ pub(super) fn stop_sequences<'r>(
             report.drop_field("stop")?;
         }
     }
-    Ok(sequences)
+    Ok(Some(sequences))
 }
 
 #[cfg(test)]
@@ -143,24 +143,24 @@ mod tests {
     fn top_k_has_a_name_in_each_family() {
         let body = r#"{"top_k":5}"#;
         let claude = "anthropic.claude-3-haiku-20240307-v1:0";
-        check(claude, body, false, r#"[null,null,["top_k",5],[]]"#, (&[], &[]));
+        check(claude, body, false, r#"[null,null,["top_k",5],null]"#, (&[], &[]));
         check(
             "cohere.command-r-v1:0",
             body,
             false,
-            r#"[null,null,["k",5],[]]"#,
+            r#"[null,null,["k",5],null]"#,
             (&[], &[]),
         );
-        let nova = r#"[null,null,["inferenceConfig",{"topK":5}],[]]"#;
+        let nova = r#"[null,null,["inferenceConfig",{"topK":5}],null]"#;
         check("amazon.nova-lite-v1:0", body, false, nova, (&[], &[]));
         check(
             "meta.llama3-8b-instruct-v1:0",
             body,
             false,
-            "[null,null,null,[]]",
+            "[null,null,null,null]",
             (&["top_k"], &[]),
         );
-        check(claude, body, true, "[null,null,null,[]]", (&["top_k"], &[]));
+        check(claude, body, true, "[null,null,null,null]", (&["top_k"], &[]));
     }
 
     #[crate::test]
@@ -170,14 +170,14 @@ mod tests {
             nova,
             r#"{"temperature":1.5}"#,
             false,
-            "[1,null,null,[]]",
+            "[1,null,null,null]",
             (&[], &["temperature"]),
         );
         check(
             nova,
             r#"{"temperature":0.0}"#,
             false,
-            "[0.0,null,null,[]]",
+            "[0.0,null,null,null]",
             (&[], &[]),
         );
         let body = r#"{"temperature":0.7,"top_p":0.9,"stop":["x"," ",""]}"#;
@@ -202,7 +202,7 @@ mod tests {
             newest,
             r#"{"temperature":1,"top_p":1}"#,
             false,
-            "[null,null,null,[]]",
+            "[null,null,null,null]",
             (&[], &[]),
         );
     }

@@ -76,7 +76,14 @@ fn parameters_have_their_counterparts() {
         &[],
         &[],
     );
-    check(NOVA, r#","stop":[],"stream_options":{}"#, "", &[], &[]);
+    check(NOVA, r#","stop":null,"stream_options":{}"#, "", &[], &[]);
+    check(
+        NOVA,
+        r#","stop":[]"#,
+        r#","inferenceConfig":{"stopSequences":[]}"#,
+        &[],
+        &[],
+    );
     check(
         NOVA,
         r#","service_tier":"flex","metadata":{"team":"a b","user_id":"u","odd":"<>","n":1}"#,
