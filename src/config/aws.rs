@@ -23,6 +23,7 @@ impl ProviderKind {
     const fn aws_service(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::AwsBedrock => Some(("bedrock", "bedrock-runtime")),
+            Self::AwsSageMaker => Some(("sagemaker", "runtime.sagemaker")),
             Self::Anthropic | Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
                 None
             }
@@ -48,6 +49,11 @@ impl Provider {
                 region.escape_debug()
             );
             return Err(fault("region", message));
+        }
+        if self.kind == ProviderKind::AwsSageMaker && self.credential.is_some() {
+            let message =
+                "expected none: SageMaker has no API keys, requests to it are always signed".to_owned();
+            return Err(fault("credential", message));
         }
         if let Some(endpoint) = &self.endpoint {
             return endpoint.parse().map_err(|message| fault("endpoint", message));
@@ -199,6 +205,11 @@ mod tests {
             Ok("https://bedrock-runtime.cn-north-1.amazonaws.com.cn"),
             Ok(Some("cn-north-1")),
         );
+        check(
+            r#"{"kind":"aws_sagemaker","region":"eu-west-1"}"#,
+            Ok("https://runtime.sagemaker.eu-west-1.amazonaws.com"),
+            Ok(Some("eu-west-1")),
+        );
         let vpc = "https://vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com";
         check(
             &format!(r#"{{"kind":"aws_bedrock","endpoint":"{vpc}"}}"#),
@@ -239,6 +250,12 @@ mod tests {
             r#"{"kind":"openai","endpoint":"https://a","region":"us-east-1"}"#,
             region,
             Err("providers.aws.region"),
+        );
+        let credential = Err("providers.aws.credential");
+        check(
+            r#"{"kind":"aws_sagemaker","region":"us-east-1","credential":{"env":"KEY"}}"#,
+            credential,
+            Err("providers.aws.credential"),
         );
         check(r#"{"kind":"openai"}"#, Err("providers.aws"), Err("providers.aws"));
     }

@@ -51,6 +51,9 @@ pub enum ProviderKind {
     Anthropic,
     /// Amazon Bedrock's Converse API.
     AwsBedrock,
+    /// Amazon SageMaker endpoints whose container speaks OpenAI's Chat Completions.
+    #[serde(rename = "aws_sagemaker")]
+    AwsSageMaker,
     /// Mistral's API: close to OpenAI's, with its own names for some fields.
     Mistral,
     /// OpenAI's API.
@@ -70,9 +73,12 @@ impl ProviderKind {
     pub const fn credential_header(self) -> (&'static str, &'static str) {
         match self {
             Self::Anthropic => ("x-api-key", ""),
-            Self::AwsBedrock | Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
-                ("authorization", "Bearer ")
-            }
+            Self::AwsBedrock
+            | Self::AwsSageMaker
+            | Self::Mistral
+            | Self::OpenAi
+            | Self::OpenAiCompatible
+            | Self::OpenRouter => ("authorization", "Bearer "),
         }
     }
 }

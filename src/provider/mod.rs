@@ -12,9 +12,11 @@ pub mod bedrock;
 mod dropped;
 mod json_slice;
 pub mod openai;
+pub mod sagemaker;
 mod unsupported;
 
 use crate::api_error::{API_ERROR, ApiError};
+use crate::codec::event_stream::Fault;
 use crate::codec::sse::EventTooLarge;
 use crate::config::{OnUnsupported, ProviderKind};
 use crate::headers::Headers;
@@ -109,6 +111,15 @@ impl From<EventTooLarge> for UpstreamFault {
     }
 }
 
+impl From<Fault> for UpstreamFault {
+    fn from(fault: Fault) -> Self {
+        Self::misbehaved(match fault {
+            Fault::TooLarge => "The provider's stream holds an event that is too large.",
+            Fault::Corrupt => "The provider's stream is damaged.",
+        })
+    }
+}
+
 /// How far a stream has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Progress {
@@ -157,6 +168,7 @@ pub trait ResponseStream {
 enum Dialect {
     Anthropic,
     Bedrock,
+    SageMaker,
     OpenAi,
 }
 
@@ -164,6 +176,7 @@ const fn dialect(kind: ProviderKind) -> Dialect {
     match kind {
         ProviderKind::Anthropic => Dialect::Anthropic,
         ProviderKind::AwsBedrock => Dialect::Bedrock,
+        ProviderKind::AwsSageMaker => Dialect::SageMaker,
         ProviderKind::Mistral
         | ProviderKind::OpenAi
         | ProviderKind::OpenAiCompatible
@@ -185,6 +198,7 @@ pub fn translate_request(
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
         Dialect::Bedrock => bedrock::translate_request(body, settings, out),
+        Dialect::SageMaker => sagemaker::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
 }
@@ -203,7 +217,7 @@ pub fn translate_response(
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
         Dialect::Bedrock => bedrock::translate_response(body, settings, request, out),
-        Dialect::OpenAi => openai::translate_response(body, settings, out),
+        Dialect::OpenAi | Dialect::SageMaker => openai::translate_response(body, settings, out),
     }
 }
 
@@ -225,6 +239,7 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
         Dialect::Bedrock => bedrock::translate_error(answer),
+        Dialect::SageMaker => sagemaker::translate_error(answer),
         Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
     }
 }
@@ -234,7 +249,7 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
 pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
         Dialect::Anthropic | Dialect::OpenAi => "text/event-stream",
-        Dialect::Bedrock => "application/vnd.amazon.eventstream",
+        Dialect::Bedrock | Dialect::SageMaker => "application/vnd.amazon.eventstream",
     }
 }
 
@@ -242,7 +257,7 @@ pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
 #[must_use]
 pub const fn needs_answer_id(kind: ProviderKind) -> bool {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::OpenAi => false,
+        Dialect::Anthropic | Dialect::OpenAi | Dialect::SageMaker => false,
         Dialect::Bedrock => true,
     }
 }
@@ -253,6 +268,7 @@ pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dy
     match dialect(settings.kind) {
         Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
         Dialect::Bedrock => Box::new(bedrock::ConverseStream::new(settings, request)),
+        Dialect::SageMaker => Box::new(sagemaker::EndpointStream::new(settings, request)),
         Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }
 }

@@ -31,7 +31,9 @@ pub(in crate::provider) fn translate_error(answer: &ErrorAnswer<'_>) -> Upstream
 }
 
 /// A fault that a stream tells of: an exception that the API declares, or an error that it does not.
-pub(super) fn reported_fault(message: &crate::codec::event_stream::Message<'_>) -> UpstreamFault {
+pub(in crate::provider) fn reported_fault(
+    message: &crate::codec::event_stream::Message<'_>,
+) -> UpstreamFault {
     let kind = message
         .header(EXCEPTION_TYPE)
         .or_else(|| message.header(ERROR_CODE));
@@ -107,7 +109,7 @@ fn status_of(kind: &str) -> u16 {
         "modeltimeout" => 408,
         "modelerror" | "modelstreamerror" => 424,
         "throttling" | "modelnotready" => 429,
-        "internalserver" | "internalfailure" => 500,
+        "internalserver" | "internalfailure" | "internalstreamfailure" => 500,
         "serviceunavailable" => 503,
         _ => 502,
     }
@@ -120,6 +122,8 @@ fn is_providers(kind: &str) -> bool {
         "ModelErrorException"
             | "ModelStreamErrorException"
             | "modelStreamErrorException"
+            | "ModelError"
+            | "ModelStreamError"
             | "ServiceQuotaExceededException"
     )
 }

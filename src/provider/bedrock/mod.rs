@@ -27,7 +27,7 @@ mod structured_output;
 mod tools;
 mod usage;
 
-pub(super) use error::translate_error;
+pub(super) use error::{reported_fault, translate_error};
 pub(super) use request::translate_request;
 pub(super) use response::translate_response;
 pub use stream::ConverseStream;

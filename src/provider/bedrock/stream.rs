@@ -18,7 +18,7 @@ mod blocks;
 use super::error::{incomplete_stream, malformed_answer, reported_fault};
 use super::stop_reason::finish_reason;
 use super::usage::token_usage;
-use crate::codec::event_stream::{Decoder, Fault, Message};
+use crate::codec::event_stream::{Decoder, Message};
 use crate::protocol::bedrock::stream_event::{EVENT_TYPE, MESSAGE_TYPE, StreamEvent};
 use crate::protocol::openai::chunk::{ChunkWriter, DONE, Delta};
 use crate::protocol::openai::completion::{FinishReason, Usage};
@@ -27,15 +27,6 @@ use crate::usage::TokenUsage;
 use blocks::OpenBlock;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-
-impl From<Fault> for UpstreamFault {
-    fn from(fault: Fault) -> Self {
-        Self::misbehaved(match fault {
-            Fault::TooLarge => "The provider's stream holds an event that is too large.",
-            Fault::Corrupt => "The provider's stream is damaged.",
-        })
-    }
-}
 
 /// Translates one stream.
 pub struct ConverseStream {
