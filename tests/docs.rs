@@ -478,6 +478,7 @@ fn request_with(field: &str) -> Value {
 fn settings(kind: ProviderKind) -> Settings {
     Settings {
         kind,
+        operation: provider::Operation::Chat,
         upstream_model: "some-model".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,

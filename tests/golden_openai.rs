@@ -12,6 +12,7 @@ use tollgate::usage::TokenUsage;
 fn settings(kind: ProviderKind) -> Settings {
     Settings {
         kind,
+        operation: tollgate::provider::Operation::Chat,
         upstream_model: "vendor/large-1".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,

@@ -111,7 +111,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         tally: provider::Tally::default(),
         phase: Phase::Waiting,
     };
-    let settings = seat.settings(upstream_model, handoff.created);
+    let settings = seat.settings(upstream_model, handoff.operation, handoff.created);
     handoff.attempt = Some(record);
     Some(settings)
 }

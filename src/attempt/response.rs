@@ -210,7 +210,7 @@ impl Attempt {
     }
 
     fn on_json(&self, body: &[u8], mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
-        match provider::translate_response(body, &self.settings, out) {
+        match provider::translate_response(body, &self.settings, &self.request, out) {
             Ok(tally) if self.request.is_streaming => {
                 // It is of no use to the client, and it was produced all the same.
                 self.record(|record| record.tally = tally);

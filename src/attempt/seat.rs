@@ -3,7 +3,7 @@
 //! What the filter of one cluster knows of its provider.
 
 use crate::config::{ConfigError, Credential, Endpoint, Listener, Provider, ProviderKind};
-use crate::provider::Settings;
+use crate::provider::{Operation, Settings};
 use std::rc::Rc;
 
 /// Anthropic requires an output bound. This is sent when neither the client nor the configuration gives one.
@@ -73,10 +73,11 @@ impl ProviderSeat {
         self.provider.kind.credential_header()
     }
 
-    pub(super) fn settings(&self, upstream_model: &str, created: u64) -> Settings {
+    pub(super) fn settings(&self, upstream_model: &str, operation: Operation, created: u64) -> Settings {
         let provider = &self.provider;
         Settings {
             kind: provider.kind,
+            operation,
             upstream_model: upstream_model.to_owned(),
             on_unsupported: provider.on_unsupported,
             // Mistral reports usage unasked and refuses the field.

@@ -47,6 +47,7 @@ fn bench(body: &[u8], request_headers: &[(&str, &str)]) -> Bench {
     let route = Rc::clone(routes.resolve("fast").unwrap());
     let handoff = Rc::new(RefCell::new(Handoff::new(
         route,
+        crate::provider::Operation::Chat,
         "fast".to_owned(),
         7,
         vec![("x-ratelimit-limit-tokens", "9".to_owned())],

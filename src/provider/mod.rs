@@ -10,20 +10,34 @@
 
 pub mod anthropic;
 mod dropped;
+mod embeddings;
 pub mod openai;
 
-use crate::api_error::{API_ERROR, ApiError};
+use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
 use crate::codec::sse::EventTooLarge;
 use crate::config::{OnUnsupported, ProviderKind};
 use crate::headers::Headers;
+use crate::protocol::openai::embeddings::EncodingFormat;
 use crate::usage::TokenUsage;
 use std::borrow::Cow;
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Operation {
+    /// `POST /v1/chat/completions`.
+    #[default]
+    Chat,
+    /// `POST /v1/embeddings`.
+    Embeddings,
+}
 
 /// What a translator has to know of an attempt, beside the body.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The provider's dialect.
     pub kind: ProviderKind,
+    /// What the request is for.
+    pub operation: Operation,
     /// The model, as the provider names it.
     pub upstream_model: String,
     /// What happens to a field without a counterpart.
@@ -36,6 +50,23 @@ pub struct Settings {
     pub created: u64,
     /// The largest single event of a stream, in bytes.
     pub max_event_bytes: usize,
+}
+
+#[cfg(test)]
+impl Settings {
+    /// A provider of this kind with the defaults of its configuration.
+    pub(crate) fn of(kind: ProviderKind, upstream_model: &str) -> Self {
+        Self {
+            kind,
+            operation: Operation::Chat,
+            upstream_model: upstream_model.to_owned(),
+            on_unsupported: OnUnsupported::Drop,
+            stream_usage: kind != ProviderKind::Mistral,
+            default_max_tokens: 4096,
+            created: 1_700_000_000,
+            max_event_bytes: 1 << 20,
+        }
+    }
 }
 
 /// What is sent upstream, beside the body.
@@ -53,6 +84,8 @@ pub struct UpstreamRequest {
     pub is_streaming: bool,
     /// Whether the client itself asked for `stream_options.include_usage`.
     pub include_usage: bool,
+    /// How the client wants its embeddings.
+    pub encoding_format: EncodingFormat,
 }
 
 /// Why an attempt failed, and what the client is told if it was the last.
@@ -147,6 +180,14 @@ const fn dialect(kind: ProviderKind) -> Dialect {
     }
 }
 
+/// Whether the translator of this dialect serves an operation.
+const fn serves(dialect: Dialect, operation: Operation) -> bool {
+    match (dialect, operation) {
+        (_, Operation::Chat) | (Dialect::OpenAi, Operation::Embeddings) => true,
+        (Dialect::Anthropic, Operation::Embeddings) => false,
+    }
+}
+
 /// Translates a request. `body` is valid JSON whose envelope the gateway seat has accepted; the translated body
 /// is appended to `out`.
 ///
@@ -158,13 +199,19 @@ pub fn translate_request(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
+    if !serves(dialect(settings.kind), settings.operation) {
+        let message = "The provider of this model does not serve embeddings.";
+        return Err(ApiError::new(400, INVALID_REQUEST, message)
+            .with_param("model")
+            .with_code("unsupported_operation"));
+    }
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
 }
 
-/// Translates a whole JSON answer with a status below 400 and appends it to `out`.
+/// Translates a whole JSON answer to `request` with a status below 400 and appends it to `out`.
 ///
 /// # Errors
 ///
@@ -172,11 +219,12 @@ pub fn translate_request(
 pub fn translate_response(
     body: &[u8],
     settings: &Settings,
+    request: &UpstreamRequest,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
-        Dialect::OpenAi => openai::translate_response(body, settings, out),
+        Dialect::OpenAi => openai::translate_response(body, settings, request, out),
     }
 }
 

@@ -13,6 +13,7 @@ mod fast;
 mod faults;
 mod member_order;
 mod openai;
+mod openai_embeddings;
 mod openai_request;
 mod playback;
 mod record;

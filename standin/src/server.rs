@@ -27,6 +27,7 @@ use crate::control::control;
 use crate::fast::{FastAnswers, header_map};
 use crate::faults::{Faults, Rule};
 use crate::openai;
+use crate::openai_embeddings;
 use crate::playback::{Playback, ReplyBody};
 use crate::record::{Entry, Recorder};
 use crate::reply::{Reply, Scene};
@@ -201,6 +202,7 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
     }
     match (method, path) {
         ("POST", "/v1/chat/completions") => openai::chat_completions(has_bearer, body, scene),
+        ("POST", "/v1/embeddings") => openai_embeddings::embeddings(has_bearer, body, scene),
         ("POST", "/v1/messages") => anthropic::messages(&presented, body, scene),
         ("POST", "/v1/messages/count_tokens") => anthropic::count_tokens(&presented, body, scene),
         ("GET", "/v1/models") if is_anthropic => anthropic::models(scene),

@@ -36,12 +36,12 @@ pub(in crate::provider) fn translate_request(
         path: Cow::Borrowed("/v1/messages"),
         headers: vec![("anthropic-version", Cow::Borrowed("2023-06-01"))],
         dropped: report.into_dropped(),
-        approximated: Vec::new(),
         is_streaming,
         include_usage: request
             .stream_options
             .as_ref()
             .is_some_and(|options| options.include_usage == Some(true)),
+        ..UpstreamRequest::default()
     })
 }
 

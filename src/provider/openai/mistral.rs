@@ -87,21 +87,12 @@ pub(super) fn edit_request<'o>(
     if let Some(tools) = object.get("tools").and_then(|tools| edited(tools, &losses, tool)) {
         editor.set("tools", tools);
     }
-    let Losses { dropped, refused } = losses;
-    match (on_unsupported, refused.into_inner()) {
-        (OnUnsupported::Reject, Some(first)) => {
-            let message = format!("The provider of this model has no counterpart for `{first}`.");
-            Err(ApiError::bad_request(None, message)
-                .with_param(first)
-                .with_code("unsupported_parameter"))
-        }
-        _ => Ok(dropped.into_inner().into_paths()),
-    }
+    losses.into_dropped(on_unsupported)
 }
 
 /// What has no counterpart.
 #[derive(Default)]
-struct Losses {
+pub(super) struct Losses {
     dropped: RefCell<Dropped>,
     /// The first loss that is a reason to refuse the request.
     refused: RefCell<Option<String>>,
@@ -109,7 +100,7 @@ struct Losses {
 
 impl Losses {
     /// A member of the object at `path`, which is empty for the request itself.
-    fn add(&self, path: &str, member: &str) {
+    pub(super) fn add(&self, path: &str, member: &str) {
         let dot = if path.is_empty() { "" } else { "." };
         let is_refusable = path != MESSAGE || !is_told_by_answers(member);
         let path = [path, dot, plain_name(member)].concat();
@@ -118,10 +109,26 @@ impl Losses {
         }
         self.dropped.borrow_mut().add(path.into());
     }
+
+    /// What was left out, or the refusal of the first of it.
+    pub(super) fn into_dropped(
+        self,
+        on_unsupported: OnUnsupported,
+    ) -> Result<Vec<Cow<'static, str>>, ApiError> {
+        match (on_unsupported, self.refused.into_inner()) {
+            (OnUnsupported::Reject, Some(first)) => {
+                let message = format!("The provider of this model has no counterpart for `{first}`.");
+                Err(ApiError::bad_request(None, message)
+                    .with_param(first)
+                    .with_code("unsupported_parameter"))
+            }
+            _ => Ok(self.dropped.into_inner().into_paths()),
+        }
+    }
 }
 
 /// Moves the value of `from` to `to`; a null is removed and leaves `to` alone.
-fn move_member<'o>(object: &'o Object<'_>, editor: &mut Editor<'o, '_>, from: &str, to: &'o str) {
+pub(super) fn move_member<'o>(object: &'o Object<'_>, editor: &mut Editor<'o, '_>, from: &str, to: &'o str) {
     match object.get(from) {
         None => {}
         Some("null") => editor.remove(from),

@@ -68,11 +68,10 @@ pub(super) fn translate_request(
     }
     Ok(UpstreamRequest {
         path: Cow::Borrowed("/chat/completions"),
-        headers: Vec::new(),
         dropped,
-        approximated: Vec::new(),
         is_streaming,
         include_usage: is_streaming && include_usage,
+        ..UpstreamRequest::default()
     })
 }
 

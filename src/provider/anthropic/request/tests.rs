@@ -8,6 +8,7 @@ use crate::provider::{Settings, UpstreamRequest};
 fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
     Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: upstream_model.to_owned(),
         on_unsupported,
         stream_usage: true,

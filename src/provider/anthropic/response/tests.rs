@@ -7,6 +7,7 @@ use crate::provider::{Settings, Tally, UpstreamFault};
 fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
     let settings = Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: "claude".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,

@@ -10,6 +10,7 @@ const STOP: &str = r#"{"type":"message_stop"}"#;
 fn stream() -> MessageStream {
     let settings = Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: "claude".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,

@@ -7,6 +7,7 @@ use crate::provider::{Settings, UpstreamRequest};
 fn settings(kind: ProviderKind, stream_usage: bool) -> Settings {
     Settings {
         kind,
+        operation: crate::provider::Operation::Chat,
         upstream_model: "gpt-x".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage,

@@ -18,6 +18,7 @@ fn events(data: &[&str]) -> String {
 fn stream(include_usage: bool) -> ChunkStream {
     let settings = Settings {
         kind: ProviderKind::OpenAi,
+        operation: crate::provider::Operation::Chat,
         upstream_model: String::new(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
