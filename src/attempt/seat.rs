@@ -2,8 +2,10 @@
 
 //! What the filter of one cluster knows of its provider.
 
+use crate::clock::Timestamp;
 use crate::config::{ConfigError, Credential, Endpoint, Listener, Provider, ProviderKind};
 use crate::provider::{Operation, Settings};
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// Anthropic requires an output bound. This is sent when neither the client nor the configuration gives one.
@@ -19,6 +21,8 @@ pub struct ProviderSeat {
     pub(super) endpoint: Endpoint,
     pub(super) bounds: Listener,
     provider: Provider,
+    /// When the log last told that the credential was refused.
+    pub(super) told_of_refusal: Cell<Option<Timestamp>>,
 }
 
 /// The head of the request that goes to the provider, as a whole: what is not listed is not sent.
@@ -46,6 +50,7 @@ impl ProviderSeat {
             endpoint,
             bounds,
             provider,
+            told_of_refusal: Cell::new(None),
         })
     }
 
