@@ -485,6 +485,8 @@ fn settings(kind: ProviderKind) -> Settings {
         default_max_tokens: 4096,
         created: 0,
         max_event_bytes: 65536,
+        api_version: None,
+        unsupported: &[],
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Credential, Endpoint, Listener, Provider, ProviderKind};
-use crate::provider::{Operation, Settings};
+use crate::provider::{Operation, Settings, configured};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -33,7 +33,7 @@ impl ProviderSeat {
     ///
     /// # Errors
     ///
-    /// An endpoint that is not an HTTP URL.
+    /// An endpoint that is not an HTTP URL, or a key that this kind of provider does not take.
     pub fn new(
         cluster: String,
         name: &str,
@@ -44,6 +44,9 @@ impl ProviderSeat {
             .endpoint
             .parse()
             .map_err(|message| ConfigError::new(format!("providers.{name}.endpoint"), message))?;
+        if let Some((key, message)) = configured::fault(&provider) {
+            return Err(ConfigError::new(format!("providers.{name}.{key}"), message));
+        }
         Ok(Self {
             cluster,
             name: name.into(),
@@ -75,7 +78,7 @@ impl ProviderSeat {
 
     /// The header that carries the credential, and what stands before it there.
     pub(super) const fn credential_header(&self) -> (&'static str, &'static str) {
-        self.provider.kind.credential_header()
+        self.provider.credential_header()
     }
 
     pub(super) fn settings(&self, upstream_model: &str, operation: Operation, created: u64) -> Settings {
@@ -91,6 +94,8 @@ impl ProviderSeat {
                 .unwrap_or(provider.kind != ProviderKind::Mistral),
             default_max_tokens: provider.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
             created,
+            api_version: provider.api_version.clone(),
+            unsupported: provider.preset.map_or(&[], |preset| preset.facts().unsupported),
             max_event_bytes: usize::try_from(self.bounds.max_event_bytes.0).unwrap_or(usize::MAX),
         }
     }

@@ -9,9 +9,11 @@
 //! is lost in silence.
 
 pub mod anthropic;
+pub mod configured;
 mod dropped;
 mod embeddings;
 pub mod openai;
+mod path_segment;
 
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
 use crate::codec::sse::EventTooLarge;
@@ -50,6 +52,10 @@ pub struct Settings {
     pub created: u64,
     /// The largest single event of a stream, in bytes.
     pub max_event_bytes: usize,
+    /// The version of the provider's API, where it is told with each request.
+    pub api_version: Option<String>,
+    /// Request fields that the provider is known to refuse, though its dialect has them.
+    pub unsupported: &'static [&'static str],
 }
 
 #[cfg(test)]
@@ -65,6 +71,8 @@ impl Settings {
             default_max_tokens: 4096,
             created: 1_700_000_000,
             max_event_bytes: 1 << 20,
+            api_version: None,
+            unsupported: &[],
         }
     }
 }
@@ -173,7 +181,8 @@ enum Dialect {
 const fn dialect(kind: ProviderKind) -> Dialect {
     match kind {
         ProviderKind::Anthropic => Dialect::Anthropic,
-        ProviderKind::Mistral
+        ProviderKind::AzureOpenAi
+        | ProviderKind::Mistral
         | ProviderKind::OpenAi
         | ProviderKind::OpenAiCompatible
         | ProviderKind::OpenRouter => Dialect::OpenAi,

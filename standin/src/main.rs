@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod anthropic_request;
+mod azure;
 mod clock;
 mod control;
 mod fast;

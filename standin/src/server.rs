@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::anthropic::{self, Presented};
+use crate::azure;
 use crate::clock::{Identifiers, unix_now, unix_seconds};
 use crate::control::control;
 use crate::fast::{FastAnswers, header_map};
@@ -199,6 +200,10 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
         } else {
             openai::refusal(status, scene)
         };
+    }
+    if let Some(operation) = azure::operation(path, parts.uri.query()) {
+        let has_key = has_bearer || header("api-key").is_some_and(|key| !key.is_empty());
+        return azure::answer(operation, has_key, body, scene);
     }
     match (method, path) {
         ("POST", "/v1/chat/completions") => openai::chat_completions(has_bearer, body, scene),

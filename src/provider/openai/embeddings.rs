@@ -5,6 +5,7 @@
 //! (<https://docs.mistral.ai/api/#tag/embeddings>), which has another name for `dimensions`, takes texts only and
 //! refuses members that it does not know.
 
+use super::azure;
 use super::error::reported_fault;
 use super::mistral::{Losses, move_member};
 use super::usage;
@@ -16,7 +17,6 @@ use crate::provider::embeddings::{not_embeddings, tally, texts, vector};
 use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 
 /// The members of Mistral's `EmbeddingRequest`.
 const MISTRAL: [&str; 6] = [
@@ -67,7 +67,7 @@ pub(super) fn translate_request(
         editor.write(out);
     }
     Ok(UpstreamRequest {
-        path: Cow::Borrowed("/embeddings"),
+        path: azure::path(settings, "/embeddings")?,
         dropped,
         encoding_format: request.encoding_format,
         ..UpstreamRequest::default()

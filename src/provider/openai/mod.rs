@@ -4,12 +4,15 @@
 //!
 //! The gateway's own dialect is OpenAI's, so this translator is mostly a passthrough: bytes that need no change
 //! are never spelt anew. One file answers one question: what is sent (`request`, `told`, and `mistral` for its
-//! stricter API), `embeddings` both ways, what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
-//! has to be reshaped for OpenAI's SDKs (`reshape`) and what a refusal means (`error`).
+//! stricter API, `azure` for its paths), `embeddings` both ways, what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
+//! has to be reshaped for OpenAI's SDKs (`reshape`, `head`, `finish_reason`) and what a refusal means (`error`).
 
+mod azure;
 mod chunk;
 mod embeddings;
 mod error;
+mod finish_reason;
+mod head;
 mod mistral;
 mod request;
 mod reshape;
@@ -41,7 +44,7 @@ pub(super) fn translate_response(
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     match settings.operation {
-        Operation::Chat => response::translate_response(body, out),
+        Operation::Chat => response::translate_response(body, settings, out),
         Operation::Embeddings => embeddings::translate_response(body, request, out),
     }
 }

@@ -14,6 +14,8 @@ fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
         default_max_tokens: 4096,
         created: 7,
         max_event_bytes: 1024,
+        api_version: None,
+        unsupported: &[],
     };
     let mut out = Vec::new();
     let tally = translate_response(body.as_bytes(), &settings, &mut out)?;

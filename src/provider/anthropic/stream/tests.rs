@@ -17,6 +17,8 @@ fn stream() -> MessageStream {
         default_max_tokens: 4096,
         created: 7,
         max_event_bytes: 512,
+        api_version: None,
+        unsupported: &[],
     };
     MessageStream::new(&settings, &UpstreamRequest::default())
 }
