@@ -5,15 +5,16 @@
 //! A translator knows one vendor's mapping and nothing else: no caller, no limit, no clock, no host. The
 //! request is translated afresh for every attempt, from the bytes that the client sent, so a translator never
 //! changes its input. Whatever has no counterpart is named in [`UpstreamRequest::dropped`] or
-//! [`UpstreamRequest::approximated`], or refused; nothing
-//! is lost in silence.
+//! [`UpstreamRequest::approximated`], or refused; nothing is lost in silence.
 
 pub mod anthropic;
 pub mod configured;
 mod dropped;
 mod embeddings;
+mod json_slice;
 pub mod openai;
 mod path_segment;
+mod unsupported;
 
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
 use crate::codec::sse::EventTooLarge;

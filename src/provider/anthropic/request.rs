@@ -6,16 +6,16 @@
 //! required by Anthropic, so a request without a bound gets the configured one. OpenAI's temperature ends at 2,
 //! Anthropic's at 1: what lies above becomes 1 and is reported, since it is no longer what was asked for.
 
-use super::json_slice;
 use super::prompt::prompt;
 use super::reasoning::{Circumstances, Generation, Reasoning, reasoning};
 use super::structured_output::output_format;
 use super::tools::{tool_choice, tools};
-use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::{API_ERROR, ApiError};
 use crate::protocol::anthropic::messages::{MessagesRequest, Metadata, OutputConfig, ToolChoice};
 use crate::protocol::openai::Text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
+use crate::provider::json_slice;
+use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::Number;
 use std::borrow::Cow;

@@ -7,13 +7,13 @@
 
 use super::citations::annotation;
 use super::error::{malformed_answer, reported_fault};
-use super::json_slice::{compact, text};
 use super::stop_reason::finish_reason;
 use super::usage::{openai_usage, token_usage};
 use crate::protocol::anthropic::messages::{ContentBlock, Message};
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
 };
+use crate::provider::json_slice::{compact, text};
 use crate::provider::{Settings, Tally, UpstreamFault};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
