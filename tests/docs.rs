@@ -478,6 +478,7 @@ fn request_with(field: &str) -> Value {
 fn settings(kind: ProviderKind) -> Settings {
     Settings {
         kind,
+        operation: provider::Operation::Chat,
         upstream_model: "some-model".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,
@@ -485,6 +486,8 @@ fn settings(kind: ProviderKind) -> Settings {
         created: 0,
         answer_id: String::new(),
         max_event_bytes: 65536,
+        api_version: None,
+        unsupported: &[],
     }
 }
 

@@ -23,6 +23,7 @@ const PROVIDERS: [(&str, ProviderKind, &str); 1] =
 fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
     Settings {
         kind,
+        operation: tollgate::provider::Operation::Chat,
         upstream_model: upstream_model.to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
@@ -30,6 +31,8 @@ fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
         created: 1_700_000_000,
         answer_id: String::new(),
         max_event_bytes: 1 << 20,
+        api_version: None,
+        unsupported: &[],
     }
 }
 

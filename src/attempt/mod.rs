@@ -10,6 +10,7 @@
 //! failure before that moment becomes the status [`RETRYABLE`], which Envoy's retry policy takes to the next
 //! group of targets, or a plain status if no other provider could do better.
 
+mod credential;
 mod request;
 mod response;
 mod seat;
@@ -39,6 +40,7 @@ pub struct Attempt {
     held: Vec<u8>,
     /// How many bytes of the answer came before it.
     preamble_bytes: usize,
+    is_credential_refused: bool,
 }
 
 impl Attempt {
@@ -73,6 +75,7 @@ impl Attempt {
             response: Response::Awaiting,
             held: Vec::new(),
             preamble_bytes: 0,
+            is_credential_refused: false,
         };
         match provider::translate_request(body, &attempt.settings, out) {
             Ok(request) => attempt.request = request,
@@ -88,6 +91,11 @@ impl Attempt {
         });
         let head = request::head(seat, headers, &attempt.request, credential, out.len());
         Ok((attempt, head))
+    }
+
+    /// Whether the provider has refused the gateway's credential; true once.
+    pub const fn take_credential_refusal(&mut self) -> bool {
+        core::mem::replace(&mut self.is_credential_refused, false)
     }
 
     /// Writes to this attempt's record. The borrow cannot fail: both seats run on one thread and neither holds a
@@ -115,7 +123,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         tally: provider::Tally::default(),
         phase: Phase::Waiting,
     };
-    let settings = seat.settings(upstream_model, handoff.created);
+    let settings = seat.settings(upstream_model, handoff.operation, handoff.created);
     handoff.attempt = Some(record);
     Some(settings)
 }

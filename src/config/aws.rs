@@ -24,9 +24,12 @@ impl ProviderKind {
         match self {
             Self::AwsBedrock => Some(("bedrock", "bedrock-runtime")),
             Self::AwsSageMaker => Some(("sagemaker", "runtime.sagemaker")),
-            Self::Anthropic | Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
-                None
-            }
+            Self::Anthropic
+            | Self::AzureOpenAi
+            | Self::Mistral
+            | Self::OpenAi
+            | Self::OpenAiCompatible
+            | Self::OpenRouter => None,
         }
     }
 }

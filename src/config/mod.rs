@@ -16,6 +16,7 @@ pub mod listener;
 pub mod load;
 pub mod model;
 pub mod plugin;
+mod preset;
 pub mod provider;
 mod quantity;
 
@@ -28,7 +29,8 @@ pub use limits::{Limit, LimitCount, LimitMatch, LimitStore};
 pub use listener::{Admin, Listener};
 pub use model::{Model, Target};
 pub use plugin::PluginConfig;
-pub use provider::{Credential, OnUnsupported, Provider, ProviderKind};
+pub use preset::{Facts, Preset};
+pub use provider::{Credential, CredentialScheme, OnUnsupported, Provider, ProviderKind};
 pub use quantity::{ByteSize, Period};
 
 use serde::{Deserialize, Serialize};

@@ -9,26 +9,42 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod configured;
 mod dropped;
+mod embeddings;
 mod json_slice;
 pub mod openai;
+mod path_segment;
 pub mod sagemaker;
 mod unsupported;
 
-use crate::api_error::{API_ERROR, ApiError};
+use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
 use crate::codec::event_stream::Fault;
 use crate::codec::sse::EventTooLarge;
 use crate::config::{OnUnsupported, ProviderKind};
 use crate::headers::Headers;
+use crate::protocol::openai::embeddings::EncodingFormat;
 use crate::usage::TokenUsage;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Operation {
+    /// `POST /v1/chat/completions`.
+    #[default]
+    Chat,
+    /// `POST /v1/embeddings`.
+    Embeddings,
+}
 
 /// What a translator has to know of an attempt, beside the body.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The provider's dialect.
     pub kind: ProviderKind,
+    /// What the request is for.
+    pub operation: Operation,
     /// The model, as the provider names it.
     pub upstream_model: String,
     /// What happens to a field without a counterpart.
@@ -43,6 +59,30 @@ pub struct Settings {
     pub answer_id: String,
     /// The largest single event of a stream, in bytes.
     pub max_event_bytes: usize,
+    /// The version of the provider's API, where it is told with each request.
+    pub api_version: Option<String>,
+    /// Request fields that the provider is known to refuse, though its dialect has them.
+    pub unsupported: &'static [&'static str],
+}
+
+#[cfg(test)]
+impl Settings {
+    /// A provider of this kind with the defaults of its configuration.
+    pub(crate) fn of(kind: ProviderKind, upstream_model: &str) -> Self {
+        Self {
+            kind,
+            operation: Operation::Chat,
+            upstream_model: upstream_model.to_owned(),
+            on_unsupported: OnUnsupported::Drop,
+            stream_usage: kind != ProviderKind::Mistral,
+            default_max_tokens: 4096,
+            created: 1_700_000_000,
+            answer_id: String::new(),
+            max_event_bytes: 1 << 20,
+            api_version: None,
+            unsupported: &[],
+        }
+    }
 }
 
 /// What is sent upstream, beside the body.
@@ -62,6 +102,8 @@ pub struct UpstreamRequest {
     pub include_usage: bool,
     /// Tools that go by another name at the provider: theirs, to the client's.
     pub renamed_tools: BTreeMap<String, String>,
+    /// How the client wants its embeddings.
+    pub encoding_format: EncodingFormat,
 }
 
 /// Why an attempt failed, and what the client is told if it was the last.
@@ -177,10 +219,19 @@ const fn dialect(kind: ProviderKind) -> Dialect {
         ProviderKind::Anthropic => Dialect::Anthropic,
         ProviderKind::AwsBedrock => Dialect::Bedrock,
         ProviderKind::AwsSageMaker => Dialect::SageMaker,
-        ProviderKind::Mistral
+        ProviderKind::AzureOpenAi
+        | ProviderKind::Mistral
         | ProviderKind::OpenAi
         | ProviderKind::OpenAiCompatible
         | ProviderKind::OpenRouter => Dialect::OpenAi,
+    }
+}
+
+/// Whether the translator of this dialect serves an operation.
+const fn serves(dialect: Dialect, operation: Operation) -> bool {
+    match (dialect, operation) {
+        (_, Operation::Chat) | (Dialect::OpenAi | Dialect::SageMaker, Operation::Embeddings) => true,
+        (Dialect::Anthropic | Dialect::Bedrock, Operation::Embeddings) => false,
     }
 }
 
@@ -195,6 +246,12 @@ pub fn translate_request(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
+    if !serves(dialect(settings.kind), settings.operation) {
+        let message = "The provider of this model does not serve embeddings.";
+        return Err(ApiError::new(400, INVALID_REQUEST, message)
+            .with_param("model")
+            .with_code("unsupported_operation"));
+    }
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
         Dialect::Bedrock => bedrock::translate_request(body, settings, out),
@@ -217,7 +274,7 @@ pub fn translate_response(
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
         Dialect::Bedrock => bedrock::translate_response(body, settings, request, out),
-        Dialect::OpenAi | Dialect::SageMaker => openai::translate_response(body, settings, out),
+        Dialect::OpenAi | Dialect::SageMaker => openai::translate_response(body, settings, request, out),
     }
 }
 

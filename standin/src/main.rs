@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod anthropic_request;
+mod azure;
 mod bedrock;
 mod bedrock_request;
 mod clock;
@@ -15,6 +16,7 @@ mod fast;
 mod faults;
 mod member_order;
 mod openai;
+mod openai_embeddings;
 mod openai_request;
 mod playback;
 mod record;

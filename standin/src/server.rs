@@ -22,12 +22,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::anthropic::{self, Presented};
+use crate::azure;
 use crate::bedrock;
 use crate::clock::{Identifiers, unix_now, unix_seconds};
 use crate::control::control;
 use crate::fast::{FastAnswers, header_map};
 use crate::faults::{Faults, Rule};
 use crate::openai;
+use crate::openai_embeddings;
 use crate::playback::{Playback, ReplyBody};
 use crate::record::{Entry, Recorder};
 use crate::reply::{Reply, Scene};
@@ -212,8 +214,13 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
             openai::refusal(status, scene)
         };
     }
+    if let Some(operation) = azure::operation(path, parts.uri.query()) {
+        let has_key = has_bearer || header("api-key").is_some_and(|key| !key.is_empty());
+        return azure::answer(operation, has_key, body, scene);
+    }
     match (method, path) {
         ("POST", "/v1/chat/completions") => openai::chat_completions(has_bearer, body, scene),
+        ("POST", "/v1/embeddings") => openai_embeddings::embeddings(has_bearer, body, scene),
         ("POST", "/v1/messages") => anthropic::messages(&presented, body, scene),
         ("POST", "/v1/messages/count_tokens") => anthropic::count_tokens(&presented, body, scene),
         ("GET", "/v1/models") if is_anthropic => anthropic::models(scene),

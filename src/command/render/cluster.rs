@@ -9,7 +9,7 @@ use super::envoy::{address, http2, secret_name, upstream_buffer};
 use super::plugin;
 use super::yaml::{Yaml, extension, map, typed};
 use crate::command::check::Checked;
-use crate::config::{Credential, Endpoint, PluginConfig, Provider, ProviderKind, Signing};
+use crate::config::{Credential, Endpoint, PluginConfig, Provider, Signing};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -110,7 +110,7 @@ fn protocol_options(cluster: &str, provider: &str, checked: &Checked, wasm: &str
     };
     let mut filters = vec![plugin::filter(&seat, &checked.gateway, wasm)?];
     if matches!(settings.credential, Some(Credential::File(_))) {
-        filters.push(credential_injector(provider, settings.kind));
+        filters.push(credential_injector(provider, settings));
     }
     if let Some(signing) = settings.signing(provider).map_err(|fault| fault.to_string())? {
         filters.push(request_signing(&signing));
@@ -177,8 +177,8 @@ fn request_signing(signing: &Signing) -> Yaml {
 }
 
 /// Envoy itself reads a credential file when it starts; the filter never sees the credential.
-fn credential_injector(provider: &str, kind: ProviderKind) -> Yaml {
-    let (header, prefix) = kind.credential_header();
+fn credential_injector(provider: &str, settings: &Provider) -> Yaml {
+    let (header, prefix) = settings.credential_header();
     let mut generic = typed(
         "envoy.extensions.http.injected_credentials.generic.v3.Generic",
         [

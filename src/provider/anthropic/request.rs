@@ -19,7 +19,6 @@ use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::Number;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// Translates a request and appends the translated body to `out`.
 pub(in crate::provider) fn translate_request(
@@ -37,13 +36,12 @@ pub(in crate::provider) fn translate_request(
         path: Cow::Borrowed("/v1/messages"),
         headers: vec![("anthropic-version", Cow::Borrowed("2023-06-01"))],
         dropped: report.into_dropped(),
-        approximated: Vec::new(),
-        renamed_tools: BTreeMap::new(),
         is_streaming,
         include_usage: request
             .stream_options
             .as_ref()
             .is_some_and(|options| options.include_usage == Some(true)),
+        ..UpstreamRequest::default()
     })
 }
 

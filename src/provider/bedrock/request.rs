@@ -54,12 +54,12 @@ pub(in crate::provider) fn translate_request(
     let options = request.stream_options.as_ref();
     Ok(UpstreamRequest {
         path: Cow::Owned(path),
-        headers: Vec::new(),
         dropped,
         approximated,
         is_streaming,
         include_usage: options.is_some_and(|options| options.include_usage == Some(true)),
         renamed_tools: names.into_renamed(),
+        ..UpstreamRequest::default()
     })
 }
 

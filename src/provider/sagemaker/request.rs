@@ -68,19 +68,14 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::translate_request;
-    use crate::config::{OnUnsupported, ProviderKind};
+    use crate::config::ProviderKind;
     use crate::provider::Settings;
 
     fn settings(model: &str) -> Settings {
         Settings {
-            kind: ProviderKind::AwsSageMaker,
-            upstream_model: model.to_owned(),
-            on_unsupported: OnUnsupported::Drop,
-            stream_usage: true,
-            default_max_tokens: 4096,
             created: 7,
-            answer_id: String::new(),
             max_event_bytes: 1024,
+            ..Settings::of(ProviderKind::AwsSageMaker, model)
         }
     }
 

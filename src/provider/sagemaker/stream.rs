@@ -72,7 +72,7 @@ impl ResponseStream for EndpointStream {
 mod tests {
     use super::EndpointStream;
     use crate::codec::event_stream::tests::frame;
-    use crate::config::{OnUnsupported, ProviderKind};
+    use crate::config::ProviderKind;
     use crate::provider::{ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 
     const EVENTS: &str = concat!(
@@ -95,14 +95,9 @@ mod tests {
 
     fn tell(bytes: &[u8], size: usize) -> (String, Result<(), UpstreamFault>, Tally) {
         let settings = Settings {
-            kind: ProviderKind::AwsSageMaker,
-            upstream_model: "m".to_owned(),
-            on_unsupported: OnUnsupported::Drop,
-            stream_usage: true,
-            default_max_tokens: 4096,
             created: 7,
-            answer_id: String::new(),
             max_event_bytes: 1024,
+            ..Settings::of(ProviderKind::AwsSageMaker, "m")
         };
         let request = UpstreamRequest {
             is_streaming: true,

@@ -10,14 +10,11 @@ const NOVA: &str = "amazon.nova-lite-v1:0";
 
 fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
     Settings {
-        kind: ProviderKind::AwsBedrock,
-        upstream_model: upstream_model.to_owned(),
         on_unsupported,
-        stream_usage: true,
-        default_max_tokens: 4096,
         created: 7,
         answer_id: "chatcmpl-1".to_owned(),
         max_event_bytes: 1024,
+        ..Settings::of(ProviderKind::AwsBedrock, upstream_model)
     }
 }
 

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use super::translate_response;
-use crate::config::{OnUnsupported, ProviderKind};
+use crate::config::ProviderKind;
 use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::{Value, json};
 
 fn translate(body: &str) -> Result<(Value, Tally), UpstreamFault> {
     let settings = Settings {
-        kind: ProviderKind::AwsBedrock,
-        upstream_model: "amazon.nova-lite-v1:0".to_owned(),
-        on_unsupported: OnUnsupported::Drop,
-        stream_usage: true,
-        default_max_tokens: 4096,
         created: 7,
         answer_id: "chatcmpl-1".to_owned(),
         max_event_bytes: 1024,
+        ..Settings::of(ProviderKind::AwsBedrock, "amazon.nova-lite-v1:0")
     };
     let request = UpstreamRequest {
         renamed_tools: [("f_1".to_owned(), "f.1".to_owned())].into(),

@@ -2,20 +2,16 @@
 
 use super::ConverseStream;
 use crate::codec::event_stream::tests::frame;
-use crate::config::{OnUnsupported, ProviderKind};
+use crate::config::ProviderKind;
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::{Value, json};
 
 fn stream() -> ConverseStream {
     let settings = Settings {
-        kind: ProviderKind::AwsBedrock,
-        upstream_model: "m".to_owned(),
-        on_unsupported: OnUnsupported::Drop,
-        stream_usage: true,
-        default_max_tokens: 4096,
         created: 7,
         answer_id: "chatcmpl-1".to_owned(),
         max_event_bytes: 512,
+        ..Settings::of(ProviderKind::AwsBedrock, "m")
     };
     let request = UpstreamRequest {
         is_streaming: true,
