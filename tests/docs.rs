@@ -485,6 +485,7 @@ fn settings(kind: ProviderKind) -> Settings {
         default_max_tokens: 4096,
         created: 0,
         answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 65536,
         api_version: None,
         unsupported: &[],

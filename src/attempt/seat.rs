@@ -98,6 +98,7 @@ impl ProviderSeat {
             default_max_tokens: provider.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
             created,
             answer_id: String::new(),
+            told_input_tokens: None,
             api_version: provider.api_version.clone(),
             unsupported: provider.preset.map_or(&[], |preset| preset.facts().unsupported),
             max_event_bytes: usize::try_from(self.bounds.max_event_bytes.0).unwrap_or(usize::MAX),
