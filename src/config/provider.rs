@@ -71,6 +71,8 @@ pub enum ProviderKind {
     /// OpenAI's models at Azure.
     #[serde(rename = "azure_openai")]
     AzureOpenAi,
+    /// Cohere's API, version 2.
+    Cohere,
     /// Mistral's API: close to OpenAI's, with its own names for some fields.
     Mistral,
     /// OpenAI's API.
@@ -113,7 +115,7 @@ impl ProviderKind {
         match self {
             Self::Anthropic => ("x-api-key", ""),
             Self::AzureOpenAi => ("api-key", ""),
-            Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
+            Self::Cohere | Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
                 ("authorization", "Bearer ")
             }
         }

@@ -15,10 +15,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for dialects whose answer has another form")
-)]
 /// Writes OpenAI's list of the given vectors. Each is an array of numbers or base64 of 32-bit floats, as JSON text.
 ///
 /// # Errors

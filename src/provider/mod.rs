@@ -8,6 +8,7 @@
 //! [`UpstreamRequest::approximated`], or refused; nothing is lost in silence.
 
 pub mod anthropic;
+pub mod cohere;
 pub mod configured;
 mod dropped;
 mod embeddings;
@@ -176,12 +177,14 @@ pub trait ResponseStream {
 #[derive(Clone, Copy)]
 enum Dialect {
     Anthropic,
+    Cohere,
     OpenAi,
 }
 
 const fn dialect(kind: ProviderKind) -> Dialect {
     match kind {
         ProviderKind::Anthropic => Dialect::Anthropic,
+        ProviderKind::Cohere => Dialect::Cohere,
         ProviderKind::AzureOpenAi
         | ProviderKind::Mistral
         | ProviderKind::OpenAi
@@ -193,7 +196,7 @@ const fn dialect(kind: ProviderKind) -> Dialect {
 /// Whether the translator of this dialect serves an operation.
 const fn serves(dialect: Dialect, operation: Operation) -> bool {
     match (dialect, operation) {
-        (_, Operation::Chat) | (Dialect::OpenAi, Operation::Embeddings) => true,
+        (_, Operation::Chat) | (Dialect::Cohere | Dialect::OpenAi, Operation::Embeddings) => true,
         (Dialect::Anthropic, Operation::Embeddings) => false,
     }
 }
@@ -217,6 +220,7 @@ pub fn translate_request(
     }
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
+        Dialect::Cohere => cohere::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
 }
@@ -234,6 +238,7 @@ pub fn translate_response(
 ) -> Result<Tally, UpstreamFault> {
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
+        Dialect::Cohere => cohere::translate_response(body, settings, request, out),
         Dialect::OpenAi => openai::translate_response(body, settings, request, out),
     }
 }
@@ -255,6 +260,7 @@ pub struct ErrorAnswer<'a> {
 pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> UpstreamFault {
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
+        Dialect::Cohere => cohere::translate_error(answer),
         Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
     }
 }
@@ -263,7 +269,7 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
 #[must_use]
 pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::OpenAi => "text/event-stream",
+        Dialect::Anthropic | Dialect::Cohere | Dialect::OpenAi => "text/event-stream",
     }
 }
 
@@ -272,6 +278,7 @@ pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
 pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dyn ResponseStream> {
     match dialect(settings.kind) {
         Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
+        Dialect::Cohere => Box::new(cohere::ChatStream::new(settings, request)),
         Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }
 }

@@ -9,6 +9,7 @@ mod anthropic;
 mod anthropic_request;
 mod azure;
 mod clock;
+mod cohere;
 mod control;
 mod fast;
 mod faults;
