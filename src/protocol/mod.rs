@@ -5,4 +5,5 @@
 pub mod anthropic;
 pub mod cohere;
 pub mod json_object;
+pub mod json_text;
 pub mod openai;

@@ -14,7 +14,7 @@ pub(super) fn token_usage(usage: Option<Usage>) -> TokenUsage {
     let usage = usage.unwrap_or_default();
     let either = |count: fn(Counts) -> Option<f64>| {
         usage
-            .tokens
+            .read_and_written
             .and_then(count)
             .or_else(|| usage.billed_units.and_then(count))
             .and_then(whole)

@@ -23,7 +23,7 @@ pub(super) fn translate_response(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
-    let text = str::from_utf8(body).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
     let completion: Chunk<'_> = serde_json::from_str(text).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
     if let Some(error) = completion.error(text) {
         return Err(reported_fault(error.as_bytes()));
