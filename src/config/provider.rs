@@ -75,6 +75,8 @@ pub enum ProviderKind {
     /// OpenAI's models at Azure.
     #[serde(rename = "azure_openai")]
     AzureOpenAi,
+    /// Cohere's API, version 2.
+    Cohere,
     /// Mistral's API: close to OpenAI's, with its own names for some fields.
     Mistral,
     /// OpenAI's API.
@@ -119,6 +121,7 @@ impl ProviderKind {
             Self::AzureOpenAi => ("api-key", ""),
             Self::AwsBedrock
             | Self::AwsSageMaker
+            | Self::Cohere
             | Self::Mistral
             | Self::OpenAi
             | Self::OpenAiCompatible

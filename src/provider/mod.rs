@@ -9,6 +9,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod cohere;
 pub mod configured;
 mod dropped;
 mod embeddings;
@@ -215,6 +216,7 @@ enum Dialect {
     Anthropic,
     Bedrock,
     SageMaker,
+    Cohere,
     OpenAi,
 }
 
@@ -223,6 +225,7 @@ const fn dialect(kind: ProviderKind) -> Dialect {
         ProviderKind::Anthropic => Dialect::Anthropic,
         ProviderKind::AwsBedrock => Dialect::Bedrock,
         ProviderKind::AwsSageMaker => Dialect::SageMaker,
+        ProviderKind::Cohere => Dialect::Cohere,
         ProviderKind::AzureOpenAi
         | ProviderKind::Mistral
         | ProviderKind::OpenAi
@@ -235,7 +238,10 @@ const fn dialect(kind: ProviderKind) -> Dialect {
 const fn serves(dialect: Dialect, operation: Operation) -> bool {
     match (dialect, operation) {
         (_, Operation::Chat)
-        | (Dialect::OpenAi | Dialect::Bedrock | Dialect::SageMaker, Operation::Embeddings) => true,
+        | (
+            Dialect::Bedrock | Dialect::Cohere | Dialect::OpenAi | Dialect::SageMaker,
+            Operation::Embeddings,
+        ) => true,
         (Dialect::Anthropic, Operation::Embeddings) => false,
     }
 }
@@ -261,6 +267,7 @@ pub fn translate_request(
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
         Dialect::Bedrock => bedrock::translate_request(body, settings, out),
         Dialect::SageMaker => sagemaker::translate_request(body, settings, out),
+        Dialect::Cohere => cohere::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
 }
@@ -279,6 +286,7 @@ pub fn translate_response(
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
         Dialect::Bedrock => bedrock::translate_response(body, settings, request, out),
+        Dialect::Cohere => cohere::translate_response(body, settings, request, out),
         Dialect::OpenAi | Dialect::SageMaker => openai::translate_response(body, settings, request, out),
     }
 }
@@ -302,6 +310,7 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
         Dialect::Bedrock => bedrock::translate_error(answer),
         Dialect::SageMaker => sagemaker::translate_error(answer),
+        Dialect::Cohere => cohere::translate_error(answer),
         Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
     }
 }
@@ -310,7 +319,7 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
 #[must_use]
 pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::OpenAi => "text/event-stream",
+        Dialect::Anthropic | Dialect::Cohere | Dialect::OpenAi => "text/event-stream",
         Dialect::Bedrock | Dialect::SageMaker => "application/vnd.amazon.eventstream",
     }
 }
@@ -328,7 +337,7 @@ pub const fn input_tokens_header(kind: ProviderKind, operation: Operation) -> Op
 #[must_use]
 pub const fn needs_answer_id(kind: ProviderKind) -> bool {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::OpenAi | Dialect::SageMaker => false,
+        Dialect::Anthropic | Dialect::Cohere | Dialect::OpenAi | Dialect::SageMaker => false,
         Dialect::Bedrock => true,
     }
 }
@@ -340,6 +349,7 @@ pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dy
         Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
         Dialect::Bedrock => Box::new(bedrock::ConverseStream::new(settings, request)),
         Dialect::SageMaker => Box::new(sagemaker::EndpointStream::new(settings, request)),
+        Dialect::Cohere => Box::new(cohere::ChatStream::new(settings, request)),
         Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }
 }

@@ -12,6 +12,7 @@ mod bedrock;
 mod bedrock_embeddings;
 mod bedrock_request;
 mod clock;
+mod cohere;
 mod control;
 mod fast;
 mod faults;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The request of `Converse` and `ConverseStream`, as it is written
+//! The request of `Converse` and `ConverseStream`, as [`json_text::write()`] writes it
 //! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_RequestSyntax>).
 //!
 //! Borrowed from the client's request. Bedrock's unions are objects with one member, which is how serde writes an
 //! enum; bytes are base64, as the client sent them.
 
+use crate::protocol::json_text;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Number;
@@ -74,6 +75,7 @@ pub enum Role {
 #[serde(rename_all = "camelCase")]
 pub enum Block<'a> {
     /// Text, never blank.
+    #[serde(serialize_with = "json_text::text")]
     Text(&'a str),
     /// An image.
     Image(Media<'a>),
@@ -127,6 +129,7 @@ pub struct Document<'a> {
 #[serde(rename_all = "camelCase")]
 pub enum Source<'a> {
     /// In the request, in base64.
+    #[serde(serialize_with = "json_text::text")]
     Bytes(&'a str),
     /// In Amazon S3.
     S3Location {
@@ -178,6 +181,7 @@ pub struct CachePoint {
 #[serde(rename_all = "camelCase")]
 pub enum SystemBlock<'a> {
     /// Text, never blank.
+    #[serde(serialize_with = "json_text::text")]
     Text(&'a str),
     /// What comes before this is cached.
     CachePoint(CachePoint),
