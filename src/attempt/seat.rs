@@ -71,7 +71,6 @@ impl ProviderSeat {
     }
 
     /// The headers that carry the credential, Envoy's signature included.
-    #[must_use]
     pub fn credential_header_names(&self) -> impl Iterator<Item = &'static str> {
         let is_signed = self.provider.is_signed();
         [self.credential_header().0]
