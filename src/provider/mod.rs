@@ -215,17 +215,17 @@ pub trait ResponseStream {
 enum Dialect {
     Anthropic,
     Bedrock,
-    SageMaker,
     Cohere,
+    SageMaker,
     OpenAi,
 }
 
 const fn dialect(kind: ProviderKind) -> Dialect {
     match kind {
         ProviderKind::Anthropic => Dialect::Anthropic,
+        ProviderKind::Cohere => Dialect::Cohere,
         ProviderKind::AwsBedrock => Dialect::Bedrock,
         ProviderKind::AwsSageMaker => Dialect::SageMaker,
-        ProviderKind::Cohere => Dialect::Cohere,
         ProviderKind::AzureOpenAi
         | ProviderKind::Mistral
         | ProviderKind::OpenAi
@@ -265,9 +265,9 @@ pub fn translate_request(
     }
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
+        Dialect::Cohere => cohere::translate_request(body, settings, out),
         Dialect::Bedrock => bedrock::translate_request(body, settings, out),
         Dialect::SageMaker => sagemaker::translate_request(body, settings, out),
-        Dialect::Cohere => cohere::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
 }
@@ -308,9 +308,9 @@ pub struct ErrorAnswer<'a> {
 pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> UpstreamFault {
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
+        Dialect::Cohere => cohere::translate_error(answer),
         Dialect::Bedrock => bedrock::translate_error(answer),
         Dialect::SageMaker => sagemaker::translate_error(answer),
-        Dialect::Cohere => cohere::translate_error(answer),
         Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
     }
 }
@@ -347,9 +347,9 @@ pub const fn needs_answer_id(kind: ProviderKind) -> bool {
 pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dyn ResponseStream> {
     match dialect(settings.kind) {
         Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
+        Dialect::Cohere => Box::new(cohere::ChatStream::new(settings, request)),
         Dialect::Bedrock => Box::new(bedrock::ConverseStream::new(settings, request)),
         Dialect::SageMaker => Box::new(sagemaker::EndpointStream::new(settings, request)),
-        Dialect::Cohere => Box::new(cohere::ChatStream::new(settings, request)),
         Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }
 }
