@@ -467,6 +467,7 @@ fn request_with(field: &str) -> Value {
     for needed in match field {
         "tool_choice" | "parallel_tool_calls" => vec!["tools"],
         "stream_options" => vec!["stream"],
+        "top_logprobs" => vec!["logprobs"],
         _ => vec![],
     } {
         request[needed] = example(needed);
@@ -476,9 +477,15 @@ fn request_with(field: &str) -> Value {
 }
 
 fn settings(kind: ProviderKind) -> Settings {
+    // What a Gemini can do is read from its name.
+    let model = if kind == ProviderKind::Gemini {
+        "gemini-2.5-flash"
+    } else {
+        "some-model"
+    };
     Settings {
         kind,
-        upstream_model: "some-model".to_owned(),
+        upstream_model: model.to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,
         default_max_tokens: 4096,
@@ -497,6 +504,7 @@ fn what_the_provider_document_says_of_request_fields_is_what_happens() {
             ProviderKind::OpenAiCompatible,
             ProviderKind::Mistral,
             ProviderKind::Anthropic,
+            ProviderKind::Gemini,
         ];
         for (field, (kind, told)) in fields
             .iter()

@@ -17,8 +17,10 @@ use std::path::{Path, PathBuf};
 use tollgate::config::{OnUnsupported, ProviderKind};
 use tollgate::provider::{Settings, UpstreamRequest, response_stream, translate_request, translate_response};
 
-const PROVIDERS: [(&str, ProviderKind, &str); 1] =
-    [("anthropic", ProviderKind::Anthropic, "claude-sonnet-4-5")];
+const PROVIDERS: [(&str, ProviderKind, &str); 2] = [
+    ("anthropic", ProviderKind::Anthropic, "claude-sonnet-4-5"),
+    ("gemini", ProviderKind::Gemini, "gemini-2.5-flash"),
+];
 
 fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
     Settings {
@@ -65,6 +67,13 @@ fn pretty(json: &[u8]) -> String {
     serde_json::to_string_pretty(&value).unwrap()
 }
 
+fn approximated(request: &UpstreamRequest) -> String {
+    match request.approximated.join(", ") {
+        paths if paths.is_empty() => paths,
+        paths => format!("approximated: {paths}\n"),
+    }
+}
+
 #[test]
 fn requests_are_translated_as_recorded() {
     for fixture in fixtures("requests/chat", &["json"]) {
@@ -73,9 +82,10 @@ fn requests_are_translated_as_recorded() {
             let mut out = Vec::new();
             let found = match translate_request(&body, &settings(kind, model), &mut out) {
                 Ok(request) => format!(
-                    "path: {}\ndropped: {}\nstream: {}, usage: {}\n{}\n",
+                    "path: {}\ndropped: {}\n{}stream: {}, usage: {}\n{}\n",
                     request.path,
                     request.dropped.join(", "),
+                    approximated(&request),
                     request.is_streaming,
                     request.include_usage,
                     pretty(&out)

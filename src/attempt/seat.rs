@@ -29,7 +29,7 @@ impl ProviderSeat {
     ///
     /// # Errors
     ///
-    /// An endpoint that is not an HTTP URL.
+    /// An endpoint that is not an HTTP URL, or not one of the provider's kind.
     pub fn new(
         cluster: String,
         name: &str,
@@ -37,8 +37,7 @@ impl ProviderSeat {
         bounds: Listener,
     ) -> Result<Self, ConfigError> {
         let endpoint = provider
-            .endpoint
-            .parse()
+            .base()
             .map_err(|message| ConfigError::new(format!("providers.{name}.endpoint"), message))?;
         Ok(Self {
             cluster,

@@ -7,7 +7,7 @@
 
 use super::source::Source;
 use crate::config::load::FromTree;
-use crate::config::{ConfigError, Endpoint, Gateway, Jwks};
+use crate::config::{ConfigError, Gateway, Jwks};
 use crate::policy::auth::Authenticator;
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
@@ -43,7 +43,7 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
         }
     }
     for (name, provider) in &gateway.providers {
-        if let Err(message) = provider.endpoint.parse::<Endpoint>() {
+        if let Err(message) = provider.base() {
             faults.push(ConfigError::new(format!("providers.{name}.endpoint"), message));
         }
     }

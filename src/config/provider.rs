@@ -2,7 +2,7 @@
 
 //! `providers`: who serves models, and how they are spoken to.
 
-use super::Period;
+use super::{Endpoint, Period};
 use serde::{Deserialize, Serialize};
 
 /// One provider: an API, an endpoint and a credential.
@@ -33,6 +33,35 @@ pub struct Provider {
     pub connect_timeout: Period,
 }
 
+impl Provider {
+    /// The base URL, taken apart.
+    ///
+    /// # Errors
+    ///
+    /// What was expected, and what was found: no HTTP URL, or one of Vertex AI that lacks its project and location.
+    pub fn base(&self) -> Result<Endpoint, String> {
+        let endpoint: Endpoint = self.endpoint.parse()?;
+        if self.kind == ProviderKind::VertexAi && !ends_in_a_location(&endpoint.path) {
+            return Err(format!(
+                "expected a URL such as \"https://us-central1-aiplatform.googleapis.com/v1/projects/my-project\
+                 /locations/us-central1\", found the path \"{}\"",
+                endpoint.path
+            ));
+        }
+        Ok(endpoint)
+    }
+}
+
+/// Whether a path ends in `/projects/{project}/locations/{location}`.
+fn ends_in_a_location(path: &str) -> bool {
+    let mut segments = path.rsplit('/');
+    let mut next = || segments.next().filter(|segment| !segment.is_empty());
+    matches!(
+        (next(), next(), next(), next()),
+        (Some(_), Some("locations"), Some(_), Some("projects"))
+    )
+}
+
 fn default_connect_timeout() -> Period {
     Period::from_secs(5)
 }
@@ -44,6 +73,8 @@ fn default_connect_timeout() -> Period {
 pub enum ProviderKind {
     /// Anthropic's Messages API.
     Anthropic,
+    /// Google's Gemini API, with a key of AI Studio.
+    Gemini,
     /// Mistral's API: close to OpenAI's, with its own names for some fields.
     Mistral,
     /// OpenAI's API.
@@ -55,6 +86,8 @@ pub enum ProviderKind {
     /// OpenRouter.
     #[serde(rename = "openrouter")]
     OpenRouter,
+    /// Google's Vertex AI: Gemini, and Anthropic's Claude. The endpoint ends in a project and a location.
+    VertexAi,
 }
 
 impl ProviderKind {
@@ -63,7 +96,8 @@ impl ProviderKind {
     pub const fn credential_header(self) -> (&'static str, &'static str) {
         match self {
             Self::Anthropic => ("x-api-key", ""),
-            Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
+            Self::Gemini => ("x-goog-api-key", ""),
+            Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter | Self::VertexAi => {
                 ("authorization", "Bearer ")
             }
         }
@@ -91,4 +125,37 @@ pub enum OnUnsupported {
     Drop,
     /// The request is refused with 400, and `param` names the field.
     Reject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Provider;
+
+    fn base(kind: &str, endpoint: &str) -> Result<String, String> {
+        let provider = serde_json::json!({"kind": kind, "endpoint": endpoint});
+        let provider: Provider = serde_json::from_value(provider).unwrap();
+        provider.base().map(|endpoint| endpoint.to_string())
+    }
+
+    #[crate::test]
+    fn an_endpoint_of_vertex_ai_ends_in_a_location() {
+        let regional = "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4";
+        for endpoint in [
+            regional,
+            "https://aiplatform.googleapis.com/v1beta1/projects/p/locations/global",
+            "http://127.0.0.1:9100/projects/p/locations/l",
+        ] {
+            assert_eq!(base("vertex_ai", endpoint).as_deref(), Ok(endpoint));
+        }
+        for endpoint in [
+            "https://aiplatform.googleapis.com",
+            "https://aiplatform.googleapis.com/v1/projects/p",
+            "https://aiplatform.googleapis.com/v1/projects//locations/l",
+            "https://aiplatform.googleapis.com/v1/projects/p/locations/l/endpoints/openapi",
+        ] {
+            let message = base("vertex_ai", endpoint).unwrap_err();
+            assert!(message.starts_with("expected a URL such as"), "{message}");
+            assert!(base("gemini", endpoint).is_ok());
+        }
+    }
 }

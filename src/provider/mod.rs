@@ -10,7 +10,11 @@
 
 pub mod anthropic;
 mod dropped;
+pub mod gemini;
+mod google_path;
+mod json_slice;
 pub mod openai;
+mod unsupported;
 
 use crate::api_error::{API_ERROR, ApiError};
 use crate::codec::sse::EventTooLarge;
@@ -53,6 +57,8 @@ pub struct UpstreamRequest {
     pub is_streaming: bool,
     /// Whether the client itself asked for `stream_options.include_usage`.
     pub include_usage: bool,
+    /// Whether a streamed answer's text has to be kept until its end, because what cites it is told only then.
+    pub keeps_text: bool,
 }
 
 /// Why an attempt failed, and what the client is told if it was the last.
@@ -69,6 +75,18 @@ impl UpstreamFault {
     #[must_use]
     pub fn misbehaved(message: &'static str) -> Self {
         let error = ApiError::new(502, API_ERROR, message).with_code("upstream_misbehaved");
+        Self {
+            error,
+            is_retryable: true,
+        }
+    }
+
+    /// The provider refused the gateway's own credential, which is no fault of the client's. Another provider
+    /// has another one.
+    #[must_use]
+    pub fn credential_refused() -> Self {
+        let message = "The provider refused the gateway's credential.";
+        let error = ApiError::new(502, API_ERROR, message).with_code("upstream_credential_refused");
         Self {
             error,
             is_retryable: true,
@@ -134,16 +152,26 @@ pub trait ResponseStream {
 #[derive(Clone, Copy)]
 enum Dialect {
     Anthropic,
+    Gemini,
     OpenAi,
 }
 
 const fn dialect(kind: ProviderKind) -> Dialect {
     match kind {
         ProviderKind::Anthropic => Dialect::Anthropic,
+        ProviderKind::Gemini | ProviderKind::VertexAi => Dialect::Gemini,
         ProviderKind::Mistral
         | ProviderKind::OpenAi
         | ProviderKind::OpenAiCompatible
         | ProviderKind::OpenRouter => Dialect::OpenAi,
+    }
+}
+
+/// What a model is spoken to in: its provider's dialect, unless the provider serves another vendor's models.
+fn spoken(settings: &Settings) -> Dialect {
+    match settings.kind {
+        ProviderKind::VertexAi if google_path::is_anthropic(&settings.upstream_model) => Dialect::Anthropic,
+        kind => dialect(kind),
     }
 }
 
@@ -158,8 +186,9 @@ pub fn translate_request(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
-    match dialect(settings.kind) {
+    match spoken(settings) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
+        Dialect::Gemini => gemini::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
 }
@@ -174,8 +203,9 @@ pub fn translate_response(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
-    match dialect(settings.kind) {
+    match spoken(settings) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
+        Dialect::Gemini => gemini::translate_response(body, settings, out),
         Dialect::OpenAi => openai::translate_response(body, settings, out),
     }
 }
@@ -195,8 +225,11 @@ pub struct ErrorAnswer<'a> {
 /// the header of that name is the caller's business.
 #[must_use]
 pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> UpstreamFault {
-    match dialect(settings.kind) {
+    match spoken(settings) {
+        // Google answers for itself before it hands a request to Anthropic.
+        Dialect::Anthropic if settings.kind == ProviderKind::VertexAi => gemini::translate_error(answer),
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
+        Dialect::Gemini => gemini::translate_error(answer),
         Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
     }
 }
@@ -205,15 +238,16 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
 #[must_use]
 pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::OpenAi => "text/event-stream",
+        Dialect::Anthropic | Dialect::Gemini | Dialect::OpenAi => "text/event-stream",
     }
 }
 
 /// The translator of a stream that answers `request`.
 #[must_use]
 pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dyn ResponseStream> {
-    match dialect(settings.kind) {
+    match spoken(settings) {
         Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
+        Dialect::Gemini => Box::new(gemini::ContentStream::new(settings, request)),
         Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }
 }

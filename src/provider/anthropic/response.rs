@@ -7,13 +7,13 @@
 
 use super::citations::annotation;
 use super::error::{malformed_answer, reported_fault};
-use super::json_slice::{compact, text};
 use super::stop_reason::finish_reason;
-use super::usage::{openai_usage, token_usage};
+use super::usage::token_usage;
 use crate::protocol::anthropic::messages::{ContentBlock, Message};
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
 };
+use crate::provider::json_slice::{compact, text};
 use crate::provider::{Settings, Tally, UpstreamFault};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -45,13 +45,14 @@ pub(in crate::provider) fn translate_response(
         object: "chat.completion",
         created: settings.created,
         model: message.model.as_deref().unwrap_or(&settings.upstream_model),
-        choices: [Choice {
+        choices: vec![Choice {
             index: 0,
             message: answer.into_message(refusal),
             logprobs: None,
             finish_reason,
         }],
-        usage: openai_usage(&usage),
+        usage: (&usage).into(),
+        service_tier: None,
     };
     serde_json::to_writer(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
@@ -94,6 +95,7 @@ impl<'a> Answer<'a> {
                         name: Cow::Borrowed(block.name.as_deref()?),
                         arguments,
                     },
+                    extra_content: None,
                 });
             }
             "thinking" => {
@@ -157,6 +159,7 @@ impl<'a> Answer<'a> {
             tool_calls,
             annotations,
             citations,
+            extra_content: None,
         }
     }
 }

@@ -70,9 +70,9 @@ pub(super) fn translate_request(
         path: Cow::Borrowed("/chat/completions"),
         headers: Vec::new(),
         dropped,
-        approximated: Vec::new(),
         is_streaming,
         include_usage: is_streaming && include_usage,
+        ..UpstreamRequest::default()
     })
 }
 
