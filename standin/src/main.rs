@@ -11,6 +11,8 @@ mod clock;
 mod control;
 mod fast;
 mod faults;
+mod gemini;
+mod gemini_request;
 mod member_order;
 mod openai;
 mod openai_request;

@@ -2,7 +2,7 @@
 
 //! Connections and routes: which provider answers, which fault strikes, what is recorded.
 //!
-//! Both providers are served on every address, because their paths differ. Everything runs on one thread;
+//! All providers are served on every address, because their paths differ. Everything runs on one thread;
 //! state is shared by `Rc`, and a connection is one local task. hyper watches the socket while an answer is
 //! under way and drops the answer when the client is gone, which is how an abort is noticed.
 
@@ -26,6 +26,7 @@ use crate::clock::{Identifiers, unix_now, unix_seconds};
 use crate::control::control;
 use crate::fast::{FastAnswers, header_map};
 use crate::faults::{Faults, Rule};
+use crate::gemini::{self, Target};
 use crate::openai;
 use crate::playback::{Playback, ReplyBody};
 use crate::record::{Entry, Recorder};
@@ -110,7 +111,8 @@ impl Server {
 
     async fn provide(&self, parts: &Parts, body: Option<Bytes>, listen: &str) -> Response<ReplyBody> {
         let (path, content) = (parts.uri.path(), body.clone().unwrap_or_default());
-        let model = model_of(&content);
+        let target = Target::of(path);
+        let model = target.map_or_else(|| model_of(&content), |target| target.model.to_owned());
         let fault = self
             .faults
             .borrow_mut()
@@ -185,19 +187,31 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
         has_version: header("anthropic-version").is_some(),
     };
     let is_anthropic = path.starts_with("/v1/messages") || presented.has_version;
+    let target = Target::of(path);
     let Some(body) = body else {
-        return if is_anthropic {
+        return if target.is_some() {
+            gemini::too_large(scene)
+        } else if is_anthropic {
             anthropic::too_large(scene)
         } else {
             openai::too_large(scene)
         };
     };
     if let Some(status) = scene.fault.status {
-        return if is_anthropic {
+        return if target.is_some() {
+            gemini::refusal(status, scene)
+        } else if is_anthropic {
             anthropic::refusal(status, scene)
         } else {
             openai::refusal(status, scene)
         };
+    }
+    if let ("POST", Some(target)) = (method, target) {
+        let presented = gemini::Presented {
+            has_api_key: header("x-goog-api-key").is_some_and(|key| !key.is_empty()),
+            has_bearer,
+        };
+        return gemini::answer(target, parts.uri.query(), &presented, body, scene);
     }
     match (method, path) {
         ("POST", "/v1/chat/completions") => openai::chat_completions(has_bearer, body, scene),
