@@ -485,12 +485,16 @@ fn settings(kind: ProviderKind) -> Settings {
     };
     Settings {
         kind,
+        operation: provider::Operation::Chat,
         upstream_model: model.to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,
         default_max_tokens: 4096,
         created: 0,
+        answer_id: String::new(),
         max_event_bytes: 65536,
+        api_version: None,
+        unsupported: &[],
     }
 }
 

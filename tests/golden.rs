@@ -25,12 +25,16 @@ const PROVIDERS: [(&str, ProviderKind, &str); 2] = [
 fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
     Settings {
         kind,
+        operation: tollgate::provider::Operation::Chat,
         upstream_model: upstream_model.to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
         default_max_tokens: 4096,
         created: 1_700_000_000,
+        answer_id: String::new(),
         max_event_bytes: 1 << 20,
+        api_version: None,
+        unsupported: &[],
     }
 }
 
@@ -103,7 +107,12 @@ fn answers_are_translated_as_recorded() {
         for fixture in fixtures(&format!("responses/{name}"), &["json"]) {
             let body = std::fs::read(&fixture).unwrap();
             let mut out = Vec::new();
-            let found = match translate_response(&body, &settings(kind, model), &mut out) {
+            let found = match translate_response(
+                &body,
+                &settings(kind, model),
+                &UpstreamRequest::default(),
+                &mut out,
+            ) {
                 Ok(tally) => format!("{tally:?}\n{}\n", pretty(&out)),
                 Err(fault) => format!("{fault:?}\n"),
             };

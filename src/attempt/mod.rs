@@ -10,6 +10,7 @@
 //! failure before that moment becomes the status [`RETRYABLE`], which Envoy's retry policy takes to the next
 //! group of targets, or a plain status if no other provider could do better.
 
+mod credential;
 mod request;
 mod response;
 mod seat;
@@ -17,7 +18,7 @@ mod seat;
 mod tests;
 
 pub use response::{BodyStep, RETRYABLE, ResponseHead};
-pub use seat::{ProviderSeat, UpstreamHead};
+pub use seat::{ProviderSeat, SESSION_HEADER, UpstreamHead};
 
 use crate::api_error::{API_ERROR, ApiError};
 use crate::handoff::{AttemptRecord, Handoff, PROVIDER_HEADER, Phase};
@@ -39,6 +40,7 @@ pub struct Attempt {
     held: Vec<u8>,
     /// How many bytes of the answer came before it.
     preamble_bytes: usize,
+    is_credential_refused: bool,
 }
 
 impl Attempt {
@@ -60,7 +62,11 @@ impl Attempt {
         out: &mut Vec<u8>,
     ) -> Result<(Self, UpstreamHead), LocalReply> {
         let handoff = handoff.ok_or_else(|| refusal(seat, None, &misconfigured()))?;
-        let settings = open(seat, &handoff).ok_or_else(|| refusal(seat, Some(&handoff), &misconfigured()))?;
+        let mut settings =
+            open(seat, &handoff).ok_or_else(|| refusal(seat, Some(&handoff), &misconfigured()))?;
+        if provider::needs_answer_id(settings.kind) {
+            settings.answer_id = answer_id(headers);
+        }
         let mut attempt = Self {
             seat: Rc::clone(seat),
             handoff,
@@ -69,6 +75,7 @@ impl Attempt {
             response: Response::Awaiting,
             held: Vec::new(),
             preamble_bytes: 0,
+            is_credential_refused: false,
         };
         match provider::translate_request(body, &attempt.settings, out) {
             Ok(request) => attempt.request = request,
@@ -84,6 +91,11 @@ impl Attempt {
         });
         let head = request::head(seat, headers, &attempt.request, credential, out.len());
         Ok((attempt, head))
+    }
+
+    /// Whether the provider has refused the gateway's credential; true once.
+    pub const fn take_credential_refusal(&mut self) -> bool {
+        core::mem::replace(&mut self.is_credential_refused, false)
     }
 
     /// Writes to this attempt's record. The borrow cannot fail: both seats run on one thread and neither holds a
@@ -111,9 +123,21 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         tally: provider::Tally::default(),
         phase: Phase::Waiting,
     };
-    let settings = seat.settings(upstream_model, handoff.created);
+    let settings = seat.settings(upstream_model, handoff.operation, handoff.created);
     handoff.attempt = Some(record);
     Some(settings)
+}
+
+/// An id for an answer whose provider gives none: the exchange's own, which the logs know too. A client may have
+/// chosen it, so only what is plain of it is repeated.
+fn answer_id(headers: &Headers) -> String {
+    const MAX_BYTES: usize = 64;
+    let exchange = headers.str("x-request-id").unwrap_or_default();
+    let plain = exchange
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(MAX_BYTES);
+    "chatcmpl-".chars().chain(plain).collect()
 }
 
 fn refusal(seat: &ProviderSeat, handoff: Option<&Rc<RefCell<Handoff>>>, error: &ApiError) -> LocalReply {

@@ -7,6 +7,7 @@
 //! nothing of ours. Unknown keys are errors everywhere.
 
 pub mod access;
+mod aws;
 pub mod endpoint;
 pub mod error;
 pub mod identity;
@@ -15,10 +16,12 @@ pub mod listener;
 pub mod load;
 pub mod model;
 pub mod plugin;
+mod preset;
 pub mod provider;
 mod quantity;
 
 pub use access::AccessRule;
+pub use aws::Signing;
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
 pub use identity::{ApiKey, ClaimMapping, Identity, Jwks, JwtProvider};
@@ -26,7 +29,8 @@ pub use limits::{Limit, LimitCount, LimitMatch, LimitStore};
 pub use listener::{Admin, Listener};
 pub use model::{Model, Target};
 pub use plugin::PluginConfig;
-pub use provider::{Credential, OnUnsupported, Provider, ProviderKind};
+pub use preset::{Facts, Preset};
+pub use provider::{Credential, CredentialScheme, OnUnsupported, Provider, ProviderKind};
 pub use quantity::{ByteSize, Period};
 
 use serde::{Deserialize, Serialize};

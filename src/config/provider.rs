@@ -2,7 +2,7 @@
 
 //! `providers`: who serves models, and how they are spoken to.
 
-use super::{Endpoint, Period};
+use super::{Period, Preset};
 use serde::{Deserialize, Serialize};
 
 /// One provider: an API, an endpoint and a credential.
@@ -10,14 +10,31 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// The dialect that the provider speaks.
+    /// A hosted service that speaks OpenAI's language: fills in `kind`, `endpoint` and `stream_usage` where they are
+    /// not written, and knows which request fields the service refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+    /// The dialect that the provider speaks. Required without a preset.
+    #[cfg_attr(not(target_family = "wasm"), schemars(default = "no_kind"))]
     pub kind: ProviderKind,
+    /// The version of Azure's API. A date, such as `2024-10-21`, is sent with the older paths that name the
+    /// deployment; `preview`, or none, with `/openai/v1`. For `azure_openai` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
     /// The base URL, for example `https://api.openai.com/v1` or `https://api.anthropic.com`. The paths of the
-    /// provider's own API reference are appended to it.
-    pub endpoint: String,
-    /// The credential that the gateway presents. Absent: none is sent, as many self-hosted servers expect.
+    /// provider's own API reference are appended to it. Required without a preset and without a region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The AWS region, for example `us-east-1`, of providers at AWS. Default: what the endpoint's host tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The credential that the gateway presents. Absent: none is sent, as many self-hosted servers expect, but
+    /// requests to AWS are signed with the credentials that Envoy finds where AWS's own tools look for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
+    /// What the credential is, where the provider takes several kinds: for `azure_openai` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_scheme: Option<CredentialScheme>,
     /// What happens to a request field that the provider has no counterpart for.
     #[serde(default)]
     pub on_unsupported: OnUnsupported,
@@ -33,33 +50,10 @@ pub struct Provider {
     pub connect_timeout: Period,
 }
 
-impl Provider {
-    /// The base URL, taken apart.
-    ///
-    /// # Errors
-    ///
-    /// What was expected, and what was found: no HTTP URL, or one of Vertex AI that lacks its project and location.
-    pub fn base(&self) -> Result<Endpoint, String> {
-        let endpoint: Endpoint = self.endpoint.parse()?;
-        if self.kind == ProviderKind::VertexAi && !ends_in_a_location(&endpoint.path) {
-            return Err(format!(
-                "expected a URL such as \"https://us-central1-aiplatform.googleapis.com/v1/projects/my-project\
-                 /locations/us-central1\", found the path \"{}\"",
-                endpoint.path
-            ));
-        }
-        Ok(endpoint)
-    }
-}
-
-/// Whether a path ends in `/projects/{project}/locations/{location}`.
-fn ends_in_a_location(path: &str) -> bool {
-    let mut segments = path.rsplit('/');
-    let mut next = || segments.next().filter(|segment| !segment.is_empty());
-    matches!(
-        (next(), next(), next(), next()),
-        (Some(_), Some("locations"), Some(_), Some("projects"))
-    )
+/// With a preset an editor must not ask for this. The types do, once a preset has filled it in.
+#[cfg(not(target_family = "wasm"))]
+const fn no_kind() -> Option<ProviderKind> {
+    None
 }
 
 fn default_connect_timeout() -> Period {
@@ -73,6 +67,14 @@ fn default_connect_timeout() -> Period {
 pub enum ProviderKind {
     /// Anthropic's Messages API.
     Anthropic,
+    /// Amazon Bedrock's Converse API.
+    AwsBedrock,
+    /// Amazon SageMaker endpoints whose container speaks OpenAI's Chat Completions.
+    #[serde(rename = "aws_sagemaker")]
+    AwsSageMaker,
+    /// OpenAI's models at Azure.
+    #[serde(rename = "azure_openai")]
+    AzureOpenAi,
     /// Google's Gemini API, with a key of AI Studio.
     Gemini,
     /// Mistral's API: close to OpenAI's, with its own names for some fields.
@@ -90,16 +92,43 @@ pub enum ProviderKind {
     VertexAi,
 }
 
+/// How a credential is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialScheme {
+    /// In the provider's own header for keys.
+    ApiKey,
+    /// In `authorization`, as `Bearer`: a token of Microsoft Entra.
+    Bearer,
+}
+
+impl Provider {
+    /// The header that carries the provider's credential, and what stands before the credential there.
+    #[must_use]
+    pub const fn credential_header(&self) -> (&'static str, &'static str) {
+        match self.credential_scheme {
+            Some(CredentialScheme::Bearer) => ("authorization", "Bearer "),
+            Some(CredentialScheme::ApiKey) | None => self.kind.credential_header(),
+        }
+    }
+}
+
 impl ProviderKind {
     /// The header that carries the provider's credential, and what stands before the credential there.
     #[must_use]
     pub const fn credential_header(self) -> (&'static str, &'static str) {
         match self {
             Self::Anthropic => ("x-api-key", ""),
+            Self::AzureOpenAi => ("api-key", ""),
             Self::Gemini => ("x-goog-api-key", ""),
-            Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter | Self::VertexAi => {
-                ("authorization", "Bearer ")
-            }
+            Self::AwsBedrock
+            | Self::AwsSageMaker
+            | Self::Mistral
+            | Self::OpenAi
+            | Self::OpenAiCompatible
+            | Self::OpenRouter
+            | Self::VertexAi => ("authorization", "Bearer "),
         }
     }
 }
@@ -125,37 +154,4 @@ pub enum OnUnsupported {
     Drop,
     /// The request is refused with 400, and `param` names the field.
     Reject,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Provider;
-
-    fn base(kind: &str, endpoint: &str) -> Result<String, String> {
-        let provider = serde_json::json!({"kind": kind, "endpoint": endpoint});
-        let provider: Provider = serde_json::from_value(provider).unwrap();
-        provider.base().map(|endpoint| endpoint.to_string())
-    }
-
-    #[crate::test]
-    fn an_endpoint_of_vertex_ai_ends_in_a_location() {
-        let regional = "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4";
-        for endpoint in [
-            regional,
-            "https://aiplatform.googleapis.com/v1beta1/projects/p/locations/global",
-            "http://127.0.0.1:9100/projects/p/locations/l",
-        ] {
-            assert_eq!(base("vertex_ai", endpoint).as_deref(), Ok(endpoint));
-        }
-        for endpoint in [
-            "https://aiplatform.googleapis.com",
-            "https://aiplatform.googleapis.com/v1/projects/p",
-            "https://aiplatform.googleapis.com/v1/projects//locations/l",
-            "https://aiplatform.googleapis.com/v1/projects/p/locations/l/endpoints/openapi",
-        ] {
-            let message = base("vertex_ai", endpoint).unwrap_err();
-            assert!(message.starts_with("expected a URL such as"), "{message}");
-            assert!(base("gemini", endpoint).is_ok());
-        }
-    }
 }

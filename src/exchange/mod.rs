@@ -10,6 +10,7 @@
 //! It never speaks a provider's dialect: what it learns of an answer it reads in the [`Handoff`].
 
 mod allowance;
+mod ask;
 mod endpoint;
 mod models;
 mod policy;
@@ -25,6 +26,7 @@ use crate::handoff::Handoff;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
 use crate::policy::rate_limit::Reservation;
+use crate::provider::Operation;
 use crate::usage::estimate::PromptSize;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -70,6 +72,7 @@ pub enum Answer {
 pub struct Exchange {
     policy: Rc<Policy>,
     principal: Option<Rc<Principal>>,
+    operation: Operation,
     /// The request's headers that go no further: credentials, and `x-tollgate-*`, which is ours alone.
     withheld: Vec<String>,
     /// The model that the client asked for, once it is known.
@@ -95,6 +98,7 @@ impl Exchange {
         Self {
             policy,
             principal: None,
+            operation: Operation::Chat,
             withheld: Vec::new(),
             request_model: String::new(),
             admitted: None,

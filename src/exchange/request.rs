@@ -2,6 +2,7 @@
 
 //! The request: who calls, for what, and whether there is room for it.
 
+use super::ask::Ask;
 use super::endpoint::Endpoint;
 use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue};
 use crate::api_error::ApiError;
@@ -12,9 +13,7 @@ use crate::local_reply::LocalReply;
 use crate::policy::auth::{CREDENTIAL_HEADERS, Principal};
 use crate::policy::rate_limit::Demand;
 use crate::policy::routing::Route;
-use crate::protocol::openai::envelope::ChatEnvelope;
 use crate::shared_store::SharedStore;
-use crate::usage::estimate::PromptSize;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -44,12 +43,13 @@ impl Exchange {
             return Ok(Step::Reply(LocalReply::json(200, br#"{"status":"ok"}"#.to_vec())));
         }
         let principal = self.authenticate(headers, now)?;
-        if endpoint == Endpoint::Models {
+        let Endpoint::Inference(operation) = endpoint else {
             return Ok(Step::Reply(LocalReply::json(
                 200,
                 models::list(&self.policy, &principal),
             )));
-        }
+        };
+        self.operation = operation;
         if headers
             .get("content-encoding")
             .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
@@ -65,7 +65,7 @@ impl Exchange {
         if has_body {
             Ok(Step::Buffer)
         } else {
-            Ok(ChatEnvelope::parse(b"").map(|_| Step::Buffer)?)
+            Ok(Ask::read(operation, b"").map(|_| Step::Buffer)?)
         }
     }
 
@@ -114,28 +114,24 @@ impl Exchange {
 
     fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, LocalReply> {
         let principal = self.principal.clone().ok_or_else(rescue::unreachable)?;
-        let envelope = ChatEnvelope::parse(body)?;
-        self.request_model = envelope.model.clone().into_owned();
+        let ask = Ask::read(self.operation, body)?;
+        self.request_model = ask.model.clone().into_owned();
         let policy = Rc::clone(&self.policy);
         let route = policy
             .routes
-            .resolve(&envelope.model)
-            .ok_or_else(|| rescue::unknown_model(&envelope.model))?;
-        if !policy.access.allows(&principal, &envelope.model) {
-            return Err(rescue::model_not_allowed(&envelope.model).into());
+            .resolve(&ask.model)
+            .ok_or_else(|| rescue::unknown_model(&ask.model))?;
+        if !policy.access.allows(&principal, &ask.model) {
+            return Err(rescue::model_not_allowed(&ask.model).into());
         }
-        let prompt = PromptSize {
-            text_bytes: envelope.text_bytes,
-            images: envelope.images,
-        };
-        let estimate = self.estimate(&envelope, route, prompt, store);
+        let estimate = self.estimate(&ask, route, store);
         let demand = Demand {
             principal: &principal,
-            model: &envelope.model,
+            model: &ask.model,
             route: &route.name,
             input_tokens: estimate.input_bound,
             output_tokens: estimate.output_tokens,
-            output_is_guess: envelope.max_output_tokens.is_none(),
+            output_is_guess: ask.max_output_tokens.is_none(),
         };
         let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
             self.refused_by = Some("limit");
@@ -143,13 +139,14 @@ impl Exchange {
         })?;
         let handoff = Handoff::new(
             Rc::clone(route),
-            envelope.model.clone().into_owned(),
+            self.operation,
+            ask.model.clone().into_owned(),
             now.as_secs(),
             allowance::of(&reservation),
         );
         self.admitted = Some(Admitted {
             reservation,
-            prompt,
+            prompt: ask.prompt,
             input_tokens: estimate.input_tokens,
             handoff: Rc::new(RefCell::new(handoff)),
         });
@@ -157,24 +154,22 @@ impl Exchange {
     }
 
     /// What a request will cost, as far as that can be known, and what it may cost.
-    fn estimate(
-        &self,
-        envelope: &ChatEnvelope<'_>,
-        route: &Route,
-        prompt: PromptSize,
-        store: &dyn SharedStore,
-    ) -> Estimate {
+    fn estimate(&self, ask: &Ask<'_>, route: &Route, store: &dyn SharedStore) -> Estimate {
         let estimator = &self.policy.estimator;
         let provider_model = route.targets.first().map_or(0, |target| target.index);
         let expected = u64::from(route.expected_output_tokens.unwrap_or(EXPECTED_OUTPUT_TOKENS));
-        let output_tokens = match envelope.max_output_tokens {
+        let output_tokens = match ask.max_output_tokens {
             Some(bound) => bound,
             None => estimator.output_tokens(provider_model, expected, store),
         };
         Estimate {
-            input_tokens: estimator.input_tokens(provider_model, prompt, store),
-            input_bound: estimator.input_tokens_bound(provider_model, prompt, store),
-            output_tokens: output_tokens.saturating_mul(envelope.n),
+            input_tokens: estimator
+                .input_tokens(provider_model, ask.prompt, store)
+                .saturating_add(ask.input_ids),
+            input_bound: estimator
+                .input_tokens_bound(provider_model, ask.prompt, store)
+                .saturating_add(ask.input_ids),
+            output_tokens: output_tokens.saturating_mul(ask.n),
         }
     }
 

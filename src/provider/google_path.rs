@@ -7,8 +7,8 @@
 //! (`publishers/{publisher}/models/{model}`), or is deployed to an endpoint of the client's (`endpoints/{id}`).
 //! Whatever else a name holds stays within its segment of the path.
 
+use super::path_segment::path_segment;
 use crate::api_error::ApiError;
-use core::fmt::Write as _;
 
 /// Where a model is at AI Studio, below the API's version.
 pub(super) fn studio_path(model: &str) -> Result<String, ApiError> {
@@ -44,23 +44,9 @@ fn below<'m>(model: &'m str, collection: &str) -> Option<&'m str> {
     model.strip_prefix(collection)?.strip_prefix('/')
 }
 
-/// A name as one segment of a path: a slash, a question mark or a line break in it cannot end the segment.
+/// A name as one segment of a path. Google's reference writes the version of a model with a plain `@`.
 fn segment(name: &str) -> Result<String, ApiError> {
-    // A segment of dots alone would lead elsewhere.
-    if name.bytes().all(|byte| byte == b'.') {
-        let message = "model: the name is not one that the provider can have";
-        return Err(ApiError::bad_request("model", message).with_code("model_not_found"));
-    }
-    let mut encoded = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing into a string cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    Ok(encoded)
+    path_segment(name).map(|segment| segment.replace("%40", "@"))
 }
 
 #[cfg(test)]

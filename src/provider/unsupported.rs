@@ -122,18 +122,14 @@ impl Report {
             .try_for_each(|(name, _)| self.drop_member(place, name))
     }
 
-    /// A top-level field is served in the provider's own, not quite equal way.
-    pub(super) fn approximate_field(&mut self, field: &'static str) -> Result<(), ApiError> {
-        self.approximate_member(Place::TOP, field)
+    /// A top-level field is served in the provider's own, not quite equal way: told, but no reason to refuse.
+    pub(super) fn approximate_field(&mut self, field: &'static str) {
+        self.approximated.add(field.into());
     }
 
     /// A member is served in the provider's own, not quite equal way.
-    pub(super) fn approximate_member(&mut self, place: Place, member: &str) -> Result<(), ApiError> {
-        if self.on_unsupported == OnUnsupported::Reject {
-            return Err(unsupported(place.path(member)));
-        }
+    pub(super) fn approximate_member(&mut self, place: Place, member: &str) {
         self.approximated.add(place.general_path(member).into());
-        Ok(())
     }
 
     /// What was left out.
@@ -215,16 +211,13 @@ mod tests {
     }
 
     #[crate::test]
-    fn what_is_not_quite_equal_is_told_apart_or_refused() {
-        let mut report = Report::new(OnUnsupported::Drop);
-        report.approximate_field("reasoning_effort").unwrap();
-        report.approximate_member(SECOND, "content").unwrap();
+    fn what_is_not_quite_equal_is_told_apart_and_never_refused() {
+        let mut report = Report::new(OnUnsupported::Reject);
+        report.approximate_field("reasoning_effort");
+        report.approximate_member(SECOND, "content");
         let (dropped, approximated) = report.into_parts();
         assert!(dropped.is_empty());
         assert_eq!(approximated, ["reasoning_effort", "messages[].content"]);
-        let mut report = Report::new(OnUnsupported::Reject);
-        let error = report.approximate_member(SECOND, "content").unwrap_err();
-        assert_eq!(error.param.as_deref(), Some("messages[1].content"));
     }
 
     #[crate::test]

@@ -125,10 +125,17 @@ fn error(status: u16, message: &str, scene: &Scene<'_>) -> Reply {
     let mut error = json!({"code": status, "message": message, "status": name});
     if status == 429 {
         // Google tells the wait here, and in no header.
-        error["details"] =
-            json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7.250s"}]);
+        let info = json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7.250s"}]);
+        put(&mut error, "details", info);
     }
     Reply::json(status, headers(), in_order(&json!({"error": error}), GEMINI))
+}
+
+/// Adds a member to an object.
+pub(crate) fn put(object: &mut Value, name: &str, value: Value) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
 }
 
 fn headers() -> Vec<(String, String)> {
@@ -146,10 +153,10 @@ fn usage(answer: &Answer, thoughts: u32, spoken: u32) -> Value {
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": input}],
     });
     if thoughts > 0 {
-        usage["thoughtsTokenCount"] = json!(thoughts);
+        put(&mut usage, "thoughtsTokenCount", json!(thoughts));
     }
     if answer.cached_tokens > 0 {
-        usage["cachedContentTokenCount"] = json!(answer.cached_tokens);
+        put(&mut usage, "cachedContentTokenCount", json!(answer.cached_tokens));
     }
     usage
 }
@@ -163,7 +170,7 @@ fn response(
 ) -> Value {
     let mut candidate = json!({"content": {"parts": parts, "role": "model"}, "index": 0});
     if let Some(reason) = finish_reason {
-        candidate["finishReason"] = json!(reason);
+        put(&mut candidate, "finishReason", json!(reason));
     }
     let mut response = json!({
         "candidates": [candidate],
@@ -171,7 +178,7 @@ fn response(
         "responseId": answer.id,
     });
     if let Some((thoughts, spoken)) = counts {
-        response["usageMetadata"] = usage(answer, thoughts, spoken);
+        put(&mut response, "usageMetadata", usage(answer, thoughts, spoken));
     }
     response
 }
@@ -239,7 +246,12 @@ fn events(mut answer: Answer, shows_usage: bool) -> impl Iterator<Item = Event> 
         .map(move |part| {
             let Some(part) = part else {
                 let counts = shows_usage.then_some((thought, spoken));
-                let closing = response(&answer, &[last.clone()], Some(answer.finish_reason), counts);
+                let closing = response(
+                    &answer,
+                    std::slice::from_ref(&last),
+                    Some(answer.finish_reason),
+                    counts,
+                );
                 return Event {
                     bytes: Bytes::from(event(&closing)),
                     output_tokens: 0,

@@ -8,6 +8,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::gemini::put;
 use crate::reply::Scene;
 use crate::text::{self, Prose};
 
@@ -63,7 +64,7 @@ impl Answer {
     /// The part with the answer's signature, if it has one.
     pub(crate) fn signed(&self, mut part: Value) -> Value {
         if let Some(signature) = &self.signature {
-            part["thoughtSignature"] = json!(signature);
+            put(&mut part, "thoughtSignature", json!(signature));
         }
         part
     }
@@ -197,7 +198,7 @@ fn checked_contents(request: &Map<String, Value>, demands_signatures: bool) -> R
             );
         }
         let is_object = |answer: &&Value| answer.get("response").is_some_and(Value::is_object);
-        if !answers.iter().all(|answer| is_object(&answer)) {
+        if !answers.iter().all(is_object) {
             return Err("Invalid value at 'contents.parts.function_response.response'".to_owned());
         }
         let calls = named(content, "functionCall");

@@ -2,11 +2,14 @@
 
 //! `standin`: provider stand-ins for the demo, the tests and the benchmark.
 //!
-//! Serves OpenAI's and Anthropic's wire formats on every address, with faults on demand and a record of what
+//! Serves OpenAI's, Anthropic's and Amazon Bedrock's wire formats on every address, with faults on demand and a record of what
 //! was asked and sent. One thread, so that a benchmark can give it one core. See `README.md`.
 
 mod anthropic;
 mod anthropic_request;
+mod azure;
+mod bedrock;
+mod bedrock_request;
 mod clock;
 mod control;
 mod fast;
@@ -15,6 +18,7 @@ mod gemini;
 mod gemini_request;
 mod member_order;
 mod openai;
+mod openai_embeddings;
 mod openai_request;
 mod playback;
 mod record;

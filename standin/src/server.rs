@@ -22,12 +22,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::anthropic::{self, Presented};
+use crate::azure;
+use crate::bedrock;
 use crate::clock::{Identifiers, unix_now, unix_seconds};
 use crate::control::control;
 use crate::fast::{FastAnswers, header_map};
 use crate::faults::{Faults, Rule};
 use crate::gemini::{self, Target};
 use crate::openai;
+use crate::openai_embeddings;
 use crate::playback::{Playback, ReplyBody};
 use crate::record::{Entry, Recorder};
 use crate::reply::{Reply, Scene};
@@ -112,7 +115,11 @@ impl Server {
     async fn provide(&self, parts: &Parts, body: Option<Bytes>, listen: &str) -> Response<ReplyBody> {
         let (path, content) = (parts.uri.path(), body.clone().unwrap_or_default());
         let target = Target::of(path);
-        let model = target.map_or_else(|| model_of(&content), |target| target.model.to_owned());
+        let model = match (target, bedrock::operation(path)) {
+            (Some(target), _) => target.model.to_owned(),
+            (None, Some((model, _))) => model,
+            (None, None) => model_of(&content),
+        };
         let fault = self
             .faults
             .borrow_mut()
@@ -187,6 +194,18 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
         has_version: header("anthropic-version").is_some(),
     };
     let is_anthropic = path.starts_with("/v1/messages") || presented.has_version;
+    if let Some((_, operation)) = bedrock::operation(path) {
+        let is_signed = header("authorization").is_some_and(|value| value.starts_with(b"AWS4-HMAC-SHA256 "));
+        return match (operation, scene.fault.status, body) {
+            (_, Some(status), _) => bedrock::refusal(status, scene),
+            (_, None, None) => bedrock::refusal(400, scene),
+            ("converse" | "converse-stream", None, Some(body)) => {
+                let is_streaming = operation == "converse-stream";
+                bedrock::converse(has_bearer || is_signed, is_streaming, body, scene)
+            }
+            _ => bedrock::refusal(404, scene),
+        };
+    }
     let target = Target::of(path);
     let Some(body) = body else {
         return if target.is_some() {
@@ -213,8 +232,13 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
         };
         return gemini::answer(target, parts.uri.query(), &presented, body, scene);
     }
+    if let Some(operation) = azure::operation(path, parts.uri.query()) {
+        let has_key = has_bearer || header("api-key").is_some_and(|key| !key.is_empty());
+        return azure::answer(operation, has_key, body, scene);
+    }
     match (method, path) {
         ("POST", "/v1/chat/completions") => openai::chat_completions(has_bearer, body, scene),
+        ("POST", "/v1/embeddings") => openai_embeddings::embeddings(has_bearer, body, scene),
         ("POST", "/v1/messages") => anthropic::messages(&presented, body, scene),
         ("POST", "/v1/messages/count_tokens") => anthropic::count_tokens(&presented, body, scene),
         ("GET", "/v1/models") if is_anthropic => anthropic::models(scene),

@@ -106,7 +106,7 @@ pub struct Blob<'a> {
     /// Its type.
     pub mime_type: Cow<'a, str>,
     /// Its bytes, in base64.
-    pub data: Cow<'a, str>,
+    pub data: &'a str,
 }
 
 /// Media elsewhere.

@@ -83,7 +83,7 @@ impl<'a> ChatCompletionRequest<'a> {
     ///
     /// 400 that names the member whose type is wrong.
     pub fn parse(body: &'a [u8]) -> Result<Self, ApiError> {
-        let text = core::str::from_utf8(body)
+        let text = simdutf8::basic::from_utf8(body)
             .map_err(|_| ApiError::bad_request(None, "The request body is not UTF-8."))?;
         serde_json::from_str(text).map_err(|_| mismatch::explain(text))
     }
@@ -128,6 +128,8 @@ object! {
         image_url: ImageUrl<'a> = "image_url",
         /// The file of a `file` part.
         file: FilePart<'a> = "file",
+        /// The recording of an `input_audio` part.
+        input_audio: InputAudio<'a> = "input_audio",
         /// Anthropic's own: where prompt caching begins.
         cache_control: &'a RawValue = "cache_control",
     }
@@ -152,6 +154,16 @@ object! {
         file_id: Text<'a> = "file_id",
         /// The file's name.
         filename: Text<'a> = "filename",
+    }
+}
+
+object! {
+    /// A recording.
+    InputAudio {
+        /// Its bytes, in base64.
+        data: Text<'a> = "data",
+        /// `wav` or `mp3`.
+        format: Text<'a> = "format",
     }
 }
 

@@ -12,6 +12,7 @@ use super::usage::token_usage;
 use crate::protocol::anthropic::messages::{ContentBlock, Message};
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
+    Usage,
 };
 use crate::provider::json_slice::{compact, text};
 use crate::provider::{Settings, Tally, UpstreamFault};
@@ -24,7 +25,10 @@ pub(in crate::provider) fn translate_response(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
-    let message: Message<'_> = serde_json::from_slice(body).map_err(|_| malformed_answer())?;
+    let message: Message<'_> = simdutf8::basic::from_utf8(body)
+        .ok()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .ok_or_else(malformed_answer)?;
     if message.kind.as_deref() == Some("error") {
         return Err(reported_fault(&message.error.unwrap_or_default()));
     }
@@ -51,7 +55,7 @@ pub(in crate::provider) fn translate_response(
             logprobs: None,
             finish_reason,
         }],
-        usage: (&usage).into(),
+        usage: Usage::from(&usage),
         service_tier: None,
     };
     serde_json::to_writer(out, &completion).map_err(|_| malformed_answer())?;

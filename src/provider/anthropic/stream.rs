@@ -23,7 +23,7 @@ use crate::codec::sse::{Decoder, Event};
 use crate::protocol::anthropic::messages::{Message, StopDetails, Usage};
 use crate::protocol::anthropic::stream_event::{EventDelta, StreamEvent};
 use crate::protocol::openai::chunk::{ChunkWriter, DONE, Delta};
-use crate::protocol::openai::completion::FinishReason;
+use crate::protocol::openai::completion::{self, FinishReason};
 use crate::provider::json_slice::{compact, escaped, size};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
@@ -130,7 +130,10 @@ impl State {
         if self.progress == Progress::Done || event.data.is_empty() {
             return Ok(());
         }
-        let parsed: StreamEvent<'_> = serde_json::from_slice(event.data).map_err(|_| malformed_answer())?;
+        let parsed: StreamEvent<'_> = simdutf8::basic::from_utf8(event.data)
+            .ok()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .ok_or_else(malformed_answer)?;
         match &*parsed.kind {
             "content_block_delta" => self.on_block_delta(&parsed, out),
             "message_start" => self.on_message_start(parsed.message.as_ref(), out),
@@ -316,7 +319,7 @@ impl State {
         self.finish(reason, None, out)?;
         if let Some(writer) = &self.writer {
             let usage = usage::token_usage(&self.usage);
-            writer.usage(&(&usage).into(), out);
+            writer.usage(&completion::Usage::from(&usage), out);
         }
         out.extend_from_slice(DONE);
         self.progress = Progress::Done;

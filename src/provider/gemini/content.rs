@@ -8,10 +8,8 @@
 
 use crate::api_error::ApiError;
 use crate::protocol::gemini::generate_content::{Blob, Data, FileData};
-use crate::protocol::openai::chat::{Content, ContentPart, FilePart, ImageUrl};
+use crate::protocol::openai::chat::{Content, ContentPart, FilePart, ImageUrl, InputAudio};
 use crate::provider::unsupported::{Place, Report, missing, unsupported, wrong};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// Which parts a message may hold.
@@ -84,13 +82,8 @@ impl Reader {
         if part.cache_control.is_some() {
             report.drop_member(place, "cache_control")?;
         }
-        let kind = part.kind.as_deref();
-        for given in &part.rest {
-            if !(kind == Some("input_audio") && &*given.0 == "input_audio") {
-                report.drop_rest(place, core::slice::from_ref(given))?;
-            }
-        }
-        match (kind, kinds) {
+        report.drop_rest(place, &part.rest)?;
+        match (part.kind.as_deref(), kinds) {
             (Some("text"), _) => {
                 let text = part.text.as_deref();
                 push_text(text.ok_or_else(|| missing(place.path("text"), "a string"))?, into);
@@ -113,8 +106,9 @@ impl Reader {
                 into.push(self.file(file, place, report)?);
             }
             (Some("input_audio"), Kinds::Any) => {
-                let audio = part.rest.iter().find(|(name, _)| &**name == "input_audio");
-                let (_, audio) = audio.ok_or_else(|| missing(place.path("input_audio"), "an object"))?;
+                let audio = part.input_audio.as_ref();
+                let audio = audio.ok_or_else(|| missing(place.path("input_audio"), "an object"))?;
+                report.drop_rest(place, &audio.rest)?;
                 into.push(audio_blob(audio, place)?);
             }
             (None, _) => return Err(missing(place.path("type"), "a string")),
@@ -203,10 +197,7 @@ impl Reader {
             _ => Cow::Owned(media_type),
         };
         Some(Media {
-            data: Data::InlineData(Blob {
-                mime_type,
-                data: Cow::Borrowed(data),
-            }),
+            data: Data::InlineData(Blob { mime_type, data }),
             is_guessed: false,
         })
     }
@@ -239,7 +230,7 @@ struct Media<'r> {
 impl<'r> Media<'r> {
     fn told(self, place: Place, member: &str, report: &mut Report) -> Result<Data<'r>, ApiError> {
         if self.is_guessed {
-            report.approximate_member(place, member)?;
+            report.approximate_member(place, member);
         }
         Ok(self.data)
     }
@@ -252,29 +243,22 @@ pub(super) fn push_text<'r>(text: &'r str, into: &mut Vec<Data<'r>>) {
     }
 }
 
-fn audio_blob<'r>(audio: &'r RawValue, place: Place) -> Result<Data<'r>, ApiError> {
-    #[derive(Deserialize)]
-    struct InputAudio<'a> {
-        #[serde(borrow)]
-        data: Cow<'a, str>,
-        #[serde(borrow)]
-        format: Cow<'a, str>,
-    }
-    let expected = || {
-        wrong(
-            place.path("input_audio"),
-            "data in base64 and a format: wav, mp3, aac, aiff, flac or ogg",
-        )
-    };
-    let InputAudio { data, format } = serde_json::from_str(audio.get()).map_err(|_| expected())?;
-    let mime_type = match &*format {
+fn audio_blob<'r>(audio: &'r InputAudio<'r>, place: Place) -> Result<Data<'r>, ApiError> {
+    let data = audio.data.as_deref();
+    let data = data.ok_or_else(|| missing(place.path("input_audio.data"), "a string"))?;
+    let format = audio.format.as_deref();
+    let format = format.ok_or_else(|| missing(place.path("input_audio.format"), "a string"))?;
+    let mime_type = match format {
         "wav" => "audio/wav",
         "mp3" => "audio/mp3",
         "aac" => "audio/aac",
         "aiff" => "audio/aiff",
         "flac" => "audio/flac",
         "ogg" => "audio/ogg",
-        _ => return Err(expected()),
+        _ => {
+            let expected = "wav, mp3, aac, aiff, flac or ogg";
+            return Err(wrong(place.path("input_audio.format"), expected));
+        }
     };
     Ok(Data::InlineData(Blob {
         mime_type: Cow::Borrowed(mime_type),
@@ -433,7 +417,7 @@ mod tests {
             ),
             (
                 r#"{"type":"input_audio","input_audio":{"data":"AA==","format":"pcm16"}}"#,
-                "messages[0].content[0].input_audio",
+                "messages[0].content[0].input_audio.format",
             ),
             (r#"{"type":"hologram"}"#, "messages[0].content[0].type"),
             (r#"{"type":"text"}"#, "messages[0].content[0].text"),

@@ -73,7 +73,7 @@ fn fault(status: u16, reported: Option<&Status<'_>>) -> UpstreamFault {
         .iter()
         .any(|detail| detail.reason.as_deref() == Some("API_KEY_INVALID"));
     if matches!(status, 401 | 403) || is_wrong_key {
-        return UpstreamFault::credential_refused();
+        return UpstreamFault::credential_refused(None);
     }
     let message = reported
         .and_then(|error| error.message.as_deref())

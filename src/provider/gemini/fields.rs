@@ -61,7 +61,7 @@ impl<'r> Fields<'r> {
                         read("web_search_options", value, "an object")?;
                     fields.has_web_search = true;
                     if !options.is_empty() {
-                        report.approximate_field("web_search_options")?;
+                        report.approximate_field("web_search_options");
                     }
                 }
                 "safety_settings" | "safetySettings" => {

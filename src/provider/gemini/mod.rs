@@ -11,6 +11,7 @@
 
 mod citations;
 mod content;
+mod embeddings;
 mod error;
 mod fields;
 mod function_name;
@@ -29,6 +30,30 @@ mod tools;
 mod usage;
 
 pub(super) use error::translate_error;
-pub(super) use request::translate_request;
-pub(super) use response::translate_response;
 pub use stream::ContentStream;
+
+use super::{Operation, Settings, Tally, UpstreamFault, UpstreamRequest};
+use crate::api_error::ApiError;
+
+pub(super) fn translate_request(
+    body: &[u8],
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<UpstreamRequest, ApiError> {
+    match settings.operation {
+        Operation::Chat => request::translate_request(body, settings, out),
+        Operation::Embeddings => embeddings::translate_request(body, settings, out),
+    }
+}
+
+pub(super) fn translate_response(
+    body: &[u8],
+    settings: &Settings,
+    request: &UpstreamRequest,
+    out: &mut Vec<u8>,
+) -> Result<Tally, UpstreamFault> {
+    match settings.operation {
+        Operation::Chat => response::translate_response(body, settings, out),
+        Operation::Embeddings => embeddings::translate_response(body, settings, request, out),
+    }
+}

@@ -236,7 +236,7 @@ impl<'r> Prompt<'r> {
             answer.parts = media;
         } else if !media.is_empty() {
             // Older models take media only from the user.
-            report.approximate_member(place, "content")?;
+            report.approximate_member(place, "content");
             beside.extend(media.into_iter().map(Part::from));
         }
         // The turn is opened, but the answer waits: to insert each one would move what follows every time.

@@ -68,7 +68,7 @@ fn from_budget(
     if kind == "disabled" {
         let (config, is_exact) = off(mode);
         if !is_exact {
-            report.approximate_field("thinking")?;
+            report.approximate_field("thinking");
         }
         return Ok(config);
     }
@@ -116,7 +116,7 @@ fn from_effort(
         (_, ThinkingMode::None) => (None, true),
     };
     if !is_exact {
-        report.approximate_field("reasoning_effort")?;
+        report.approximate_field("reasoning_effort");
     }
     Ok(config)
 }

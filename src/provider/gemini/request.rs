@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 const TIER_HEADER: &str = "x-vertex-ai-llm-shared-request-type";
 
 /// Translates a request and appends the translated body to `out`.
-pub(in crate::provider) fn translate_request(
+pub(super) fn translate_request(
     body: &[u8],
     settings: &Settings,
     out: &mut Vec<u8>,
@@ -57,6 +57,7 @@ pub(in crate::provider) fn translate_request(
             .as_ref()
             .is_some_and(|options| options.include_usage == Some(true)),
         keeps_text: is_streaming && translated.tools.iter().any(Tool::cites_sources),
+        ..UpstreamRequest::default()
     })
 }
 

@@ -24,7 +24,7 @@ use crate::provider::{Settings, Tally, UpstreamFault};
 use std::borrow::Cow;
 
 /// Translates a whole answer and appends it to `out`.
-pub(in crate::provider) fn translate_response(
+pub(super) fn translate_response(
     body: &[u8],
     settings: &Settings,
     out: &mut Vec<u8>,

@@ -8,12 +8,16 @@ use crate::provider::{Settings, UpstreamRequest};
 fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
     Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: upstream_model.to_owned(),
         on_unsupported,
         stream_usage: true,
         default_max_tokens: 4096,
         created: 7,
+        answer_id: String::new(),
         max_event_bytes: 1024,
+        api_version: None,
+        unsupported: &[],
     }
 }
 

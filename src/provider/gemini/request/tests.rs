@@ -10,13 +10,8 @@ use serde_json::{Value, json};
 
 fn settings(kind: ProviderKind, model: &str) -> Settings {
     Settings {
-        kind,
-        upstream_model: model.to_owned(),
-        on_unsupported: OnUnsupported::Drop,
-        stream_usage: true,
-        default_max_tokens: 4096,
         created: 7,
-        max_event_bytes: 4096,
+        ..Settings::of(kind, model)
     }
 }
 
@@ -58,7 +53,7 @@ fn the_path_names_the_model_and_whether_it_streams() {
     );
     let wrong = settings(ProviderKind::Gemini, "..");
     let error = translate(&wrong, &hi(&json!({}))).unwrap_err();
-    assert_eq!(error.code.as_deref(), Some("model_not_found"));
+    assert_eq!((error.status, error.param.as_deref()), (400, Some("model")));
 }
 
 #[crate::test]

@@ -3,19 +3,15 @@
 //! Answers that are not what they should be; the golden files hold those that are.
 
 use super::translate_response;
-use crate::config::{OnUnsupported, ProviderKind};
+use crate::config::ProviderKind;
 use crate::provider::{Settings, Tally, UpstreamFault};
 use serde_json::Value;
 
 fn translate(body: &[u8]) -> Result<(Tally, Value), UpstreamFault> {
     let settings = Settings {
-        kind: ProviderKind::Gemini,
-        upstream_model: "gemini-2.5-flash".to_owned(),
-        on_unsupported: OnUnsupported::Drop,
-        stream_usage: true,
-        default_max_tokens: 4096,
         created: 7,
         max_event_bytes: 4096,
+        ..Settings::of(ProviderKind::Gemini, "gemini-2.5-flash")
     };
     let mut out = Vec::new();
     let tally = translate_response(body, &settings, &mut out)?;

@@ -3,19 +3,15 @@
 //! Streams that are not in the golden files: sources, log probabilities, bounds and faults.
 
 use super::ContentStream;
-use crate::config::{OnUnsupported, ProviderKind};
+use crate::config::ProviderKind;
 use crate::provider::{Progress, ResponseStream, Settings, UpstreamFault, UpstreamRequest};
 use serde_json::Value;
 
 fn stream(keeps_text: bool) -> ContentStream {
     let settings = Settings {
-        kind: ProviderKind::Gemini,
-        upstream_model: "gemini-2.5-flash".to_owned(),
-        on_unsupported: OnUnsupported::Drop,
-        stream_usage: true,
-        default_max_tokens: 4096,
         created: 7,
         max_event_bytes: 1024,
+        ..Settings::of(ProviderKind::Gemini, "gemini-2.5-flash")
     };
     let request = UpstreamRequest {
         is_streaming: true,
