@@ -26,6 +26,7 @@ impl ProviderKind {
             Self::AwsSageMaker => Some(("sagemaker", "runtime.sagemaker")),
             Self::Anthropic
             | Self::AzureOpenAi
+            | Self::Cohere
             | Self::Gemini
             | Self::Mistral
             | Self::OpenAi

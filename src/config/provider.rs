@@ -75,6 +75,8 @@ pub enum ProviderKind {
     /// OpenAI's models at Azure.
     #[serde(rename = "azure_openai")]
     AzureOpenAi,
+    /// Cohere's API, version 2.
+    Cohere,
     /// Google's Gemini API, with a key of AI Studio.
     Gemini,
     /// Mistral's API: close to OpenAI's, with its own names for some fields.
@@ -124,6 +126,7 @@ impl ProviderKind {
             Self::Gemini => ("x-goog-api-key", ""),
             Self::AwsBedrock
             | Self::AwsSageMaker
+            | Self::Cohere
             | Self::Mistral
             | Self::OpenAi
             | Self::OpenAiCompatible

@@ -4,6 +4,8 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod cohere;
 pub mod gemini;
 pub mod json_object;
+pub mod json_text;
 pub mod openai;

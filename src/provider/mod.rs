@@ -9,6 +9,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod cohere;
 pub mod configured;
 mod dropped;
 mod embeddings;
@@ -214,6 +215,7 @@ pub trait ResponseStream {
 enum Dialect {
     Anthropic,
     Bedrock,
+    Cohere,
     Gemini,
     SageMaker,
     OpenAi,
@@ -224,6 +226,7 @@ const fn dialect(kind: ProviderKind) -> Dialect {
         ProviderKind::Anthropic => Dialect::Anthropic,
         ProviderKind::AwsBedrock => Dialect::Bedrock,
         ProviderKind::AwsSageMaker => Dialect::SageMaker,
+        ProviderKind::Cohere => Dialect::Cohere,
         ProviderKind::Gemini | ProviderKind::VertexAi => Dialect::Gemini,
         ProviderKind::AzureOpenAi
         | ProviderKind::Mistral
@@ -245,7 +248,9 @@ fn spoken(settings: &Settings) -> Dialect {
 const fn serves(dialect: Dialect, operation: Operation) -> bool {
     match (dialect, operation) {
         (_, Operation::Chat)
-        | (Dialect::Gemini | Dialect::OpenAi | Dialect::SageMaker, Operation::Embeddings) => true,
+        | (Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi | Dialect::SageMaker, Operation::Embeddings) => {
+            true
+        }
         (Dialect::Anthropic | Dialect::Bedrock, Operation::Embeddings) => false,
     }
 }
@@ -270,6 +275,7 @@ pub fn translate_request(
     match spoken(settings) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
         Dialect::Bedrock => bedrock::translate_request(body, settings, out),
+        Dialect::Cohere => cohere::translate_request(body, settings, out),
         Dialect::Gemini => gemini::translate_request(body, settings, out),
         Dialect::SageMaker => sagemaker::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
@@ -290,6 +296,7 @@ pub fn translate_response(
     match spoken(settings) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
         Dialect::Bedrock => bedrock::translate_response(body, settings, request, out),
+        Dialect::Cohere => cohere::translate_response(body, settings, request, out),
         Dialect::Gemini => gemini::translate_response(body, settings, request, out),
         Dialect::OpenAi | Dialect::SageMaker => openai::translate_response(body, settings, request, out),
     }
@@ -315,6 +322,7 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
         Dialect::Anthropic if settings.kind == ProviderKind::VertexAi => gemini::translate_error(answer),
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
         Dialect::Bedrock => bedrock::translate_error(answer),
+        Dialect::Cohere => cohere::translate_error(answer),
         Dialect::Gemini => gemini::translate_error(answer),
         Dialect::SageMaker => sagemaker::translate_error(answer),
         Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
@@ -325,7 +333,7 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
 #[must_use]
 pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::Gemini | Dialect::OpenAi => "text/event-stream",
+        Dialect::Anthropic | Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi => "text/event-stream",
         Dialect::Bedrock | Dialect::SageMaker => "application/vnd.amazon.eventstream",
     }
 }
@@ -334,7 +342,9 @@ pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
 #[must_use]
 pub const fn needs_answer_id(kind: ProviderKind) -> bool {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::Gemini | Dialect::OpenAi | Dialect::SageMaker => false,
+        Dialect::Anthropic | Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi | Dialect::SageMaker => {
+            false
+        }
         Dialect::Bedrock => true,
     }
 }
@@ -345,6 +355,7 @@ pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dy
     match spoken(settings) {
         Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
         Dialect::Bedrock => Box::new(bedrock::ConverseStream::new(settings, request)),
+        Dialect::Cohere => Box::new(cohere::ChatStream::new(settings, request)),
         Dialect::Gemini => Box::new(gemini::ContentStream::new(settings, request)),
         Dialect::SageMaker => Box::new(sagemaker::EndpointStream::new(settings, request)),
         Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),

@@ -11,6 +11,7 @@ mod azure;
 mod bedrock;
 mod bedrock_request;
 mod clock;
+mod cohere;
 mod control;
 mod fast;
 mod faults;

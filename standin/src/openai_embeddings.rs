@@ -118,7 +118,8 @@ fn inputs(input: Option<&Value>) -> Option<Vec<(Vec<u8>, u32)>> {
     }
 }
 
-fn vector(bytes: &[u8], dimensions: u64) -> Vec<f32> {
+/// The vector of some bytes.
+pub(crate) fn vector(bytes: &[u8], dimensions: u64) -> Vec<f32> {
     let mut state = bytes.iter().fold(0x9e37_79b9_u32, |state, byte| {
         (state ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
     });

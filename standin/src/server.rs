@@ -25,6 +25,7 @@ use crate::anthropic::{self, Presented};
 use crate::azure;
 use crate::bedrock;
 use crate::clock::{Identifiers, unix_now, unix_seconds};
+use crate::cohere;
 use crate::control::control;
 use crate::fast::{FastAnswers, header_map};
 use crate::faults::{Faults, Rule};
@@ -221,6 +222,8 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
             gemini::refusal(status, scene)
         } else if is_anthropic {
             anthropic::refusal(status, scene)
+        } else if path.starts_with("/v2/") {
+            cohere::refusal(status, scene)
         } else {
             openai::refusal(status, scene)
         };
@@ -239,6 +242,8 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
     match (method, path) {
         ("POST", "/v1/chat/completions") => openai::chat_completions(has_bearer, body, scene),
         ("POST", "/v1/embeddings") => openai_embeddings::embeddings(has_bearer, body, scene),
+        ("POST", "/v2/chat") => cohere::chat(has_bearer, body, scene),
+        ("POST", "/v2/embed") => cohere::embed(has_bearer, body, scene),
         ("POST", "/v1/messages") => anthropic::messages(&presented, body, scene),
         ("POST", "/v1/messages/count_tokens") => anthropic::count_tokens(&presented, body, scene),
         ("GET", "/v1/models") if is_anthropic => anthropic::models(scene),

@@ -41,6 +41,14 @@ def test_token_ids_pass(sdk, stack):
     assert arrived["body"]["input"] == [[1, 2, 3], [4]]
 
 
+def test_cohere_is_asked_in_its_own_words(sdk, stack):
+    answer = sdk.embeddings.create(model="command-a", input=["Hello there", "Hi"], dimensions=16)
+    assert all(len(item.embedding) == 16 and isinstance(item.embedding[0], float) for item in answer.data)
+    assert answer.usage.prompt_tokens == 6 + 4
+    (arrived,) = stack.standins["cohere"].requests()
+    assert (arrived["path"], arrived["body"]["texts"]) == ("/v2/embed", ["Hello there", "Hi"])
+
+
 def test_a_provider_without_embeddings_refuses(sdk, stack):
     with pytest.raises(openai.BadRequestError) as refused:
         sdk.embeddings.create(model="claude-haiku-4-5", input="Hello")

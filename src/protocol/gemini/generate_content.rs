@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! The request of `generateContent` and `streamGenerateContent`
-//! (<https://ai.google.dev/api/generate-content#request-body>), as it is written.
+//! (<https://ai.google.dev/api/generate-content#request-body>), as
+//! [`json_text::write()`] writes it.
 
+use crate::protocol::json_text;
 use serde::Serialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
@@ -88,7 +90,7 @@ impl<'a> From<Data<'a>> for Part<'a> {
 #[serde(rename_all = "camelCase")]
 pub enum Data<'a> {
     /// Text.
-    Text(&'a str),
+    Text(#[serde(serialize_with = "json_text::text")] &'a str),
     /// Media in the request.
     InlineData(Blob<'a>),
     /// Media elsewhere.
@@ -106,6 +108,7 @@ pub struct Blob<'a> {
     /// Its type.
     pub mime_type: Cow<'a, str>,
     /// Its bytes, in base64.
+    #[serde(serialize_with = "json_text::text")]
     pub data: &'a str,
 }
 
@@ -154,6 +157,7 @@ pub enum FunctionOutput<'a> {
     /// Text, which the API wants within an object.
     Text {
         /// The text.
+        #[serde(serialize_with = "json_text::text")]
         output: Cow<'a, str>,
     },
 }

@@ -13,6 +13,7 @@ use super::tools::{tool_choice, tools};
 use crate::api_error::{API_ERROR, ApiError};
 use crate::config::ProviderKind;
 use crate::protocol::anthropic::messages::{MessagesRequest, Metadata, OutputConfig, ToolChoice};
+use crate::protocol::json_text;
 use crate::protocol::openai::Text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
 use crate::provider::google_path::vertex_path;
@@ -42,7 +43,7 @@ pub(in crate::provider) fn translate_request(
     } else {
         (Cow::Borrowed("/v1/messages"), vec![VERSION_HEADER])
     };
-    serde_json::to_writer(out, &translated)
+    json_text::write(out, &translated)
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
     Ok(UpstreamRequest {
         path,

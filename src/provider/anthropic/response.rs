@@ -10,6 +10,7 @@ use super::error::{malformed_answer, reported_fault};
 use super::stop_reason::finish_reason;
 use super::usage::token_usage;
 use crate::protocol::anthropic::messages::{ContentBlock, Message};
+use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
     Usage,
@@ -58,7 +59,7 @@ pub(in crate::provider) fn translate_response(
         usage: Usage::from(&usage),
         service_tier: None,
     };
-    serde_json::to_writer(out, &completion).map_err(|_| malformed_answer())?;
+    json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
 }
 

@@ -14,6 +14,7 @@ use super::usage::token_usage;
 use crate::protocol::bedrock::answer::{
     CitationsContent, ContentBlock, ConverseResponse, ReasoningContent, ToolUse,
 };
+use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
     Usage,
@@ -61,7 +62,7 @@ pub(in crate::provider) fn translate_response(
         usage: Usage::from(&usage),
         service_tier: None,
     };
-    serde_json::to_writer(out, &completion).map_err(|_| malformed_answer())?;
+    json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
 }
 

@@ -312,6 +312,7 @@ mod tests {
     use super::{Kinds, Reader};
     use crate::api_error::ApiError;
     use crate::config::OnUnsupported;
+    use crate::protocol::json_text;
     use crate::protocol::openai::chat::ChatCompletionRequest;
     use crate::provider::unsupported::{Place, Report};
 
@@ -328,11 +329,9 @@ mod tests {
         let resolution = reader.media_resolution(&mut report).unwrap();
         let (dropped, approximated) = report.into_parts();
         let told = dropped.into_iter().chain(approximated).map(String::from);
-        let sent = format!(
-            "{}{}",
-            serde_json::to_string(&parts).unwrap(),
-            resolution.unwrap_or_default()
-        );
+        let mut sent = Vec::new();
+        json_text::write(&mut sent, &parts).unwrap();
+        let sent = String::from_utf8(sent).unwrap() + resolution.unwrap_or_default();
         (read.map(|()| sent), told.collect())
     }
 

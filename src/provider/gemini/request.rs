@@ -16,6 +16,7 @@ use super::tools::{tool_config, tools};
 use crate::api_error::{API_ERROR, ApiError};
 use crate::config::ProviderKind;
 use crate::protocol::gemini::generate_content::{Content, GenerateContentRequest, GenerationConfig, Tool};
+use crate::protocol::json_text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
 use crate::provider::google_path::{studio_path, vertex_path};
 use crate::provider::json_slice;
@@ -39,7 +40,7 @@ pub(super) fn translate_request(
     let is_vertex = settings.kind == ProviderKind::VertexAi;
     let is_streaming = request.stream == Some(true);
     let translated = generate_content(&request, settings, is_vertex, &mut report)?;
-    serde_json::to_writer(out, &translated)
+    json_text::write(out, &translated)
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
     let mut headers = Vec::new();
     if is_vertex && let Some(tier @ ("flex" | "priority")) = request.service_tier.as_deref() {

@@ -16,6 +16,7 @@ use super::usage::{token_usage, update};
 use crate::protocol::gemini::response::{
     Candidate, GenerateContentResponse, GroundingMetadata, LogprobsResult, Part, ServiceTier, UsageMetadata,
 };
+use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
     AnswerMessage, ChatCompletion, Choice, ExtraContent, FinishReason, FunctionCall, ToolCall,
 };
@@ -94,7 +95,7 @@ pub(super) fn translate_response(
             Some(ServiceTier::Other) | None => None,
         },
     };
-    serde_json::to_writer(out, &completion).map_err(|_| malformed_answer())?;
+    json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(tally)
 }
 
