@@ -230,8 +230,8 @@ def test_a_sagemaker_endpoint(aws, sdk, is_streaming):
 
 def test_a_container_s_refusal_is_told_as_its_own(sdk):
     with pytest.raises(openai.BadRequestError) as raised:
-        sdk.chat.completions.create(model="own", messages=HELLO, temperature=9)
-    assert "temperature" in raised.value.body["message"] and "arn:" not in raised.value.body["message"]
+        sdk.chat.completions.create(model="own", messages=HELLO, extra_body={"temprature": 1})
+    assert "temprature" in raised.value.body["message"] and "arn:" not in raised.value.body["message"]
 
 
 def test_an_exception_in_a_container_s_stream_is_an_error(aws, sdk):
