@@ -28,6 +28,8 @@ pub struct Handoff {
     pub created: u64,
     /// What the client is told of its limits.
     pub allowances: Vec<(&'static str, String)>,
+    /// The most output tokens that each choice may have, where that is less than the client asked for.
+    pub max_output_tokens: Option<u64>,
     /// The request's body, for the first attempt: what the gateway seat has read need not be read again.
     body: Option<Vec<u8>>,
     /// How many attempts have begun.
@@ -84,6 +86,7 @@ impl Handoff {
             request_model,
             created,
             allowances,
+            max_output_tokens: None,
             body: None,
             attempts: 0,
             attempt: None,

@@ -482,6 +482,7 @@ fn settings(kind: ProviderKind) -> Settings {
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 0,
         max_event_bytes: 65536,
     }

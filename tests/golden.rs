@@ -27,6 +27,7 @@ fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 1_700_000_000,
         max_event_bytes: 1 << 20,
     }

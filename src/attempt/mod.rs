@@ -111,7 +111,8 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         tally: provider::Tally::default(),
         phase: Phase::Waiting,
     };
-    let settings = seat.settings(upstream_model, handoff.created);
+    let mut settings = seat.settings(upstream_model, handoff.created);
+    settings.max_output_tokens = handoff.max_output_tokens;
     handoff.attempt = Some(record);
     Some(settings)
 }

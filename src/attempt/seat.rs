@@ -84,6 +84,7 @@ impl ProviderSeat {
                 .stream_usage
                 .unwrap_or(provider.kind != ProviderKind::Mistral),
             default_max_tokens: provider.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
+            max_output_tokens: None,
             created,
             max_event_bytes: usize::try_from(self.bounds.max_event_bytes.0).unwrap_or(usize::MAX),
         }

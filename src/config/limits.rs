@@ -26,6 +26,39 @@ pub struct Limit {
     pub max: u64,
     /// The length of the sliding window, from `1s` to `31d`.
     pub window: Period,
+    /// What happens to a request whose output bound is more than is left.
+    #[serde(default, skip_serializing_if = "OnShort::is_default")]
+    pub on_short: OnShort,
+    /// With `on_short: clamp`, the least output tokens of a choice that a request is lowered to. With less left it
+    /// is refused.
+    #[serde(default = "min_useful_output", skip_serializing_if = "is_min_useful_output")]
+    pub min_useful_output: u64,
+}
+
+fn min_useful_output() -> u64 {
+    256
+}
+
+fn is_min_useful_output(min_useful_output_tokens: &u64) -> bool {
+    *min_useful_output_tokens == min_useful_output()
+}
+
+/// What happens to a request whose output bound is more than a limit has left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OnShort {
+    /// Its output bound is lowered to what is left, so that the provider stops in time.
+    Clamp,
+    /// It is refused.
+    #[default]
+    Refuse,
+}
+
+impl OnShort {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Which requests a limit applies to: all conditions must hold.

@@ -22,7 +22,7 @@ pub use access::AccessRule;
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
 pub use identity::{ApiKey, ClaimMapping, Identity, Jwks, JwtProvider};
-pub use limits::{Limit, LimitCount, LimitMatch, LimitStore};
+pub use limits::{Limit, LimitCount, LimitMatch, LimitStore, OnShort};
 pub use listener::{Admin, Listener};
 pub use model::{Model, Target};
 pub use plugin::PluginConfig;

@@ -135,18 +135,26 @@ impl Exchange {
             route: &route.name,
             input_tokens: estimate.input_bound,
             output_tokens: estimate.output_tokens,
-            output_is_guess: envelope.max_output_tokens.is_none(),
+            choices: envelope.n,
+            output_is_guess: estimate.output_is_guess,
         };
         let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
             self.refused_by = Some("limit");
             rescue::refused(&refusal)
         })?;
-        let handoff = Handoff::new(
+        let mut handoff = Handoff::new(
             Rc::clone(route),
             envelope.model.clone().into_owned(),
             now.as_secs(),
             allowance::of(&reservation),
         );
+        if reservation.is_clamped() {
+            let cap = reservation.output_tokens() / envelope.n.max(1);
+            handoff.max_output_tokens = Some(cap);
+            handoff.allowances.push(allowance::clamped(cap));
+        } else if envelope.max_output_tokens.is_none() {
+            handoff.max_output_tokens = route.default_max_output_tokens.map(u64::from);
+        }
         self.admitted = Some(Admitted {
             reservation,
             prompt,
@@ -167,7 +175,10 @@ impl Exchange {
         let estimator = &self.policy.estimator;
         let provider_model = route.targets.first().map_or(0, |target| target.index);
         let expected = u64::from(route.expected_output_tokens.unwrap_or(EXPECTED_OUTPUT_TOKENS));
-        let output_tokens = match envelope.max_output_tokens {
+        let bound = envelope
+            .max_output_tokens
+            .or_else(|| route.default_max_output_tokens.map(u64::from));
+        let output_tokens = match bound {
             Some(bound) => bound,
             None => estimator.output_tokens(provider_model, expected, store),
         };
@@ -175,6 +186,7 @@ impl Exchange {
             input_tokens: estimator.input_tokens(provider_model, prompt, store),
             input_bound: estimator.input_tokens_bound(provider_model, prompt, store),
             output_tokens: output_tokens.saturating_mul(envelope.n),
+            output_is_guess: bound.is_none(),
         }
     }
 
@@ -201,6 +213,7 @@ struct Estimate {
     input_tokens: u64,
     input_bound: u64,
     output_tokens: u64,
+    output_is_guess: bool,
 }
 
 /// A header of the client's that goes no further: its credential, and what only the gateway may set.

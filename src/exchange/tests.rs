@@ -20,7 +20,15 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const KEY: (&str, &str) = ("authorization", "Bearer key-a");
 
 fn policy(limit: u64) -> Rc<Policy> {
-    let gateway: Gateway = serde_json::from_value(json!({
+    policy_of(json!({"limits": [
+        {"name": "per-team", "per": ["team"], "count": "total_tokens", "max": limit, "window": "60s"},
+        {"name": "calls", "per": ["consumer"], "count": "requests", "max": 100, "window": "60s"},
+    ]}))
+}
+
+/// The policy of a configuration with these sections in place of the usual ones.
+fn policy_of(sections: Value) -> Rc<Policy> {
+    let mut gateway = json!({
         "listener": {"max_request_body_bytes": 4096},
         "providers": {"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}},
         "models": [
@@ -32,12 +40,11 @@ fn policy(limit: u64) -> Rc<Policy> {
             {"sha256": "8e2d9e1b2c4ffdd5c0fa6a3ca7d3ae6ac0ec1a24b2d3e9c1a1f1e6c5d9d8d0aa", "consumer": "a", "team": "t"},
         ]},
         "access": [{"team": "t", "models": ["fast"]}],
-        "limits": [
-            {"name": "per-team", "per": ["team"], "count": "total_tokens", "max": limit, "window": "60s"},
-            {"name": "calls", "per": ["consumer"], "count": "requests", "max": 100, "window": "60s"},
-        ],
-    }))
-    .unwrap();
+    });
+    for (key, section) in sections.as_object().unwrap() {
+        gateway[key] = section.clone();
+    }
+    let gateway: Gateway = serde_json::from_value(gateway).unwrap();
     let policy = Policy::new(&with_digest(gateway)).map_err(|errors| format!("{errors:?}"));
     Rc::new(policy.ok().unwrap())
 }
@@ -374,5 +381,47 @@ fn what_envoy_makes_up_is_said_in_openai_s_shape() {
                 ..Record::default()
             }
         );
+    }
+}
+
+#[crate::test]
+fn an_answer_is_lowered_to_what_is_left_and_the_client_told() {
+    let policy = policy_of(json!({"limits": [
+        {"name": "soft", "count": "output_tokens", "max": 1_000, "window": "60s", "on_short": "clamp"},
+    ]}));
+    let store = LocalStore::default();
+    for (asked, cap) in [(400, None), (900, Some(600)), (300, None)] {
+        let (exchange, step) = admit(&policy, &chat("fast", asked), &store);
+        assert!(matches!(step, Step::Forward(_)), "{step:?}");
+        let handoff = exchange.handoff().unwrap();
+        assert_eq!(handoff.borrow().max_output_tokens, cap, "{asked}");
+        let told = handoff.borrow().answer_headers();
+        let told = told.iter().find(|(name, _)| *name == "x-tollgate-clamped");
+        let cap = cap.map(|cap| format!("max_output_tokens={cap}"));
+        assert_eq!(told.map(|(_, value)| value), cap.as_ref());
+        if asked == 900 {
+            serve(&exchange, reported(0, 0), 0, Phase::Complete);
+            exchange.finish(NOW, &store);
+        }
+    }
+}
+
+#[crate::test]
+fn a_request_without_a_bound_gets_the_route_s() {
+    let policy = policy_of(json!({"models": [
+        {"name": "fast", "default_max_output_tokens": 700, "targets": [{"provider": "p"}]},
+    ]}));
+    for (body, cap) in [
+        (chat("fast", 9_000), None),
+        (
+            br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#.to_vec(),
+            Some(700),
+        ),
+    ] {
+        let (exchange, _) = admit(&policy, &body, &LocalStore::default());
+        let handoff = exchange.handoff().unwrap();
+        assert_eq!(handoff.borrow().max_output_tokens, cap);
+        let told = handoff.borrow().answer_headers();
+        assert!(told.iter().all(|(name, _)| *name != "x-tollgate-clamped"));
     }
 }

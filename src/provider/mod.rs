@@ -7,6 +7,12 @@
 //! changes its input. Whatever has no counterpart is named in [`UpstreamRequest::dropped`] or
 //! [`UpstreamRequest::approximated`], or refused; nothing
 //! is lost in silence.
+//!
+//! Every translator bounds the output by [`Settings::output_bound`], in the provider's own field (`max_tokens`,
+//! `max_completion_tokens`, `maxOutputTokens`, `inferenceConfig.maxTokens`) and after all that it makes of the
+//! client's own bound: what the gateway has reserved is what the provider may produce. A bound that the client
+//! gave is only ever lowered; where it gave none, the field is added. Thinking that has no room below it goes
+//! the way of every field without a counterpart.
 
 pub mod anthropic;
 mod dropped;
@@ -32,10 +38,24 @@ pub struct Settings {
     pub stream_usage: bool,
     /// The output bound for providers that require one, when the client gave none.
     pub default_max_tokens: u32,
+    /// The most output tokens that each choice may have: what the client's limits leave room for. `None`: as many
+    /// as the client asked for.
+    pub max_output_tokens: Option<u64>,
     /// Unix seconds, for `created` where the provider does not report it.
     pub created: u64,
     /// The largest single event of a stream, in bytes.
     pub max_event_bytes: usize,
+}
+
+impl Settings {
+    /// The output bound to send for a client that `asked` for one, or did not.
+    #[must_use]
+    pub fn output_bound(&self, asked: Option<u64>) -> Option<u64> {
+        match (asked, self.max_output_tokens) {
+            (Some(asked), Some(most)) => Some(asked.min(most)),
+            (asked, most) => asked.or(most),
+        }
+    }
 }
 
 /// What is sent upstream, beside the body.

@@ -11,7 +11,7 @@
 use super::Demand;
 use super::shard::CounterKey;
 use super::sliding_window::SlidingWindow;
-use crate::config::{ConfigError, Limit, LimitCount, LimitMatch, LimitStore};
+use crate::config::{ConfigError, Limit, LimitCount, LimitMatch, LimitStore, OnShort};
 use crate::policy::auth::Principal;
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -28,6 +28,8 @@ pub(super) struct CompiledLimit {
     pub(super) count: LimitCount,
     pub(super) max: u64,
     pub(super) window: SlidingWindow,
+    /// The least output of a choice that a request is lowered to when the limit runs short. `None`: it is refused.
+    pub(super) min_useful_output: Option<u64>,
     consumer: Option<String>,
     team: Option<String>,
     model: Option<ModelPattern>,
@@ -89,15 +91,72 @@ impl CompiledLimit {
         digest.first_chunk().copied().unwrap_or_default()
     }
 
-    /// What the request asks of the limit, if `output_tokens` are reserved.
-    pub(super) const fn amount(&self, demand: &Demand<'_>, output_tokens: u64) -> u64 {
-        match self.count {
-            LimitCount::InputTokens => demand.input_tokens,
-            LimitCount::OutputTokens => output_tokens,
-            LimitCount::Requests => 1,
-            LimitCount::TotalTokens => demand.input_tokens.saturating_add(output_tokens),
+    /// What the limit counts for each thing that a request takes.
+    pub(super) const fn rates(&self) -> Rates {
+        let (request, input, output) = match self.count {
+            LimitCount::InputTokens => (0, 1, 0),
+            LimitCount::OutputTokens => (0, 0, 1),
+            LimitCount::Requests => (1, 0, 0),
+            LimitCount::TotalTokens => (0, 1, 1),
+        };
+        Rates {
+            request,
+            input,
+            output,
         }
     }
+
+    /// Decides which block the counter lies in: the consumer's, else the team's, else that of the first value that
+    /// tells counters apart, else the one that all share. What a request touches lies together that way.
+    pub(super) fn anchor(&self, demand: &Demand<'_>) -> u64 {
+        let names = |part: fn(&Part) -> bool| self.per.iter().any(part);
+        let principal = demand.principal;
+        if self.consumer.is_some() || names(|part| matches!(part, Part::Consumer)) {
+            return scattered(b'c', &principal.consumer);
+        }
+        if self.team.is_some() || names(|part| matches!(part, Part::Team)) {
+            return scattered(b't', principal.team.as_deref().unwrap_or_default());
+        }
+        match self.per.first() {
+            Some(Part::Label(name)) => scattered(b'l', principal.labels.get(name).map_or("", String::as_str)),
+            Some(Part::Model) => scattered(b'm', demand.route),
+            Some(Part::Consumer | Part::Team) | None => scattered(b'*', ""),
+        }
+    }
+}
+
+/// What a limit counts for each thing that a request takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rates {
+    request: u64,
+    input: u64,
+    output: u64,
+}
+
+impl Rates {
+    /// What is counted for a request with so many tokens.
+    pub(super) const fn amount(self, input_tokens: u64, output_tokens: u64) -> u64 {
+        self.request
+            .saturating_add(self.input.saturating_mul(input_tokens))
+            .saturating_add(self.output.saturating_mul(output_tokens))
+    }
+
+    /// How many output tokens an amount suffices for, beside the input. `None` if output does not count.
+    pub(super) const fn output_within(self, amount: u64, input_tokens: u64) -> Option<u64> {
+        amount
+            .saturating_sub(self.amount(input_tokens, 0))
+            .checked_div(self.output)
+    }
+}
+
+/// A hash that scatters names over the blocks (FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>, with its bits
+/// mixed). Who can choose names can gather counters in one block, and could with any hash that needs no secret;
+/// the counters in it are told apart by a digest.
+fn scattered(kind: u8, value: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = value.bytes().fold(step(0xcbf2_9ce4_8422_2325, kind), step);
+    let hash = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^ (hash >> 32)
 }
 
 fn absorb(digest: &mut Sha256, value: &str) {
@@ -148,6 +207,13 @@ pub(super) fn compile(limits: &[Limit], store: &LimitStore) -> Result<Vec<Compil
                 format!("expected a duration from 1s to 31d, found {}", limit.window),
             );
         }
+        if limit.on_short == OnShort::Clamp && !(1..=limit.max).contains(&limit.min_useful_output) {
+            let message = format!(
+                "expected a number from 1 to `max`, found {}",
+                limit.min_useful_output
+            );
+            fault("min_useful_output", message);
+        }
         let model = read_pattern(&limit.applies_to, &mut fault);
         let per = read_parts(&limit.per, &mut fault);
         compiled.push(build(limit, model, per));
@@ -190,6 +256,7 @@ fn build(limit: &Limit, model: Option<ModelPattern>, per: Vec<Part>) -> Compiled
         count: limit.count,
         max: limit.max,
         window: SlidingWindow::new(limit.window.0),
+        min_useful_output: (limit.on_short == OnShort::Clamp).then_some(limit.min_useful_output),
         consumer: limit.applies_to.consumer.clone(),
         team: limit.applies_to.team.clone(),
         model,

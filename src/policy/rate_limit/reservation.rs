@@ -10,7 +10,7 @@
 //! It carries all that settling needs (key, shard, window, amount, time), so it can still be settled after the
 //! limits have been configured anew.
 
-use super::descriptor::CompiledLimit;
+use super::descriptor::Rates;
 use super::shard::{Block, CounterKey};
 use super::sliding_window::SlidingWindow;
 use crate::config::LimitCount;
@@ -59,6 +59,7 @@ pub struct Reservation {
     /// The tightest limit on tokens of any kind.
     pub token_allowance: Option<Allowance>,
     pub(super) output_tokens: u64,
+    pub(super) is_clamped: bool,
     /// Sorted by shard.
     pub(super) charges: Vec<Charge>,
 }
@@ -69,6 +70,12 @@ impl Reservation {
     #[must_use]
     pub const fn output_tokens(&self) -> u64 {
         self.output_tokens
+    }
+
+    /// Whether a limit has lowered the output to what it has room for: then the provider has to be told so.
+    #[must_use]
+    pub const fn is_clamped(&self) -> bool {
+        self.is_clamped
     }
 
     /// Keeps the tightest of the allowances that concern `count`.
@@ -93,13 +100,14 @@ pub(super) struct Charge {
     pub(super) shard: u16,
     pub(super) key: CounterKey,
     pub(super) count: LimitCount,
+    pub(super) rates: Rates,
     pub(super) window: SlidingWindow,
     pub(super) amount: u64,
     /// The block's time when the amount was taken.
     pub(super) taken_at: u64,
-    /// What the counter had in use after the amount was taken.
+    /// What the counter had in use when it was last seen: before the amount was taken, and then after.
     pub(super) used: u64,
-    /// How long until the counter is empty, seen when the amount was taken.
+    /// How long until the counter is empty, seen at the same time.
     pub(super) reset: Duration,
 }
 
@@ -113,49 +121,45 @@ pub(super) struct Denied {
 }
 
 impl Charge {
-    /// Whether the block's counter has room for the amount.
-    pub(super) fn check(&self, limit: &CompiledLimit, block: &Block<'_>) -> Result<(), Denied> {
+    /// Notes the state of the block's counter.
+    pub(super) fn look(&mut self, block: &Block<'_>) {
         let counter = block.counter(&self.key, self.window);
-        let now = block.clock();
-        self.window
-            .check(&counter, self.amount, limit.max, now)
-            .map_err(|wait| Denied {
-                limit: self.limit,
-                wait,
-                used: counter.used(),
-                reset: self.window.reset(&counter, now),
-            })
+        self.used = counter.used();
+        self.reset = self.window.reset(&counter, block.clock());
     }
 
-    /// Takes the amount from the block's counter.
-    ///
-    /// A request counts at the moment of its admission, for that is when it is made; tokens are held, because
-    /// they are served later.
-    pub(super) fn take(&mut self, max: u64, block: &mut Block<'_>) -> Result<(), Denied> {
-        let mut counter = block.counter(&self.key, self.window);
-        let now = block.clock();
-        let result = if self.count == LimitCount::Requests {
-            self.window
-                .check(&counter, self.amount, max, now)
-                .map(|()| self.window.charge(&mut counter, self.amount, now))
-        } else {
-            self.window.hold(&mut counter, self.amount, max, now)
-        };
-        self.taken_at = now;
-        self.used = counter.used();
-        self.reset = self.window.reset(&counter, now);
-        match result {
-            Ok(()) => {
-                block.put(&self.key, &counter, self.window);
-                Ok(())
-            }
-            Err(wait) => Err(Denied {
+    /// Whether the block's counter has room for the amount.
+    pub(super) fn check(&self, max: u64, block: &Block<'_>) -> Result<(), Denied> {
+        if self.amount == 0 || self.used.saturating_add(self.amount) <= max {
+            return Ok(());
+        }
+        let counter = block.counter(&self.key, self.window);
+        self.window
+            .check(&counter, self.amount, max, block.clock())
+            .map_err(|wait| Denied {
                 limit: self.limit,
                 wait,
                 used: self.used,
                 reset: self.reset,
-            }),
+            })
+    }
+
+    /// Takes the amount from the block's counter, which has room for it.
+    ///
+    /// A request counts at the moment of its admission, for that is when it is made; tokens are held, because
+    /// they are served later.
+    pub(super) fn take(&mut self, block: &mut Block<'_>) {
+        let mut counter = block.counter(&self.key, self.window);
+        let now = block.clock();
+        if self.count == LimitCount::Requests {
+            self.window.charge(&mut counter, self.amount, now);
+        } else {
+            self.window.hold(&mut counter, self.amount, now);
         }
+        self.taken_at = now;
+        self.used = counter.used();
+        self.reset = self.window.reset(&counter, now);
+        block.put(&self.key, &counter, self.window);
     }
 
     /// Whether settling would change nothing: the common case of a request that was served.
@@ -186,7 +190,7 @@ impl Charge {
         let mut counter = block.counter(&self.key, self.window);
         self.window.release(&mut counter, self.amount, self.taken_at);
         self.taken_at = block.clock();
-        self.window.renew(&mut counter, self.amount, self.taken_at);
+        self.window.hold(&mut counter, self.amount, self.taken_at);
         block.put(&self.key, &counter, self.window);
     }
 

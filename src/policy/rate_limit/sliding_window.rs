@@ -82,21 +82,8 @@ impl SlidingWindow {
         counter.held.retain(|&(index, _)| self.held_until(index) > now);
     }
 
-    /// Holds `amount` if it fits under `max`, for a request that is about to start.
-    ///
-    /// An amount of zero always fits.
-    ///
-    /// # Errors
-    ///
-    /// How long to wait until it fits.
-    pub(super) fn hold(self, counter: &mut Counter, amount: u64, max: u64, now: u64) -> Result<(), Duration> {
-        self.check(counter, amount, max, now)?;
-        self.renew(counter, amount, now);
-        Ok(())
-    }
-
-    /// Holds `amount` whether it fits or not, for a request that was admitted before.
-    pub(super) fn renew(self, counter: &mut Counter, amount: u64, now: u64) {
+    /// Holds `amount` for a request in flight, whether it fits or not.
+    pub(super) fn hold(self, counter: &mut Counter, amount: u64, now: u64) {
         add(&mut counter.held, now / self.generation, amount);
     }
 

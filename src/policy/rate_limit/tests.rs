@@ -4,6 +4,7 @@
 
 #[cfg(not(target_family = "wasm"))]
 mod promise;
+mod short;
 
 use super::shard::{Block, max_bytes};
 use super::sliding_window::{Counter, SlidingWindow};
@@ -54,6 +55,7 @@ fn demand(principal: &Principal, input_tokens: u64, output_tokens: u64) -> Deman
         route: "gpt-5",
         input_tokens,
         output_tokens,
+        choices: 1,
         output_is_guess: false,
     }
 }
@@ -506,7 +508,7 @@ fn a_counter_never_outgrows_its_bound() {
             let now = at(0).as_nanos() + n * step;
             window.expire(&mut counter, now);
             window.charge(&mut counter, u64::MAX / 4_096, now);
-            window.renew(&mut counter, u64::MAX / 4_096, now);
+            window.hold(&mut counter, u64::MAX / 4_096, now);
             let mut bytes = Vec::new();
             counter.encode(&mut bytes);
             assert!(bytes.len() <= super::sliding_window::MAX_COUNTER_BYTES);
@@ -534,7 +536,8 @@ fn every_fault_of_the_configuration_is_named() {
     let bad = json!([
         {"name": "", "count": "requests", "max": 1, "window": "1s"},
         {"name": "b", "count": "requests", "max": 0, "window": "999ms", "match": {"model": "a*b"}},
-        {"name": "b", "count": "requests", "max": 1, "window": "32d", "per": ["consumr", "label:", "team", "team"]},
+        {"name": "b", "count": "requests", "max": 1, "window": "32d", "per": ["consumr", "label:", "team", "team"],
+            "on_short": "clamp"},
     ]);
     let store = LimitStore {
         shards: 4097,
@@ -549,6 +552,7 @@ fn every_fault_of_the_configuration_is_named() {
         "limits[1].match.model: expected a model's name or a prefix followed by one `*`, found \"a*b\"",
         "limits[2].name: expected a unique name, found \"b\" again",
         "limits[2].window: expected a duration from 1s to 31d, found 32d",
+        "limits[2].min_useful_output: expected a number from 1 to `max`, found 256",
         "limits[2].per[0]: expected \"consumer\", \"team\", \"model\" or \"label:NAME\", found \"consumr\"; \
          did you mean \"consumer\"?",
         "limits[2].per[1]: expected \"consumer\", \"team\", \"model\" or \"label:NAME\", found \"label:\"",

@@ -13,6 +13,7 @@ use super::reshape::{each, written};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::provider::Settings;
 use crate::provider::dropped::{Dropped, is_told_by_answers, plain_name};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -61,12 +62,13 @@ const MESSAGE: &str = "messages[]";
 /// With [`OnUnsupported::Reject`], 400 that names the first field without a counterpart.
 pub(super) fn edit_request<'o>(
     object: &'o Object<'_>,
-    on_unsupported: OnUnsupported,
+    settings: &Settings,
     editor: &mut Editor<'o, '_>,
 ) -> Result<Vec<Cow<'static, str>>, ApiError> {
     let losses = Losses::default();
     // OpenAI's newer name wins over the deprecated one that Mistral still uses.
     move_member(object, editor, "max_completion_tokens", "max_tokens");
+    bound_output(object, settings, editor);
     move_member(object, editor, "seed", "random_seed");
     editor.remove("stream_options");
     editor.retain(|field| {
@@ -88,7 +90,7 @@ pub(super) fn edit_request<'o>(
         editor.set("tools", tools);
     }
     let Losses { dropped, refused } = losses;
-    match (on_unsupported, refused.into_inner()) {
+    match (settings.on_unsupported, refused.into_inner()) {
         (OnUnsupported::Reject, Some(first)) => {
             let message = format!("The provider of this model has no counterpart for `{first}`.");
             Err(ApiError::bad_request(None, message)
@@ -97,6 +99,18 @@ pub(super) fn edit_request<'o>(
         }
         _ => Ok(dropped.into_inner().into_paths()),
     }
+}
+
+/// Puts the output bound in the one field that there is, where a limit lowers it.
+fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Editor<'o, '_>) {
+    let given = |field| object.get(field).filter(|given| *given != "null");
+    let asked = given("max_completion_tokens").or_else(|| given("max_tokens"));
+    let asked = asked.and_then(|asked| asked.parse::<u64>().ok());
+    let Some(bound) = settings.output_bound(asked).filter(|bound| Some(*bound) != asked) else {
+        return;
+    };
+    editor.remove("max_completion_tokens");
+    editor.set("max_tokens", bound.to_string());
 }
 
 /// What has no counterpart.

@@ -14,6 +14,7 @@ fn stream() -> MessageStream {
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 7,
         max_event_bytes: 512,
     };
