@@ -10,6 +10,7 @@
 //! failure before that moment becomes the status [`RETRYABLE`], which Envoy's retry policy takes to the next
 //! group of targets, or a plain status if no other provider could do better.
 
+mod ceiling;
 mod request;
 mod response;
 mod seat;
@@ -39,6 +40,8 @@ pub struct Attempt {
     held: Vec<u8>,
     /// How many bytes of the answer came before it.
     preamble_bytes: usize,
+    /// How many events with output have come, where a limit counts them.
+    output_events: u64,
 }
 
 impl Attempt {
@@ -69,6 +72,7 @@ impl Attempt {
             response: Response::Awaiting,
             held: Vec::new(),
             preamble_bytes: 0,
+            output_events: 0,
         };
         match provider::translate_request(body, &attempt.settings, out) {
             Ok(request) => attempt.request = request,
@@ -109,6 +113,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         dropped: Vec::new(),
         approximated: Vec::new(),
         tally: provider::Tally::default(),
+        output_events: 0,
         phase: Phase::Waiting,
     };
     let mut settings = seat.settings(upstream_model, handoff.created);

@@ -24,7 +24,7 @@ pub use policy::Policy;
 use crate::handoff::Handoff;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
-use crate::policy::rate_limit::Reservation;
+use crate::policy::rate_limit::Lease;
 use crate::usage::estimate::PromptSize;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -82,7 +82,7 @@ pub struct Exchange {
 
 /// A request that holds a reservation.
 struct Admitted {
-    reservation: Reservation,
+    lease: Rc<Lease>,
     prompt: PromptSize,
     input_tokens: u64,
     handoff: Rc<RefCell<Handoff>>,

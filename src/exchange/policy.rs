@@ -11,6 +11,7 @@ use crate::policy::routing::Routes;
 use crate::shared_store::SharedStore;
 use crate::usage::estimate::Estimator;
 use std::cell::RefCell;
+use std::rc::Rc;
 
 /// The policy of one gateway configuration.
 pub struct Policy {
@@ -18,7 +19,7 @@ pub struct Policy {
     pub(super) authenticator: RefCell<Authenticator>,
     pub(super) access: AccessRules,
     pub(super) routes: Routes,
-    pub(super) limiter: RateLimiter,
+    pub(super) limiter: Rc<RateLimiter>,
     pub(super) estimator: Estimator,
 }
 
@@ -47,7 +48,7 @@ impl Policy {
             access: AccessRules::new(gateway.access.clone()),
             estimator: Estimator::new(routes.provider_models()),
             routes,
-            limiter,
+            limiter: Rc::new(limiter),
         })
     }
 }

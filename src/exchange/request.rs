@@ -3,14 +3,15 @@
 //! The request: who calls, for what, and whether there is room for it.
 
 use super::endpoint::Endpoint;
+use super::response::BYTES_TO_SPARE;
 use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
-use crate::handoff::Handoff;
+use crate::handoff::{Ceiling, Handoff};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::{CREDENTIAL_HEADERS, Principal};
-use crate::policy::rate_limit::Demand;
+use crate::policy::rate_limit::{Demand, Lease};
 use crate::policy::routing::Route;
 use crate::protocol::openai::envelope::ChatEnvelope;
 use crate::shared_store::SharedStore;
@@ -155,8 +156,24 @@ impl Exchange {
         } else if envelope.max_output_tokens.is_none() {
             handoff.max_output_tokens = route.default_max_output_tokens.map(u64::from);
         }
+        if reservation.bounds_output() {
+            let output_tokens = reservation.output_tokens();
+            let provider_model = route.targets.first().map_or(0, |target| target.index);
+            let bytes = policy
+                .estimator
+                .bytes_of_output(provider_model, output_tokens, store);
+            handoff.ceiling = Some(Ceiling {
+                output_tokens,
+                output_bytes: bytes.saturating_mul(BYTES_TO_SPARE),
+                output_guess: estimate.output_is_guess.then_some(output_tokens),
+                choices: envelope.n,
+                input_tokens: estimate.input_tokens,
+            });
+        }
+        let lease = Rc::new(Lease::new(Rc::clone(&policy.limiter), reservation));
+        handoff.lease = Some(Rc::clone(&lease));
         self.admitted = Some(Admitted {
-            reservation,
+            lease,
             prompt,
             input_tokens: estimate.input_tokens,
             handoff: Rc::new(RefCell::new(handoff)),

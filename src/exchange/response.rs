@@ -13,6 +13,9 @@ use crate::shared_store::SharedStore;
 use crate::telemetry::{Record, UsageSource};
 use crate::usage::estimate::Learned;
 
+/// How many times the bytes of the usual output may pass before an answer is stopped for them.
+pub(super) const BYTES_TO_SPARE: u64 = 2;
+
 impl Exchange {
     /// Judges an answer before the client sees it. `headers` reads the answer's, which is only needed when
     /// something went wrong.
@@ -28,7 +31,7 @@ impl Exchange {
             .attempt
             .as_ref()
             .map_or(&Phase::Waiting, |attempt| &attempt.phase);
-        if matches!(phase, Phase::Answering | Phase::Complete) {
+        if matches!(phase, Phase::Answering | Phase::Stopped | Phase::Complete) {
             // The provider seat has set all that there is to set.
             return Answer::Pass(Vec::new());
         }
@@ -51,7 +54,12 @@ impl Exchange {
             Phase::Waiting | Phase::Begun if headers.get(PROVIDER_HEADER).is_some() => {
                 Answer::Pass(Vec::new())
             }
-            Phase::Waiting | Phase::Begun | Phase::Answering | Phase::Complete | Phase::Failed(_) => {
+            Phase::Waiting
+            | Phase::Begun
+            | Phase::Answering
+            | Phase::Stopped
+            | Phase::Complete
+            | Phase::Failed(_) => {
                 self.envoy_status = Some(status);
                 // Envoy has answered: no provider seat has spoken, at least not last.
                 let mut own = handoff.answer_headers();
@@ -62,9 +70,9 @@ impl Exchange {
     }
 
     /// Keeps the reservation of an answer that is still streaming from expiring.
-    pub fn renew(&mut self, now: Timestamp, store: &dyn SharedStore) {
-        if let Some(admitted) = self.admitted.as_mut() {
-            self.policy.limiter.renew(&mut admitted.reservation, now, store);
+    pub fn renew(&self, now: Timestamp, store: &dyn SharedStore) {
+        if let Some(admitted) = &self.admitted {
+            admitted.lease.renew(now, store);
         }
     }
 
@@ -87,9 +95,12 @@ impl Exchange {
             record.attempts = handoff.attempts;
             if let Some(attempt) = &handoff.attempt {
                 let estimator = &self.policy.estimator;
-                let estimate =
-                    || estimator.tokens_of_output(attempt.provider_model, attempt.tally.output_bytes, store);
-                let reserved = (admitted.input_tokens, admitted.reservation.output_tokens());
+                let estimate = || {
+                    let bytes = attempt.tally.output_bytes;
+                    let by_bytes = estimator.tokens_of_output(attempt.provider_model, bytes, store);
+                    by_bytes.max(attempt.output_events)
+                };
+                let reserved = (admitted.input_tokens, admitted.lease.output_tokens());
                 let cost = cost(attempt, self.envoy_status, reserved, estimate);
                 spent = cost.spent;
                 record.provider = attempt.provider.to_string();
@@ -109,9 +120,7 @@ impl Exchange {
         record.limit_failures = self.policy.limiter.take_failures();
         record.input_tokens = spent.input_tokens;
         record.output_tokens = spent.output_tokens;
-        self.policy
-            .limiter
-            .settle(admitted.reservation, spent, now, store);
+        admitted.lease.settle(spent, now, store);
         record
     }
 }

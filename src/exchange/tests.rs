@@ -94,6 +94,7 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
         dropped: vec!["seed".into()],
         approximated: vec!["stop".into()],
         tally: Tally { usage, output_bytes },
+        output_events: 0,
         phase,
     });
 }
@@ -424,4 +425,57 @@ fn a_request_without_a_bound_gets_the_route_s() {
         let told = handoff.borrow().answer_headers();
         assert!(told.iter().all(|(name, _)| *name != "x-tollgate-clamped"));
     }
+}
+
+#[crate::test]
+fn an_answer_without_a_bound_may_have_more_until_nothing_is_left() {
+    let policy = policy_of(json!({
+        "models": [{"name": "fast", "expected_output_tokens": 100, "targets": [{"provider": "p"}]}],
+        "limits": [
+            {"name": "own", "per": ["consumer"], "count": "output_tokens", "max": 280, "window": "60s"},
+            {"name": "all", "count": "total_tokens", "max": 300, "window": "60s"},
+        ],
+    }));
+    let store = LocalStore::default();
+    let body = br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
+    let (exchange, _) = admit(&policy, body, &store);
+    let handoff = exchange.handoff().unwrap();
+    let ceiling = handoff.borrow().ceiling.unwrap();
+    assert_eq!((ceiling.output_tokens, ceiling.output_guess), (100, Some(100)));
+    let lease = handoff.borrow().lease.clone().unwrap();
+    let granted: Vec<u64> = (0..4).map(|_| lease.extend(64, NOW, &store)).collect();
+    let input = exchange.admitted.as_ref().unwrap().input_tokens;
+    assert!(input < 20);
+    assert_eq!(granted[..2], [64, 64]);
+    assert!((40..=52).contains(&granted[2]) && granted[3] == 0, "{granted:?}");
+    handoff.borrow_mut().raise_ceiling(granted.iter().sum());
+    let raised = handoff.borrow().ceiling.unwrap();
+    assert_eq!(raised.output_tokens, lease.output_tokens());
+    assert_eq!(
+        raised.output_bytes / raised.output_tokens,
+        ceiling.output_bytes / ceiling.output_tokens
+    );
+    let (_, step) = admit(&policy, body, &store);
+    assert_eq!(reply(step).0.status, 429);
+    serve(&exchange, TokenUsage::default(), 300, Phase::Stopped);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(
+        (record.output_tokens, record.usage_source),
+        (75, Some(UsageSource::Partial))
+    );
+    assert_eq!(lease.extend(1, NOW, &store), 0, "a settled lease has no more");
+    let (_, step) = admit(&policy, &chat("fast", 180), &store);
+    assert!(
+        matches!(step, Step::Forward(_)),
+        "what was not used is free again: {step:?}"
+    );
+}
+
+#[crate::test]
+fn limits_that_count_no_output_stop_nothing() {
+    let policy = policy_of(json!({"limits": [
+        {"name": "calls", "count": "requests", "max": 100, "window": "60s"},
+    ]}));
+    let (exchange, _) = admit(&policy, &chat("fast", 9), &LocalStore::default());
+    assert_eq!(exchange.handoff().unwrap().borrow().ceiling, None);
 }

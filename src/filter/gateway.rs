@@ -59,7 +59,7 @@ impl GatewayFilter {
     pub(super) fn renew(&mut self) {
         self.pieces = self.pieces.wrapping_add(1);
         if self.pieces.is_multiple_of(PIECES_PER_RENEWAL)
-            && let Some(exchange) = self.exchange.as_mut()
+            && let Some(exchange) = &self.exchange
         {
             exchange.renew(host::now(), &SharedData);
         }

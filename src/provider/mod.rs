@@ -16,7 +16,10 @@
 
 pub mod anthropic;
 mod dropped;
+mod ending;
 pub mod openai;
+
+pub use ending::{Ending, end_for_length};
 
 use crate::api_error::{API_ERROR, ApiError};
 use crate::codec::sse::EventTooLarge;

@@ -154,6 +154,13 @@ impl Estimator {
         to_tokens(bytes as f64 / f64::from(bytes_per_token.log.exp()))
     }
 
+    /// Bytes that so many output tokens usually take; at least one for each.
+    #[must_use]
+    pub fn bytes_of_output(&self, provider_model: usize, output_tokens: u64, store: &dyn SharedStore) -> u64 {
+        let bytes_per_token = self.model(provider_model, store).bytes_per_output_token;
+        ((output_tokens as f64 * f64::from(bytes_per_token.log.exp())).ceil() as u64).max(output_tokens)
+    }
+
     /// How far estimates of input tokens were off lately, as a part of the true count: 0.1 is 10 % too much or too
     /// little. `None` until something was learned.
     #[must_use]

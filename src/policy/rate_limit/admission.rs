@@ -74,6 +74,100 @@ impl RateLimiter {
         Err(self.exceeded(denied))
     }
 
+    /// Reserves up to `wanted` output tokens more for a request in flight, and returns how many.
+    ///
+    /// What is left goes to whoever asks first: nothing is kept for anybody.
+    pub fn extend(
+        &self,
+        reservation: &mut Reservation,
+        wanted: u64,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> u64 {
+        if !reservation.bounds_output() {
+            return 0;
+        }
+        let granted = self.left_for_output(&reservation.charges, now, store).min(wanted);
+        let mut extended = 0;
+        for group in reservation.charges.chunk_by_mut(|a, b| a.shard == b.shard) {
+            if granted == 0 || !self.grow(group, granted, now, store) {
+                break;
+            }
+            extended += group.len();
+        }
+        if extended < reservation.charges.len() {
+            // Another request took the room meanwhile: what has grown shrinks again.
+            let grown = reservation.charges.get_mut(..extended).unwrap_or_default();
+            for group in grown.chunk_by_mut(|a, b| a.shard == b.shard) {
+                let shard = group.first().map_or(0, |charge| charge.shard);
+                // A failure is counted; the hold expires by itself.
+                let _ = self.edit(shard, group, now, store, |charge, block| {
+                    let less = charge.amount.saturating_sub(charge.rates.of_output(granted));
+                    charge.renew(less, block);
+                    Ok(())
+                });
+            }
+            return 0;
+        }
+        reservation.output_tokens = reservation.output_tokens.saturating_add(granted);
+        granted
+    }
+
+    /// The output tokens that all limits have left.
+    fn left_for_output(&self, charges: &[Charge], now: Timestamp, store: &dyn SharedStore) -> u64 {
+        let mut least = u64::MAX;
+        for group in charges.chunk_by(|a, b| a.shard == b.shard) {
+            let shard = group.first().map_or(0, |charge| charge.shard);
+            let (bytes, _) = self.with_key(shard, |key| read(store, key));
+            let block = Block::open(&bytes, now.as_nanos());
+            for charge in group {
+                let used = block.counter(&charge.key, charge.window).used();
+                let left = self.max_of(charge).saturating_sub(used);
+                least = least.min(charge.rates.output_within_all_of(left));
+            }
+        }
+        least
+    }
+
+    /// Holds so many output tokens more in every charge of a group, or in none.
+    fn grow(&self, group: &mut [Charge], more: u64, now: Timestamp, store: &dyn SharedStore) -> bool {
+        if !group.iter().any(|charge| charge.rates.counts_output()) {
+            return true;
+        }
+        let shard = group.first().map_or(0, |charge| charge.shard);
+        self.edit(shard, group, now, store, |charge, block| {
+            let more = charge.rates.of_output(more);
+            charge.look(block);
+            if charge.used.saturating_add(more) > self.max_of(charge) {
+                return Err(unavailable(Some(charge)));
+            }
+            charge.renew(charge.amount.saturating_add(more), block);
+            Ok(())
+        })
+        .is_ok()
+    }
+
+    /// Rewrites the block of a group whose charges change with it. After a failure they are as they were.
+    fn edit(
+        &self,
+        shard: u16,
+        group: &mut [Charge],
+        now: Timestamp,
+        store: &dyn SharedStore,
+        mut edit: impl FnMut(&mut Charge, &mut Block<'_>) -> Result<(), Denied>,
+    ) -> Result<(), Failure> {
+        let before = group.to_vec();
+        let outcome = self.update(shard, now, store, |block| {
+            group.copy_from_slice(&before);
+            let counting = group.iter_mut().filter(|charge| charge.rates.counts_output());
+            counting.into_iter().try_for_each(|charge| edit(charge, block))
+        });
+        if outcome.is_err() {
+            group.copy_from_slice(&before);
+        }
+        outcome
+    }
+
     fn try_reserve(
         &self,
         demand: &Demand<'_>,

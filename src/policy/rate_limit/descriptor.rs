@@ -141,6 +141,21 @@ impl Rates {
             .saturating_add(self.output.saturating_mul(output_tokens))
     }
 
+    /// Whether output counts.
+    pub(super) const fn counts_output(self) -> bool {
+        self.output > 0
+    }
+
+    /// What is counted for so many output tokens.
+    pub(super) const fn of_output(self, output_tokens: u64) -> u64 {
+        self.output.saturating_mul(output_tokens)
+    }
+
+    /// How many output tokens an amount suffices for if nothing else counts; no end of them if they do not.
+    pub(super) fn output_within_all_of(self, amount: u64) -> u64 {
+        amount.checked_div(self.output).unwrap_or(u64::MAX)
+    }
+
     /// How many output tokens an amount suffices for, beside the input. `None` if output does not count.
     pub(super) const fn output_within(self, amount: u64, input_tokens: u64) -> Option<u64> {
         amount

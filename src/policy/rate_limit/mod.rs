@@ -24,12 +24,14 @@
 
 mod admission;
 mod descriptor;
+mod lease;
 mod reservation;
 mod shard;
 mod sliding_window;
 #[cfg(test)]
 mod tests;
 
+pub use lease::Lease;
 pub use reservation::{Allowance, Reservation, Spent};
 
 use super::auth::Principal;
@@ -183,7 +185,7 @@ impl RateLimiter {
             let mut renewed = *charge;
             let result = self.update(charge.shard, now, store, |block| {
                 renewed = *charge;
-                renewed.renew(block);
+                renewed.renew(charge.amount, block);
                 Ok(())
             });
             if result.is_ok() {

@@ -78,6 +78,12 @@ impl Reservation {
         self.is_clamped
     }
 
+    /// Whether any limit counts the output.
+    #[must_use]
+    pub fn bounds_output(&self) -> bool {
+        self.charges.iter().any(|charge| charge.rates.counts_output())
+    }
+
     /// Keeps the tightest of the allowances that concern `count`.
     pub(super) fn note(&mut self, count: LimitCount, allowance: Allowance) {
         let slot = match count {
@@ -185,10 +191,11 @@ impl Charge {
         block.put(&self.key, &counter, self.window);
     }
 
-    /// Moves the hold into the present generation.
-    pub(super) fn renew(&mut self, block: &mut Block<'_>) {
+    /// Moves the hold into the present generation, with this amount.
+    pub(super) fn renew(&mut self, amount: u64, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
         self.window.release(&mut counter, self.amount, self.taken_at);
+        self.amount = amount;
         self.taken_at = block.clock();
         self.window.hold(&mut counter, self.amount, self.taken_at);
         block.put(&self.key, &counter, self.window);
