@@ -8,9 +8,12 @@
 
 use crate::api_error::ApiError;
 use crate::headers;
+use crate::policy::prices::Prices;
 pub use crate::policy::rate_limit::Lease;
 use crate::policy::routing::{Route, Target};
 use crate::provider::Tally;
+use crate::usage::TokenUsage;
+use crate::usage::price::usd;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -35,6 +38,10 @@ pub struct Handoff {
     pub ceiling: Option<Ceiling>,
     /// What is reserved for the exchange, for whoever needs more of it.
     pub lease: Option<Rc<Lease>>,
+    /// Where prices are found, if the client wants to know what the answer costs.
+    pub prices: Option<Rc<Prices>>,
+    /// How many images the prompt holds.
+    pub images: u64,
     /// The request's body, for the first attempt: what the gateway seat has read need not be read again.
     body: Option<Vec<u8>>,
     /// How many attempts have begun.
@@ -114,6 +121,8 @@ impl Handoff {
             max_output_tokens: None,
             ceiling: None,
             lease: None,
+            prices: None,
+            images: 0,
             body: None,
             attempts: 0,
             attempt: None,
@@ -164,6 +173,17 @@ impl Handoff {
             ceiling.output_tokens = ceiling.output_tokens.saturating_add(output_tokens);
             ceiling.output_bytes = ceiling.output_bytes.saturating_add(more);
         }
+    }
+
+    /// What the present attempt costs in USD with this usage, if the client asked for that and a price is known.
+    #[must_use]
+    pub fn cost(&self, usage: &TokenUsage) -> Option<String> {
+        let attempt = self.attempt.as_ref()?;
+        let price = self
+            .prices
+            .as_ref()?
+            .find(&attempt.provider, &attempt.upstream_model)?;
+        Some(usd(price.cost(usage, self.images)))
     }
 
     /// Whether no further group of targets is left for a retry.

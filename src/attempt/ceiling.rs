@@ -16,6 +16,7 @@ use super::Attempt;
 use super::response::Response;
 use crate::handoff::{Ceiling, Lease, Phase};
 use crate::provider::{self, Ending, Progress, ResponseStream, Tally, UpstreamFault};
+use crate::usage::TokenUsage;
 use std::rc::Rc;
 
 /// What became of a piece of a stream.
@@ -93,6 +94,18 @@ impl Attempt {
         }
     }
 
+    /// Tells what the answer costs, in the usage chunk that is among what leaves, from `start` on.
+    pub(super) fn add_cost(&self, stream: &dyn ResponseStream, start: usize, out: &mut Vec<u8>) {
+        let usage = stream.tally().usage;
+        if self.request.include_usage
+            && usage.output_tokens.is_some()
+            && let Ok(handoff) = self.handoff.try_borrow()
+            && let Some(usd) = handoff.cost(&usage)
+        {
+            provider::add_cost_to_events(out, start, &usd);
+        }
+    }
+
     /// Writes down what has been seen.
     pub(super) fn note(&self, stream: &dyn ResponseStream) {
         let (tally, output_events) = (stream.tally(), self.output_events);
@@ -123,6 +136,14 @@ impl Attempt {
         let ending = Ending {
             choices: ceiling.choices,
             usage,
+            cost: usage.and_then(|(input_tokens, output_tokens)| {
+                let usage = TokenUsage {
+                    input_tokens: Some(input_tokens),
+                    output_tokens: Some(output_tokens),
+                    ..tally.usage
+                };
+                self.handoff.try_borrow().ok()?.cost(&usage)
+            }),
         };
         provider::end_for_length(beyond, &ending, out);
     }

@@ -233,6 +233,15 @@ impl Attempt {
                 )
             }
             Ok(tally) => {
+                let cost = self
+                    .handoff
+                    .try_borrow()
+                    .ok()
+                    .and_then(|handoff| handoff.cost(&tally.usage));
+                let priced = cost.and_then(|usd| provider::with_cost(str::from_utf8(out).ok()?, &usd));
+                if let Some(priced) = priced {
+                    *out = priced;
+                }
                 self.record(|record| {
                     record.tally = tally;
                     record.phase = Phase::Complete;
@@ -256,12 +265,14 @@ impl Attempt {
     ) -> BodyStep {
         self.preamble_bytes = self.preamble_bytes.saturating_add(chunk.len());
         let mut held = core::mem::take(&mut self.held);
+        let start = held.len();
         let mut result = self.feed(&mut *stream, chunk, &mut held);
         if end_of_stream && let Ok(Fed::Passed(progress)) = result {
             result = stream
                 .on_end(&mut held)
                 .map(|()| Fed::Passed(progress.max(Progress::Content)));
         }
+        self.add_cost(&*stream, start, &mut held);
         self.held = held;
         self.note(&*stream);
         match result {
@@ -301,10 +312,12 @@ impl Attempt {
             self.after(stream, Progress::Done, end_of_stream);
             return BodyStep::Pass;
         }
+        let start = out.len();
         let mut result = self.feed(&mut *stream, chunk, out);
         if end_of_stream && let Ok(Fed::Passed(progress)) = result {
             result = stream.on_end(out).map(|()| Fed::Passed(progress));
         }
+        self.add_cost(&*stream, start, out);
         self.note(&*stream);
         match result {
             Ok(Fed::Passed(progress)) => self.after(stream, progress, end_of_stream),

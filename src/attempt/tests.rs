@@ -6,6 +6,7 @@ use super::{Attempt, BodyStep, ProviderSeat, RETRYABLE, ResponseHead};
 use crate::config::{Listener, Model, Provider};
 use crate::handoff::{Ceiling, Handoff, Phase};
 use crate::headers::Headers;
+use crate::policy::prices::Prices;
 use crate::policy::routing::Routes;
 use serde_json::json;
 use std::cell::RefCell;
@@ -443,4 +444,36 @@ fn a_stopped_answer_tells_its_usage_if_asked() {
     let body = String::from_utf8(body).unwrap();
     let usage = r#""usage":{"prompt_tokens":5,"completion_tokens":0,"total_tokens":5}"#;
     assert!(body.contains(usage), "{body}");
+}
+
+#[crate::test]
+fn the_cost_stands_in_the_usage_of_who_asks_for_it() {
+    let prices = || {
+        let price = json!([{"provider": "p", "model": "m-1", "input": 1, "output": 10}]);
+        let provider = json!({"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}});
+        let providers = serde_json::from_value(provider).unwrap();
+        let prices = Prices::new(&serde_json::from_value::<Vec<_>>(price).unwrap(), &providers);
+        Some(Rc::new(prices.unwrap()))
+    };
+    let asking = br#"{"model":"fast","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hi"}]}"#;
+    for size in [1, 64, 100_000] {
+        let mut bench = bench(asking, &[]);
+        bench.handoff.borrow_mut().prices = prices();
+        bench.answer_head("200", "text/event-stream", &[]);
+        let (_, body) = bench.answer_body(STREAM.as_bytes().chunks(size));
+        let body = String::from_utf8(body).unwrap();
+        assert!(body.contains(r#""total_tokens":11,"cost":0.000029}"#), "{body}");
+        assert_eq!(body.matches("cost").count(), 1);
+    }
+    let json = br#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}"#;
+    let mut bench = bench(PLAIN, &[]);
+    bench.handoff.borrow_mut().prices = prices();
+    bench.answer_head("200", "application/json", &[]);
+    let (head, body) = bench.answer_body([&json[..]]);
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains(r#""cost":0.000029"#), "{body}");
+    assert_eq!(
+        value(&head.unwrap().0, "content-length"),
+        Some(body.len().to_string().as_str())
+    );
 }

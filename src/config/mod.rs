@@ -15,6 +15,7 @@ pub mod listener;
 pub mod load;
 pub mod model;
 pub mod plugin;
+pub mod price;
 pub mod provider;
 mod quantity;
 
@@ -22,12 +23,16 @@ pub use access::AccessRule;
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
 pub use identity::{ApiKey, ClaimMapping, Identity, Jwks, JwtProvider};
-pub use limits::{Limit, LimitCount, LimitMatch, LimitStore, OnShort};
+pub use limits::{
+    Bucket, CalendarUnit, CalendarWindow, Limit, LimitCount, LimitMatch, LimitMode, LimitOverride,
+    LimitStore, OnShort, Weights,
+};
 pub use listener::{Admin, Listener};
 pub use model::{Model, Target};
 pub use plugin::PluginConfig;
+pub use price::{LongPrompt, Price};
 pub use provider::{Credential, OnUnsupported, Provider, ProviderKind};
-pub use quantity::{ByteSize, Period};
+pub use quantity::{ByteSize, Decimal, Period};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -55,6 +60,9 @@ pub struct Gateway {
     /// How much may be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
+    /// What providers charge, where it differs from the list that ships with the gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prices: Vec<Price>,
     /// The memory that limits may take.
     #[serde(default)]
     pub limit_store: LimitStore,

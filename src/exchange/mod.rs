@@ -32,6 +32,9 @@ use std::rc::Rc;
 /// The header that the rendered routes match on.
 pub const ROUTE_HEADER: &str = "x-tollgate-route";
 
+/// The header by which a client asks for `usage.cost`.
+pub(crate) const COST_HEADER: &str = "x-tollgate-usage-cost";
+
 /// The header that names the cluster where both seats are one filter.
 pub const CLUSTER_HEADER: &str = "x-tollgate-cluster";
 
@@ -72,6 +75,8 @@ pub struct Exchange {
     principal: Option<Rc<Principal>>,
     /// The request's headers that go no further: credentials, and `x-tollgate-*`, which is ours alone.
     withheld: Vec<String>,
+    /// Whether the client wants to know what the answer costs.
+    wants_cost: bool,
     /// The model that the client asked for, once it is known.
     request_model: String,
     admitted: Option<Admitted>,
@@ -96,6 +101,7 @@ impl Exchange {
             policy,
             principal: None,
             withheld: Vec::new(),
+            wants_cost: false,
             request_model: String::new(),
             admitted: None,
             envoy_status: None,

@@ -4,12 +4,16 @@
 
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Gateway, Listener};
+use crate::handoff::AttemptRecord;
 use crate::policy::access::AccessRules;
 use crate::policy::auth::Authenticator;
-use crate::policy::rate_limit::RateLimiter;
-use crate::policy::routing::Routes;
+use crate::policy::prices::Prices;
+use crate::policy::rate_limit::{RateLimiter, Spent};
+use crate::policy::routing::{Route, Routes};
 use crate::shared_store::SharedStore;
+use crate::usage::TokenUsage;
 use crate::usage::estimate::Estimator;
+use crate::usage::price::CostBound;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -21,6 +25,7 @@ pub struct Policy {
     pub(super) routes: Routes,
     pub(super) limiter: Rc<RateLimiter>,
     pub(super) estimator: Estimator,
+    pub(super) prices: Rc<Prices>,
 }
 
 impl Policy {
@@ -37,11 +42,16 @@ impl Policy {
             RateLimiter::new(&gateway.limits, &gateway.limit_store),
             &mut faults,
         );
-        let (Some(authenticator), Some(routes), Some(limiter), true) =
-            (authenticator, routes, limiter, faults.is_empty())
+        let prices = keep(Prices::new(&gateway.prices, &gateway.providers), &mut faults);
+        let (Some(authenticator), Some(routes), Some(limiter), Some(prices), true) =
+            (authenticator, routes, limiter, prices, faults.is_empty())
         else {
             return Err(faults);
         };
+        let faults = prices.missing(&routes, &limiter);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         Ok(Self {
             bounds: gateway.listener.clone(),
             authenticator: RefCell::new(authenticator),
@@ -49,6 +59,7 @@ impl Policy {
             estimator: Estimator::new(routes.provider_models()),
             routes,
             limiter: Rc::new(limiter),
+            prices: Rc::new(prices),
         })
     }
 }
@@ -58,6 +69,42 @@ impl Policy {
     #[must_use]
     pub const fn writes_log(&self) -> bool {
         self.bounds.access_log
+    }
+
+    /// The most that a request may cost, whichever target serves it. `None` if no limit wants to know, or a price
+    /// is not known.
+    pub(super) fn cost_bound(
+        &self,
+        route: &Route,
+        model: &str,
+        input_tokens: u64,
+        images: u64,
+    ) -> Option<CostBound> {
+        if !self.limiter.counts_money() {
+            return None;
+        }
+        let mut bound = CostBound::default();
+        for target in &route.targets {
+            let name = target.model.as_deref().unwrap_or(model);
+            let price = self.prices.find(&target.provider, name)?;
+            bound = bound.max(price.bound(input_tokens, images));
+        }
+        Some(bound)
+    }
+
+    /// Adds to what was spent which part of it has a price or a weight of its own, and what it costs.
+    pub(super) fn price(&self, spent: &mut Spent, attempt: &AttemptRecord, images: u64) {
+        let usage = TokenUsage {
+            input_tokens: Some(spent.input_tokens),
+            output_tokens: Some(spent.output_tokens),
+            ..attempt.tally.usage
+        };
+        spent.cached_input_tokens = usage.cache_read_input_tokens.unwrap_or(0);
+        spent.reasoning_tokens = usage.reasoning_output_tokens.unwrap_or(0);
+        if self.limiter.counts_money() {
+            let price = self.prices.find(&attempt.provider, &attempt.upstream_model);
+            spent.cost = price.map_or(0, |price| price.cost(&usage, images));
+        }
     }
 
     /// Every cluster that a route uses, with the provider that it belongs to.

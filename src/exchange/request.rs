@@ -4,7 +4,7 @@
 
 use super::endpoint::Endpoint;
 use super::response::BYTES_TO_SPARE;
-use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue};
+use super::{Admitted, COST_HEADER, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::handoff::{Ceiling, Handoff};
@@ -51,6 +51,7 @@ impl Exchange {
                 models::list(&self.policy, &principal),
             )));
         }
+        self.wants_cost = headers.str(COST_HEADER) == Some("true");
         if headers
             .get("content-encoding")
             .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
@@ -137,6 +138,7 @@ impl Exchange {
             input_tokens: estimate.input_bound,
             output_tokens: estimate.output_tokens,
             choices: envelope.n,
+            cost: policy.cost_bound(route, &envelope.model, estimate.input_bound, envelope.images),
             output_is_guess: estimate.output_is_guess,
         };
         let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
@@ -155,6 +157,10 @@ impl Exchange {
             handoff.allowances.push(allowance::clamped(cap));
         } else if envelope.max_output_tokens.is_none() {
             handoff.max_output_tokens = route.default_max_output_tokens.map(u64::from);
+        }
+        if self.wants_cost {
+            handoff.prices = Some(Rc::clone(&policy.prices));
+            handoff.images = envelope.images;
         }
         if reservation.bounds_output() {
             let output_tokens = reservation.output_tokens();

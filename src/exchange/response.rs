@@ -12,6 +12,7 @@ use crate::policy::rate_limit::Spent;
 use crate::shared_store::SharedStore;
 use crate::telemetry::{Record, UsageSource};
 use crate::usage::estimate::Learned;
+use crate::usage::price::usd;
 
 /// How many times the bytes of the usual output may pass before an answer is stopped for them.
 pub(super) const BYTES_TO_SPARE: u64 = 2;
@@ -103,6 +104,9 @@ impl Exchange {
                 let reserved = (admitted.input_tokens, admitted.lease.output_tokens());
                 let cost = cost(attempt, self.envoy_status, reserved, estimate);
                 spent = cost.spent;
+                if !cost.is_free {
+                    self.policy.price(&mut spent, attempt, admitted.prompt.images);
+                }
                 record.provider = attempt.provider.to_string();
                 record.upstream_model.clone_from(&attempt.upstream_model);
                 record.usage_source = Some(cost.source);
@@ -116,6 +120,14 @@ impl Exchange {
                 }
             }
         }
+        if self.policy.limiter.counts_money() {
+            record.cost = Some(usd(spent.cost));
+        }
+        let would_refuse = admitted.lease.would_refuse();
+        record.would_refuse = would_refuse
+            .iter()
+            .map(|limit| self.policy.limiter.name_of(*limit).to_owned())
+            .collect();
         record.limit_evictions = self.policy.limiter.take_evictions();
         record.limit_failures = self.policy.limiter.take_failures();
         record.input_tokens = spent.input_tokens;
@@ -148,11 +160,16 @@ fn fail(own: Vec<(&'static str, String)>, error: &ApiError, end_of_stream: bool)
 struct Cost {
     spent: Spent,
     source: UsageSource,
+    /// Nothing was produced, and nothing is charged.
+    is_free: bool,
 }
 
 impl Cost {
     /// A provider that refused, broke down before it produced anything, or was never reached, charges nothing.
-    const NONE: Self = Self::new(0, 0, UsageSource::Reported);
+    const NONE: Self = Self {
+        is_free: true,
+        ..Self::new(0, 0, UsageSource::Reported)
+    };
 
     const fn new(input_tokens: u64, output_tokens: u64, source: UsageSource) -> Self {
         Self {
@@ -160,8 +177,12 @@ impl Cost {
                 requests: 1,
                 input_tokens,
                 output_tokens,
+                cached_input_tokens: 0,
+                reasoning_tokens: 0,
+                cost: 0,
             },
             source,
+            is_free: false,
         }
     }
 }

@@ -479,3 +479,102 @@ fn limits_that_count_no_output_stop_nothing() {
     let (exchange, _) = admit(&policy, &chat("fast", 9), &LocalStore::default());
     assert_eq!(exchange.handoff().unwrap().borrow().ceiling, None);
 }
+
+fn budget(max: &str, prices: Value) -> Value {
+    json!({
+        "limits": [{"name": "team", "per": ["team"], "count": "usd", "max": max, "calendar": {"every": "month"}}],
+        "prices": prices,
+    })
+}
+
+#[crate::test]
+fn a_budget_is_charged_with_what_an_answer_cost() {
+    // A dollar a million in, two out: 8 + 2 and 5 at once, and the request 0.001.
+    let prices = json!([{"provider": "p", "model": "*", "input": 1, "cached_input": 0.5, "output": 2, "request": 0.001}]);
+    let policy = policy_of(budget("0.002", prices));
+    let store = LocalStore::default();
+    let (exchange, step) = admit(&policy, &chat("fast", 400), &store);
+    assert!(matches!(step, Step::Forward(_)), "{step:?}");
+    let usage = TokenUsage {
+        cache_read_input_tokens: Some(4),
+        ..reported(10, 100)
+    };
+    serve(&exchange, usage, 9, Phase::Complete);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(record.cost.as_deref(), Some("0.001208"));
+    let (_, step) = admit(&policy, &chat("fast", 400), &store);
+    let (refusal, body) = reply(step);
+    assert_eq!(
+        (refusal.status, &body["error"]["code"]),
+        (429, &json!("insufficient_quota"))
+    );
+    assert_eq!(body["error"]["type"], "insufficient_quota");
+    let has = |name: &str| refusal.headers.iter().find(|(known, _)| *known == name);
+    assert_eq!(
+        has("x-should-retry").map(|(_, value)| value.as_str()),
+        Some("false")
+    );
+    assert_eq!(has("retry-after"), None);
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("The budget \"team\" of 0.002 USD is used up."),
+        "{message}"
+    );
+}
+
+#[crate::test]
+fn a_failed_attempt_costs_no_money() {
+    let prices = json!([{"provider": "p", "model": "m-1", "input": 1, "output": 2, "request": 1},
+        {"provider": "p", "model": "secret", "input": 1, "output": 2}]);
+    let policy = policy_of(budget("1.5", prices));
+    let store = LocalStore::default();
+    for _ in 0..3 {
+        let (exchange, step) = admit(&policy, &chat("fast", 4), &store);
+        assert!(matches!(step, Step::Forward(_)), "{step:?}");
+        serve(
+            &exchange,
+            TokenUsage::default(),
+            0,
+            Phase::Failed(ApiError::new(500, "api_error", "No.")),
+        );
+        assert_eq!(exchange.finish(NOW, &store).cost.as_deref(), Some("0"));
+    }
+}
+
+#[crate::test]
+fn a_budget_needs_a_price_for_every_model() {
+    let mut gateway = budget(
+        "1",
+        json!([{"provider": "p", "model": "m-1", "input": 1, "output": 2}]),
+    );
+    gateway["models"] = json!([{"name": "fast", "targets": [{"provider": "p", "model": "m-1"}]},
+        {"name": "secret", "targets": [{"provider": "p"}]}, {"name": "x-*", "targets": [{"provider": "p"}]}]);
+    let faults = std::panic::catch_unwind(|| policy_of(gateway.clone()));
+    assert!(faults.is_err(), "`secret` has no price");
+    gateway["models"].as_array_mut().unwrap().remove(1);
+    gateway["access"] = json!([]);
+    let (_, step) = admit(&policy_of(gateway), &chat("x-1", 4), &LocalStore::default());
+    let (refusal, body) = reply(step);
+    assert_eq!(
+        (refusal.status, &body["error"]["code"]),
+        (403, &json!("model_without_price"))
+    );
+}
+
+#[crate::test]
+fn the_cost_is_told_to_who_asks() {
+    let prices = json!([{"provider": "p", "model": "*", "input": 1, "output": 2}]);
+    let policy = policy_of(json!({"prices": prices, "limits": []}));
+    for (ask, expected) in [(None, None), (Some("true"), Some("0.000021"))] {
+        let mut exchange = Exchange::new(Rc::clone(&policy));
+        let mut headers = vec![KEY];
+        headers.extend(ask.map(|value| ("x-tollgate-usage-cost", value)));
+        exchange.on_request_headers(&post(&headers), true, NOW);
+        let step = exchange.on_request_body(chat("fast", 9), NOW, &LocalStore::default());
+        assert!(matches!(step, Step::Forward(_)), "{step:?}");
+        serve(&exchange, reported(1, 10), 9, Phase::Complete);
+        let handoff = exchange.handoff().unwrap();
+        let cost = handoff.borrow().cost(&reported(1, 10));
+        assert_eq!(cost.as_deref(), expected);
+    }
+}

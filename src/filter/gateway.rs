@@ -169,6 +169,8 @@ impl HttpContext for GatewayFilter {
             let record = exchange.finish(host::now(), &SharedData);
             host::count("tollgate.limit_evictions", record.limit_evictions);
             host::count("tollgate.limit_failures", record.limit_failures);
+            let would_refuse = u64::from(!record.would_refuse.is_empty());
+            host::count("tollgate.limit_would_refuse", would_refuse);
             if self.writes_log {
                 for (name, value) in record.fields() {
                     host::set_property(&["tollgate.", name].concat(), value.as_bytes());

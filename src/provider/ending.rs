@@ -10,12 +10,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// What the end says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ending {
     /// How many choices were asked for.
     pub choices: u64,
     /// Input and output tokens, if the client asked for its usage.
     pub usage: Option<(u64, u64)>,
+    /// What the answer costs in USD, if the client asked for that.
+    pub cost: Option<String>,
 }
 
 /// More choices are not named one by one; OpenAI's own bound is 128.
@@ -55,8 +57,12 @@ pub fn end_for_length(beyond: &[u8], ending: &Ending, out: &mut Vec<u8>) {
     };
     chunk(&choices.join(","), r#","usage":null"#, out);
     let total_tokens = input_tokens.saturating_add(output_tokens);
+    let cost = ending
+        .cost
+        .as_ref()
+        .map_or_else(String::new, |usd| format!(r#","cost":{usd}"#));
     let usage = format!(
-        r#","usage":{{"prompt_tokens":{input_tokens},"completion_tokens":{output_tokens},"total_tokens":{total_tokens}}}"#
+        r#","usage":{{"prompt_tokens":{input_tokens},"completion_tokens":{output_tokens},"total_tokens":{total_tokens}{cost}}}"#
     );
     chunk("", &usage, out);
     out.extend_from_slice(b"data: [DONE]\n\n");
@@ -75,7 +81,15 @@ mod tests {
 
     fn end(beyond: &str, choices: u64, usage: Option<(u64, u64)>) -> String {
         let mut out = Vec::new();
-        end_for_length(beyond.as_bytes(), &Ending { choices, usage }, &mut out);
+        end_for_length(
+            beyond.as_bytes(),
+            &Ending {
+                choices,
+                usage,
+                cost: None,
+            },
+            &mut out,
+        );
         String::from_utf8(out).unwrap()
     }
 

@@ -15,10 +15,12 @@
 //! the way of every field without a counterpart.
 
 pub mod anthropic;
+mod cost;
 mod dropped;
 mod ending;
 pub mod openai;
 
+pub use cost::{add_cost_to_events, with_cost};
 pub use ending::{Ending, end_for_length};
 
 use crate::api_error::{API_ERROR, ApiError};

@@ -6,10 +6,11 @@
 //! was changed meanwhile is read again: the first of them starts the judgement anew, a later one is only asked
 //! whether what was decided still fits.
 
-use super::descriptor::{CompiledLimit, count_name};
+use super::descriptor::CompiledLimit;
+use super::measure::{Measure, Unit};
 use super::reservation::{Allowance, Charge, Denied, Reservation};
 use super::shard::Block;
-use super::sliding_window::WAIT_FOR_FLIGHTS;
+use super::window::WAIT_FOR_FLIGHTS;
 use super::{Demand, Failure, MAX_TRIES, RateLimiter, Refusal, Spent, read};
 use crate::clock::Timestamp;
 use crate::shared_store::SharedStore;
@@ -50,7 +51,8 @@ impl RateLimiter {
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> Result<Reservation, Refusal> {
-        let mut charges = self.charges(demand);
+        let mut charges = self.charges(demand, now);
+        self.check_prices(demand, &charges)?;
         let mut overtaken = 0;
         let mut last = None;
         for _ in 0..MAX_TRIES {
@@ -120,9 +122,9 @@ impl RateLimiter {
             let shard = group.first().map_or(0, |charge| charge.shard);
             let (bytes, _) = self.with_key(shard, |key| read(store, key));
             let block = Block::open(&bytes, now.as_nanos());
-            for charge in group {
+            for charge in group.iter().filter(|charge| !charge.is_shadow) {
                 let used = block.counter(&charge.key, charge.window).used();
-                let left = self.max_of(charge).saturating_sub(used);
+                let left = charge.max.saturating_sub(used);
                 least = least.min(charge.rates.output_within_all_of(left));
             }
         }
@@ -138,7 +140,7 @@ impl RateLimiter {
         self.edit(shard, group, now, store, |charge, block| {
             let more = charge.rates.of_output(more);
             charge.look(block);
-            if charge.used.saturating_add(more) > self.max_of(charge) {
+            if !charge.is_shadow && charge.used.saturating_add(more) > charge.max {
                 return Err(unavailable(Some(charge)));
             }
             charge.renew(charge.amount.saturating_add(more), block);
@@ -246,7 +248,9 @@ impl RateLimiter {
         let outcome = self.update(shard, now, store, |block| {
             group.iter_mut().try_for_each(|charge| {
                 charge.look(block);
-                charge.check(self.max_of(charge), block)?;
+                if !charge.is_shadow {
+                    charge.check(block)?;
+                }
                 charge.take(block);
                 Ok(())
             })
@@ -258,7 +262,7 @@ impl RateLimiter {
     }
 
     /// The counters of the limits that apply, sorted by shard, with nothing to take yet.
-    fn charges(&self, demand: &Demand<'_>) -> Vec<Charge> {
+    pub(super) fn charges(&self, demand: &Demand<'_>, now: Timestamp) -> Vec<Charge> {
         let applying = |(_, limit): &(usize, &CompiledLimit)| limit.applies_to(demand);
         let mut charges: Vec<Charge> = self
             .limits
@@ -269,9 +273,11 @@ impl RateLimiter {
                 limit: index,
                 shard: self.shard_of(limit.anchor(demand)),
                 key: limit.key(demand),
-                count: limit.count,
-                rates: limit.rates(),
-                window: limit.window,
+                measure: limit.measure,
+                rates: limit.measure.rates(demand),
+                window: limit.window(now),
+                max: limit.max_for(demand),
+                is_shadow: limit.is_shadow,
                 amount: 0,
                 taken_at: 0,
                 used: 0,
@@ -288,8 +294,15 @@ impl RateLimiter {
         u16::try_from(shard).unwrap_or(0)
     }
 
-    fn max_of(&self, charge: &Charge) -> u64 {
-        self.limits.get(charge.limit).map_or(0, |limit| limit.max)
+    /// Whether what the request may cost is known, if any limit has to know it.
+    fn check_prices(&self, demand: &Demand<'_>, charges: &[Charge]) -> Result<(), Refusal> {
+        let counts_money = |charge: &&Charge| charge.measure == Measure::Usd && !charge.is_shadow;
+        match charges.iter().find(counts_money) {
+            Some(charge) if demand.cost.is_none() => Err(Refusal::Unpriced {
+                limit: self.name_of(charge.limit).to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The output that the limits have room for, as far as they may change it. The charges have seen their counters.
@@ -299,13 +312,13 @@ impl RateLimiter {
     fn fit(&self, demand: &Demand<'_>, charges: &[Charge]) -> Result<Fit, Refusal> {
         let (mut room, mut room_to_clamp) = (u64::MAX, u64::MAX);
         let (mut least_guess, mut least_useful) = (u64::MAX, None::<u64>);
-        for charge in charges {
+        for charge in charges.iter().filter(|charge| !charge.is_shadow) {
             let Some(limit) = self.limits.get(charge.limit) else {
                 continue;
             };
             let Some(left) = charge
                 .rates
-                .output_within(limit.max.saturating_sub(charge.used), demand.input_tokens)
+                .output_within(charge.max.saturating_sub(charge.used), demand.input_tokens)
             else {
                 continue;
             };
@@ -316,7 +329,7 @@ impl RateLimiter {
                 continue;
             }
             room = room.min(left);
-            let whole = charge.rates.output_within(limit.max, demand.input_tokens);
+            let whole = charge.rates.output_within(charge.max, demand.input_tokens);
             least_guess = least_guess.min((whole.unwrap_or(0) / LEAST_GUESS).max(1));
         }
         let choices = demand.choices.max(1);
@@ -329,8 +342,9 @@ impl RateLimiter {
         } else {
             fitted
         };
-        let too_large =
-            |charge: &&Charge| charge.rates.amount(demand.input_tokens, output_tokens) > self.max_of(charge);
+        let too_large = |charge: &&Charge| {
+            !charge.is_shadow && charge.rates.amount(demand.input_tokens, output_tokens) > charge.max
+        };
         match charges.iter().find(too_large) {
             Some(charge) => {
                 Err(self.too_large(charge, charge.rates.amount(demand.input_tokens, output_tokens)))
@@ -346,8 +360,8 @@ impl RateLimiter {
     fn check(&self, charges: &[Charge], blocks: &[Block<'_>]) -> Result<(), Refusal> {
         let mut worst: Option<Denied> = None;
         for (group, block) in charges.chunk_by(|a, b| a.shard == b.shard).zip(blocks) {
-            for charge in group {
-                if let Err(denied) = charge.check(self.max_of(charge), block)
+            for charge in group.iter().filter(|charge| !charge.is_shadow) {
+                if let Err(denied) = charge.check(block)
                     && worst.is_none_or(|worst| denied.wait > worst.wait)
                 {
                     worst = Some(denied);
@@ -364,7 +378,11 @@ impl RateLimiter {
             ..Reservation::default()
         };
         for charge in &charges {
-            reservation.note(charge.count, charge.allowance(self.max_of(charge)));
+            if !charge.is_shadow {
+                reservation.note(charge);
+            } else if charge.used > charge.max {
+                reservation.would_refuse.push(charge.limit);
+            }
         }
         reservation.charges = charges;
         reservation
@@ -372,26 +390,22 @@ impl RateLimiter {
 
     fn exceeded(&self, denied: Denied) -> Refusal {
         let limit = self.limits.get(denied.limit);
-        let max = limit.map_or(0, |limit| limit.max);
         Refusal::Exceeded {
-            limit: limit.map_or_else(String::new, |limit| limit.name.clone()),
-            count: limit.map_or("requests", |limit| count_name(limit.count)),
+            limit: self.name_of(denied.limit).to_owned(),
+            count: limit.map_or("requests", |limit| limit.measure.name()),
+            unit: limit.map_or(Unit::Requests, |limit| limit.measure.unit()),
             retry_after: denied.wait,
-            allowance: Allowance {
-                limit: max,
-                remaining: max.saturating_sub(denied.used),
-                reset: denied.reset,
-            },
+            allowance: denied.allowance,
         }
     }
 
     fn too_large(&self, charge: &Charge, asked: u64) -> Refusal {
-        let limit = self.limits.get(charge.limit);
         Refusal::TooLarge {
-            limit: limit.map_or_else(String::new, |limit| limit.name.clone()),
-            count: count_name(charge.count),
-            max: limit.map_or(0, |limit| limit.max),
-            asked,
+            limit: self.name_of(charge.limit).to_owned(),
+            count: charge.measure.name(),
+            unit: charge.measure.unit(),
+            max: charge.measure.told(charge.max),
+            asked: charge.measure.told(asked),
         }
     }
 }
@@ -401,7 +415,9 @@ fn unavailable(charge: Option<&Charge>) -> Denied {
     Denied {
         limit: charge.map_or(0, |charge| charge.limit),
         wait: WAIT_FOR_FLIGHTS,
-        used: charge.map_or(0, |charge| charge.used),
-        reset: WAIT_FOR_FLIGHTS,
+        allowance: Allowance {
+            reset: WAIT_FOR_FLIGHTS,
+            ..charge.map(Charge::allowance).unwrap_or_default()
+        },
     }
 }

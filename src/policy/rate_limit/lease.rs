@@ -41,6 +41,14 @@ impl Lease {
         })
     }
 
+    /// The limits in shadow mode that would have refused the request, by their place in the configuration.
+    #[must_use]
+    pub fn would_refuse(&self) -> Vec<usize> {
+        self.reservation
+            .try_borrow()
+            .map_or_else(|_| Vec::new(), |reservation| reservation.would_refuse().to_vec())
+    }
+
     /// Keeps the reservation from expiring: see [`RateLimiter::renew`].
     pub fn renew(&self, now: Timestamp, store: &dyn SharedStore) {
         if let Ok(mut reservation) = self.reservation.try_borrow_mut() {

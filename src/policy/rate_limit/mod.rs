@@ -23,27 +23,35 @@
 //! per shard that a request touches.
 
 mod admission;
+mod calendar;
+mod counter;
 mod descriptor;
 mod lease;
+mod measure;
 mod reservation;
 mod shard;
 mod sliding_window;
 #[cfg(test)]
 mod tests;
+mod token_bucket;
+mod window;
 
 pub use lease::Lease;
+pub use measure::Unit;
 pub use reservation::{Allowance, Reservation, Spent};
 
 use super::auth::Principal;
 use crate::clock::Timestamp;
-use crate::config::{ConfigError, Limit, LimitCount, LimitStore};
+use crate::config::{ConfigError, Limit, LimitStore};
 use crate::shared_store::SharedStore;
+use crate::usage::price::CostBound;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use descriptor::CompiledLimit;
+use measure::Measure;
 use reservation::{Charge, Denied};
 use shard::Block;
-use sliding_window::LONGEST_EXCHANGE;
+use window::LONGEST_EXCHANGE;
 
 /// How often a compare-and-swap is tried.
 const MAX_TRIES: u32 = 1024;
@@ -63,6 +71,8 @@ pub struct Demand<'a> {
     pub output_tokens: u64,
     /// How many choices share the output tokens; at least 1.
     pub choices: u64,
+    /// What the request may cost, if that is known.
+    pub cost: Option<CostBound>,
     /// Whether `output_tokens` is only what such requests usually take, because the client set no bound. Then it
     /// is cut to what the limits leave room for, down to a sixteenth of the smallest.
     pub output_is_guess: bool,
@@ -77,6 +87,8 @@ pub enum Refusal {
         limit: String,
         /// What it counts, in words: `total_tokens`.
         count: &'static str,
+        /// What `allowance` is in.
+        unit: Unit,
         /// When enough will be free again.
         retry_after: Duration,
         /// The state of the limit.
@@ -88,10 +100,17 @@ pub enum Refusal {
         limit: String,
         /// What it counts.
         count: &'static str,
+        /// What `max` and `asked` are in.
+        unit: Unit,
         /// The limit.
         max: u64,
         /// What was asked for.
         asked: u64,
+    },
+    /// A limit counts money, and what the model costs is not known.
+    Unpriced {
+        /// The limit's name.
+        limit: String,
     },
 }
 
@@ -143,6 +162,26 @@ impl RateLimiter {
         }
     }
 
+    /// Whether any limit counts money.
+    #[must_use]
+    pub fn counts_money(&self) -> bool {
+        self.limits.iter().any(|limit| limit.measure == Measure::Usd)
+    }
+
+    /// The limits on money that may concern a route, by their place in the configuration.
+    pub fn budgets_of<'a>(&'a self, route: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let budgets = self.limits.iter().enumerate();
+        budgets
+            .filter(move |(_, limit)| limit.measure == Measure::Usd && limit.may_concern(route))
+            .map(|(index, _)| index)
+    }
+
+    /// The name of a limit, by its place in the configuration.
+    #[must_use]
+    pub fn name_of(&self, limit: usize) -> &str {
+        self.limits.get(limit).map_or("", |limit| &limit.name)
+    }
+
     /// The most bytes that the limits can ever take in the store, keys included.
     #[must_use]
     pub fn max_store_bytes(&self) -> u64 {
@@ -178,7 +217,7 @@ impl RateLimiter {
     /// the answer passes.
     pub fn renew(&self, reservation: &mut Reservation, now: Timestamp, store: &dyn SharedStore) {
         let is_old = |charge: &Charge| {
-            charge.count != LimitCount::Requests
+            charge.measure != Measure::Requests
                 && now.as_nanos().saturating_sub(charge.taken_at) > LONGEST_EXCHANGE / 2
         };
         for charge in reservation.charges.iter_mut().filter(|charge| is_old(charge)) {

@@ -10,10 +10,9 @@
 //! It carries all that settling needs (key, shard, window, amount, time), so it can still be settled after the
 //! limits have been configured anew.
 
-use super::descriptor::Rates;
+use super::measure::{Measure, Rates, Unit};
 use super::shard::{Block, CounterKey};
-use super::sliding_window::SlidingWindow;
-use crate::config::LimitCount;
+use super::window::Window;
 use core::time::Duration;
 
 /// What a request has cost.
@@ -25,24 +24,18 @@ pub struct Spent {
     pub input_tokens: u64,
     /// Output tokens.
     pub output_tokens: u64,
-}
-
-impl Spent {
-    /// The part that a limit counts.
-    const fn of(self, count: LimitCount) -> u64 {
-        match count {
-            LimitCount::InputTokens => self.input_tokens,
-            LimitCount::OutputTokens => self.output_tokens,
-            LimitCount::Requests => self.requests,
-            LimitCount::TotalTokens => self.input_tokens.saturating_add(self.output_tokens),
-        }
-    }
+    /// The part of the input that was read from a cache.
+    pub cached_input_tokens: u64,
+    /// The part of the output that was reasoning.
+    pub reasoning_tokens: u64,
+    /// What it cost, in pico-USD; 0 if no price is known.
+    pub cost: u64,
 }
 
 /// The state of the tightest limit of one kind, for `x-ratelimit-*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
-    /// The limit.
+    /// The limit, in its unit: requests, tokens or micro-USD.
     pub limit: u64,
     /// What is left of it, this reservation taken off.
     pub remaining: u64,
@@ -58,6 +51,10 @@ pub struct Reservation {
     pub request_allowance: Option<Allowance>,
     /// The tightest limit on tokens of any kind.
     pub token_allowance: Option<Allowance>,
+    /// The tightest limit on money, in micro-USD.
+    pub budget_allowance: Option<Allowance>,
+    /// The limits in shadow mode that had no room, by their place in the configuration.
+    pub(super) would_refuse: Vec<usize>,
     pub(super) output_tokens: u64,
     pub(super) is_clamped: bool,
     /// Sorted by shard.
@@ -84,14 +81,20 @@ impl Reservation {
         self.charges.iter().any(|charge| charge.rates.counts_output())
     }
 
-    /// Keeps the tightest of the allowances that concern `count`.
-    pub(super) fn note(&mut self, count: LimitCount, allowance: Allowance) {
-        let slot = match count {
-            LimitCount::Requests => &mut self.request_allowance,
-            LimitCount::InputTokens | LimitCount::OutputTokens | LimitCount::TotalTokens => {
-                &mut self.token_allowance
-            }
+    /// The limits that would have refused, if they were not in shadow mode.
+    #[must_use]
+    pub fn would_refuse(&self) -> &[usize] {
+        &self.would_refuse
+    }
+
+    /// Keeps the tightest of the allowances of one unit.
+    pub(super) fn note(&mut self, charge: &Charge) {
+        let slot = match charge.measure.unit() {
+            Unit::Requests => &mut self.request_allowance,
+            Unit::Tokens => &mut self.token_allowance,
+            Unit::MicroUsd => &mut self.budget_allowance,
         };
+        let allowance = charge.allowance();
         if slot.is_none_or(|old| (allowance.remaining, allowance.limit) < (old.remaining, old.limit)) {
             *slot = Some(allowance);
         }
@@ -105,9 +108,11 @@ pub(super) struct Charge {
     pub(super) limit: usize,
     pub(super) shard: u16,
     pub(super) key: CounterKey,
-    pub(super) count: LimitCount,
+    pub(super) measure: Measure,
     pub(super) rates: Rates,
-    pub(super) window: SlidingWindow,
+    pub(super) window: Window,
+    pub(super) max: u64,
+    pub(super) is_shadow: bool,
     pub(super) amount: u64,
     /// The block's time when the amount was taken.
     pub(super) taken_at: u64,
@@ -122,8 +127,7 @@ pub(super) struct Charge {
 pub(super) struct Denied {
     pub(super) limit: usize,
     pub(super) wait: Duration,
-    pub(super) used: u64,
-    pub(super) reset: Duration,
+    pub(super) allowance: Allowance,
 }
 
 impl Charge {
@@ -135,18 +139,17 @@ impl Charge {
     }
 
     /// Whether the block's counter has room for the amount.
-    pub(super) fn check(&self, max: u64, block: &Block<'_>) -> Result<(), Denied> {
-        if self.amount == 0 || self.used.saturating_add(self.amount) <= max {
+    pub(super) fn check(&self, block: &Block<'_>) -> Result<(), Denied> {
+        if self.amount == 0 || self.used.saturating_add(self.amount) <= self.max {
             return Ok(());
         }
         let counter = block.counter(&self.key, self.window);
         self.window
-            .check(&counter, self.amount, max, block.clock())
+            .check(&counter, self.amount, self.max, block.clock())
             .map_err(|wait| Denied {
                 limit: self.limit,
                 wait,
-                used: self.used,
-                reset: self.reset,
+                allowance: self.allowance(),
             })
     }
 
@@ -157,7 +160,7 @@ impl Charge {
     pub(super) fn take(&mut self, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
         let now = block.clock();
-        if self.count == LimitCount::Requests {
+        if self.measure == Measure::Requests {
             self.window.charge(&mut counter, self.amount, now);
         } else {
             self.window.hold(&mut counter, self.amount, now);
@@ -170,17 +173,17 @@ impl Charge {
 
     /// Whether settling would change nothing: the common case of a request that was served.
     pub(super) const fn is_settled_by(&self, spent: Spent) -> bool {
-        matches!(self.count, LimitCount::Requests) && spent.requests == self.amount
+        matches!(self.measure, Measure::Requests) && spent.requests == self.amount
     }
 
     /// Replaces the amount by what was spent.
     pub(super) fn settle(&self, spent: Spent, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
         let now = block.clock();
-        if self.count != LimitCount::Requests {
+        if self.measure != Measure::Requests {
             self.window.release(&mut counter, self.amount, self.taken_at);
             if spent.requests > 0 {
-                self.window.charge(&mut counter, spent.of(self.count), now);
+                self.window.charge(&mut counter, self.measure.of(spent), now);
             }
         } else if spent.requests == 0 {
             self.window.take_back(&mut counter, self.amount, self.taken_at);
@@ -202,10 +205,10 @@ impl Charge {
     }
 
     /// The state of the counter after the amount was taken.
-    pub(super) const fn allowance(&self, max: u64) -> Allowance {
+    pub(super) const fn allowance(&self) -> Allowance {
         Allowance {
-            limit: max,
-            remaining: max.saturating_sub(self.used),
+            limit: self.measure.told(self.max),
+            remaining: self.measure.told(self.max.saturating_sub(self.used)),
             reset: self.reset,
         }
     }
