@@ -2,8 +2,8 @@
 
 //! Who is calling.
 //!
-//! One credential, one SHA-256, and then the cheapest question first: is it a known API key, a token that was
-//! verified before, or a JSON Web Token that has to be verified now? The exchange asks once per request and
+//! One credential, and the cheapest question first: is it a token that was verified before, a known API key, or a
+//! JSON Web Token that has to be verified now? The exchange asks once per request and
 //! turns a [`Deny`] into an answer; nothing here speaks HTTP, and no credential leaves this room or is kept.
 //!
 //! A configured API key is asked for before a token's form is looked at: some vendors' keys have the form of a
@@ -19,6 +19,7 @@ mod claims;
 mod credential;
 mod deny;
 mod digest;
+mod fingerprint;
 mod jwks;
 mod jwt;
 mod principal;
@@ -35,7 +36,7 @@ use crate::config::{ConfigError, Identity};
 use crate::headers::Headers;
 use api_key::ApiKeys;
 use cache::Cache;
-use digest::Digest;
+use fingerprint::Fingerprints;
 use jwt::Issuers;
 use std::rc::Rc;
 
@@ -43,6 +44,7 @@ use std::rc::Rc;
 pub struct Authenticator {
     api_keys: ApiKeys,
     issuers: Issuers,
+    fingerprints: Fingerprints,
     cache: Cache,
     anonymous: Option<Rc<Principal>>,
 }
@@ -64,6 +66,7 @@ impl Authenticator {
         let authenticator = Self {
             api_keys: ApiKeys::new(&identity.api_keys, &mut faults),
             issuers: Issuers::new(&identity.jwt, &mut faults),
+            fingerprints: Fingerprints::new(),
             cache: Cache::default(),
             anonymous: identity.allow_anonymous.then(|| Rc::new(Principal::anonymous())),
         };
@@ -83,17 +86,16 @@ impl Authenticator {
         let Some(credential) = credential::find(headers)? else {
             return self.anonymous.as_ref().map(Rc::clone).ok_or(Deny::Missing);
         };
-        let digest = Digest::of(credential);
-        let known = self
-            .api_keys
-            .find(&digest)
-            .or_else(|| self.cache.find(&digest, now));
-        if let Some(principal) = known {
+        let fingerprint = self.fingerprints.of(credential);
+        if let Some(principal) = self.cache.find(&fingerprint, now) {
+            return Ok(principal);
+        }
+        if let Some(principal) = self.api_keys.find(credential) {
             return Ok(principal);
         }
         let verified = self.issuers.verify(credential, now).ok_or(Deny::UnknownKey)??;
         let principal = Rc::clone(&verified.principal);
-        self.cache.insert(digest, verified);
+        self.cache.insert(fingerprint, verified);
         Ok(principal)
     }
 }

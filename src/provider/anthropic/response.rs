@@ -24,7 +24,10 @@ pub(in crate::provider) fn translate_response(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
-    let message: Message<'_> = serde_json::from_slice(body).map_err(|_| malformed_answer())?;
+    let message: Message<'_> = simdutf8::basic::from_utf8(body)
+        .ok()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .ok_or_else(malformed_answer)?;
     if message.kind.as_deref() == Some("error") {
         return Err(reported_fault(&message.error.unwrap_or_default()));
     }
