@@ -379,6 +379,7 @@ fn the_readme_has_every_header_of_an_answer() {
         "x-tollgate-route",
         "x-tollgate-cluster",
         "x-tollgate-usage-cost",
+        "x-tollgate-explain",
     ];
     for header in ours.filter(|header| !inner.contains(&header.as_str())) {
         assert!(told.contains(&header), "README.md lacks {header}");

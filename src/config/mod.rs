@@ -9,6 +9,7 @@
 pub mod access;
 pub mod endpoint;
 pub mod error;
+pub mod explain;
 pub mod identity;
 pub mod limits;
 pub mod listener;
@@ -22,6 +23,7 @@ mod quantity;
 pub use access::AccessRule;
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
+pub use explain::PrincipalMatch;
 pub use identity::{ApiKey, ClaimMapping, Identity, Jwks, JwtProvider};
 pub use limits::{
     Bucket, CalendarUnit, CalendarWindow, Limit, LimitCount, LimitMatch, LimitMode, LimitOverride,
@@ -60,6 +62,9 @@ pub struct Gateway {
     /// How much may be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
+    /// Who may have decisions explained. Empty: nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explain: Vec<PrincipalMatch>,
     /// What providers charge, where it differs from the list that ships with the gateway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prices: Vec<Price>,

@@ -11,6 +11,8 @@ pub(super) enum Endpoint {
     ChatCompletions,
     /// `GET /v1/models`.
     Models,
+    /// `GET /v1/tollgate/usage`.
+    Usage,
     /// `GET /healthz`, without credentials.
     Health,
 }
@@ -22,6 +24,7 @@ impl Endpoint {
         let (endpoint, allowed) = match path {
             "/v1/chat/completions" => (Self::ChatCompletions, "POST"),
             "/v1/models" => (Self::Models, "GET"),
+            "/v1/tollgate/usage" => (Self::Usage, "GET"),
             "/healthz" => (Self::Health, "GET"),
             _ => {
                 return Err(

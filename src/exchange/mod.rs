@@ -11,6 +11,7 @@
 
 mod allowance;
 mod endpoint;
+mod explain;
 mod models;
 mod policy;
 mod request;
@@ -18,6 +19,7 @@ mod rescue;
 mod response;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use policy::Policy;
 
@@ -32,6 +34,9 @@ use std::rc::Rc;
 /// The header that the rendered routes match on.
 pub const ROUTE_HEADER: &str = "x-tollgate-route";
 
+/// The header by which a client asks for an explanation.
+pub(crate) const EXPLAIN_HEADER: &str = "x-tollgate-explain";
+
 /// The header by which a client asks for `usage.cost`.
 pub(crate) const COST_HEADER: &str = "x-tollgate-usage-cost";
 
@@ -45,6 +50,8 @@ pub enum Step {
     Buffer,
     /// Answer the client; no provider is asked.
     Reply(LocalReply),
+    /// Answer the client with [`Exchange::usage`], which needs the shared store.
+    TellUsage,
     /// Let the request go on to its route, with these changes to its headers.
     Forward(Vec<HeaderEdit>),
 }
@@ -77,6 +84,8 @@ pub struct Exchange {
     withheld: Vec<String>,
     /// Whether the client wants to know what the answer costs.
     wants_cost: bool,
+    /// Whether it wants an explanation and no answer.
+    wants_explanation: bool,
     /// The model that the client asked for, once it is known.
     request_model: String,
     admitted: Option<Admitted>,
@@ -102,6 +111,7 @@ impl Exchange {
             principal: None,
             withheld: Vec::new(),
             wants_cost: false,
+            wants_explanation: false,
             request_model: String::new(),
             admitted: None,
             envoy_status: None,

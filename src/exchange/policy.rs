@@ -3,10 +3,10 @@
 //! Everything that one configuration says about requests, ready for use.
 
 use crate::clock::Timestamp;
-use crate::config::{ConfigError, Gateway, Listener};
+use crate::config::{ConfigError, Gateway, Listener, PrincipalMatch};
 use crate::handoff::AttemptRecord;
 use crate::policy::access::AccessRules;
-use crate::policy::auth::Authenticator;
+use crate::policy::auth::{Authenticator, Principal};
 use crate::policy::prices::Prices;
 use crate::policy::rate_limit::{RateLimiter, Spent};
 use crate::policy::routing::{Route, Routes};
@@ -26,6 +26,7 @@ pub struct Policy {
     pub(super) limiter: Rc<RateLimiter>,
     pub(super) estimator: Estimator,
     pub(super) prices: Rc<Prices>,
+    explain: Vec<PrincipalMatch>,
 }
 
 impl Policy {
@@ -60,11 +61,29 @@ impl Policy {
             routes,
             limiter: Rc::new(limiter),
             prices: Rc::new(prices),
+            explain: gateway.explain.clone(),
         })
     }
 }
 
 impl Policy {
+    /// Whether a principal may have decisions explained.
+    pub(super) fn may_explain(&self, principal: &Principal) -> bool {
+        self.explain.iter().any(|who| {
+            who.consumer
+                .as_ref()
+                .is_none_or(|wanted| *wanted == principal.consumer)
+                && who
+                    .team
+                    .as_ref()
+                    .is_none_or(|wanted| Some(wanted) == principal.team.as_ref())
+                && who
+                    .labels
+                    .iter()
+                    .all(|(name, value)| principal.labels.get(name) == Some(value))
+        })
+    }
+
     /// Whether access logs are to tell of each exchange.
     #[must_use]
     pub const fn writes_log(&self) -> bool {

@@ -2,20 +2,25 @@
 
 //! The request: who calls, for what, and whether there is room for it.
 
+use super::EXPLAIN_HEADER;
 use super::endpoint::Endpoint;
+use super::explain::{Explained, explain};
 use super::response::BYTES_TO_SPARE;
-use super::{Admitted, COST_HEADER, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue};
+use super::{
+    Admitted, COST_HEADER, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue, usage,
+};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::handoff::{Ceiling, Handoff};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::{CREDENTIAL_HEADERS, Principal};
-use crate::policy::rate_limit::{Demand, Lease};
+use crate::policy::rate_limit::{Demand, Lease, Reservation};
 use crate::policy::routing::Route;
 use crate::protocol::openai::envelope::ChatEnvelope;
 use crate::shared_store::SharedStore;
-use crate::usage::estimate::PromptSize;
+use crate::usage::estimate::{Prediction, PromptSize};
+use serde::Serialize;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -51,7 +56,16 @@ impl Exchange {
                 models::list(&self.policy, &principal),
             )));
         }
+        if headers.str(EXPLAIN_HEADER) == Some("true") {
+            if !self.policy.may_explain(&principal) {
+                return Err(rescue::explain_not_allowed().into());
+            }
+            self.wants_explanation = true;
+        }
         self.wants_cost = headers.str(COST_HEADER) == Some("true");
+        if endpoint == Endpoint::Usage {
+            return Ok(Step::TellUsage);
+        }
         if headers
             .get("content-encoding")
             .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
@@ -135,21 +149,58 @@ impl Exchange {
             principal: &principal,
             model: &envelope.model,
             route: &route.name,
-            input_tokens: estimate.input_bound,
+            input_tokens: estimate.prediction.input_bound,
             output_tokens: estimate.output_tokens,
             choices: envelope.n,
-            cost: policy.cost_bound(route, &envelope.model, estimate.input_bound, envelope.images),
+            cost: policy.cost_bound(
+                route,
+                &envelope.model,
+                estimate.prediction.input_bound,
+                envelope.images,
+            ),
             output_is_guess: estimate.output_is_guess,
         };
+        if self.wants_explanation {
+            let judgement = policy.limiter.judge(&demand, now, store);
+            let explained = Explained {
+                principal: &principal,
+                model: &envelope.model,
+                route,
+                estimate: &estimate,
+                judgement: &judgement,
+            };
+            return Ok(Step::Reply(explain(&policy, &explained)));
+        }
         let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
             self.refused_by = Some("limit");
             rescue::refused(&refusal)
         })?;
+        let mut handoff = self.open(&envelope, route, &estimate, &reservation, now);
+        let lease = Rc::new(Lease::new(Rc::clone(&policy.limiter), reservation));
+        handoff.lease = Some(Rc::clone(&lease));
+        self.admitted = Some(Admitted {
+            lease,
+            prompt,
+            input_tokens: estimate.prediction.input_tokens,
+            handoff: Rc::new(RefCell::new(handoff)),
+        });
+        Ok(Step::Forward(self.forward(&route.name)))
+    }
+
+    /// What the provider seat has to know of a request.
+    fn open(
+        &self,
+        envelope: &ChatEnvelope<'_>,
+        route: &Rc<Route>,
+        estimate: &Estimate,
+        reservation: &Reservation,
+        now: Timestamp,
+    ) -> Handoff {
         let mut handoff = Handoff::new(
             Rc::clone(route),
             envelope.model.clone().into_owned(),
             now.as_secs(),
-            allowance::of(&reservation),
+            allowance::of(reservation),
         );
         if reservation.is_clamped() {
             let cap = reservation.output_tokens() / envelope.n.max(1);
@@ -159,32 +210,21 @@ impl Exchange {
             handoff.max_output_tokens = route.default_max_output_tokens.map(u64::from);
         }
         if self.wants_cost {
-            handoff.prices = Some(Rc::clone(&policy.prices));
+            handoff.prices = Some(Rc::clone(&self.policy.prices));
             handoff.images = envelope.images;
         }
         if reservation.bounds_output() {
             let output_tokens = reservation.output_tokens();
-            let provider_model = route.targets.first().map_or(0, |target| target.index);
-            let bytes = policy
-                .estimator
-                .bytes_of_output(provider_model, output_tokens, store);
+            let output_bytes = estimate.prediction.bytes_of_output(output_tokens);
             handoff.ceiling = Some(Ceiling {
                 output_tokens,
-                output_bytes: bytes.saturating_mul(BYTES_TO_SPARE),
+                output_bytes: output_bytes.saturating_mul(BYTES_TO_SPARE),
                 output_guess: estimate.output_is_guess.then_some(output_tokens),
                 choices: envelope.n,
-                input_tokens: estimate.input_tokens,
+                input_tokens: estimate.prediction.input_tokens,
             });
         }
-        let lease = Rc::new(Lease::new(Rc::clone(&policy.limiter), reservation));
-        handoff.lease = Some(Rc::clone(&lease));
-        self.admitted = Some(Admitted {
-            lease,
-            prompt,
-            input_tokens: estimate.input_tokens,
-            handoff: Rc::new(RefCell::new(handoff)),
-        });
-        Ok(Step::Forward(self.forward(&route.name)))
+        handoff
     }
 
     /// What a request will cost, as far as that can be known, and what it may cost.
@@ -201,15 +241,24 @@ impl Exchange {
         let bound = envelope
             .max_output_tokens
             .or_else(|| route.default_max_output_tokens.map(u64::from));
-        let output_tokens = match bound {
-            Some(bound) => bound,
-            None => estimator.output_tokens(provider_model, expected, store),
-        };
+        let prediction = estimator.predict(provider_model, prompt, store);
+        let output_tokens = bound
+            .or(prediction.expected_output_tokens)
+            .unwrap_or_else(|| expected.max(1));
         Estimate {
-            input_tokens: estimator.input_tokens(provider_model, prompt, store),
-            input_bound: estimator.input_tokens_bound(provider_model, prompt, store),
             output_tokens: output_tokens.saturating_mul(envelope.n),
             output_is_guess: bound.is_none(),
+            prompt_bytes: prompt.text_bytes,
+            prompt_images: prompt.images,
+            prediction,
+        }
+    }
+
+    /// Tells the caller its own limits.
+    pub fn usage(&mut self, now: Timestamp, store: &dyn SharedStore) -> Step {
+        match &self.principal {
+            Some(principal) => Step::Reply(usage::tell(&self.policy, principal, now, store)),
+            None => self.refuse(rescue::unreachable().into()),
         }
     }
 
@@ -232,11 +281,15 @@ impl Exchange {
     }
 }
 
-struct Estimate {
-    input_tokens: u64,
-    input_bound: u64,
+/// What a request will cost, as far as that can be known, and on what that rests.
+#[derive(Serialize)]
+pub(super) struct Estimate {
     output_tokens: u64,
     output_is_guess: bool,
+    prompt_bytes: u64,
+    prompt_images: u64,
+    #[serde(flatten)]
+    prediction: Prediction,
 }
 
 /// A header of the client's that goes no further: its credential, and what only the gateway may set.

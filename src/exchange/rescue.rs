@@ -52,6 +52,11 @@ pub(super) fn too_large(bounds: &Listener) -> ApiError {
     ApiError::new(413, INVALID_REQUEST, message).with_code("request_too_large")
 }
 
+pub(super) fn explain_not_allowed() -> ApiError {
+    let message = "You may not have decisions explained.";
+    ApiError::new(403, INVALID_REQUEST, message).with_code("explain_not_allowed")
+}
+
 pub(super) fn compressed_request() -> ApiError {
     let message = "content-encoding: expected an uncompressed request body.";
     ApiError::new(415, INVALID_REQUEST, message).with_code("unsupported_content_encoding")

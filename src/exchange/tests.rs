@@ -578,3 +578,136 @@ fn the_cost_is_told_to_who_asks() {
         assert_eq!(cost.as_deref(), expected);
     }
 }
+
+/// What a principal with these limits is told of them.
+fn usage(policy: &Rc<Policy>, store: &LocalStore) -> Value {
+    let mut exchange = Exchange::new(Rc::clone(policy));
+    let step = exchange.on_request_headers(&request("GET", "/v1/tollgate/usage", &[KEY]), false, NOW);
+    assert_eq!(step, Step::TellUsage);
+    let (reply, body) = reply(exchange.usage(NOW, store));
+    assert_eq!(reply.status, 200);
+    body
+}
+
+#[crate::test]
+fn a_caller_is_told_its_own_limits() {
+    let policy = policy_of(json!({
+        "models": [{"name": "fast", "targets": [{"provider": "p"}]}, {"name": "slow-*", "targets": [{"provider": "p"}]},
+            {"name": "secret", "targets": [{"provider": "p"}]}],
+        "access": [{"models": ["fast", "slow-*"]}],
+        "prices": [{"provider": "p", "model": "*", "input": 1, "output": 2}],
+        "limits": [
+            {"name": "own", "per": ["consumer"], "count": "requests", "max": 5, "window": "60s"},
+            {"name": "each", "per": ["model"], "count": "total_tokens", "max": 1000, "window": "60s"},
+            {"name": "money", "count": "usd", "max": 2.5, "window": "60s", "mode": "shadow"},
+            {"name": "other", "match": {"consumer": "b"}, "count": "requests", "max": 5, "window": "60s"},
+        ],
+    }));
+    let store = LocalStore::default();
+    let (exchange, _) = admit(&policy, &chat("fast", 100), &store);
+    serve(&exchange, reported(10, 40), 9, Phase::Complete);
+    exchange.finish(NOW, &store);
+    let body = usage(&policy, &store);
+    assert_eq!(
+        (&body["object"], &body["consumer"], &body["team"]),
+        (&json!("tollgate.usage"), &json!("a"), &json!("t"))
+    );
+    let limits: Vec<_> = body["limits"].as_array().unwrap().clone();
+    let short: Vec<Value> = limits
+        .iter()
+        .map(|limit| {
+            json!([
+                limit["name"],
+                limit["model"],
+                limit["max"],
+                limit["used"],
+                limit["remaining"],
+                limit["mode"]
+            ])
+        })
+        .collect();
+    let expected = [
+        json!(["own", null, 5, 1, 4, "enforce"]),
+        json!(["each", "fast", 1000, 50, 950, "enforce"]),
+        json!(["money", null, 2.5, 0.00009, 2.49991, "shadow"]),
+        json!(["each", "slow-*", 1000, 0, 1000, "enforce"]),
+    ];
+    assert_eq!(short, expected);
+    assert!(limits[0]["reset_seconds"].as_f64().unwrap() > 50.0);
+    assert_eq!(limits[3]["reset_seconds"], 0.0);
+}
+
+/// What an explanation of a request says; the store is as before.
+fn explained(policy: &Rc<Policy>, body: &[u8], store: &LocalStore) -> (LocalReply, Value) {
+    let mut exchange = Exchange::new(Rc::clone(policy));
+    let asking = [KEY, ("x-tollgate-explain", "true")];
+    match exchange.on_request_headers(&post(&asking), true, NOW) {
+        Step::Buffer => reply(exchange.on_request_body(body.to_vec(), NOW, store)),
+        step => reply(step),
+    }
+}
+
+#[crate::test]
+fn a_decision_is_explained_and_not_made() {
+    let policy = policy_of(json!({
+        "explain": [{"team": "other"}, {"team": "t"}],
+        "models": [{"name": "fast", "targets": [
+            {"provider": "p", "model": "m-2", "priority": 1}, {"provider": "p", "model": "m-1", "weight": 3}]}],
+        "limits": [
+            {"name": "soft", "count": "output_tokens", "max": 1000, "window": "60s", "on_short": "clamp"},
+            {"name": "calls", "per": ["consumer"], "count": "requests", "max": 1, "window": "60s"},
+        ],
+    }));
+    let store = LocalStore::default();
+    for _ in 0..3 {
+        let (reply, body) = explained(&policy, &chat("fast", 5_000), &store);
+        assert_eq!(
+            (reply.status, &body["object"]),
+            (200, &json!("tollgate.explanation"))
+        );
+        assert_eq!(
+            body["principal"],
+            json!({"consumer": "a", "team": "t", "labels": {}})
+        );
+        assert_eq!(body["access_rule"], 0);
+        let targets = body["route"]["targets"].as_array().unwrap();
+        assert_eq!(
+            (targets.len(), &targets[0]["model"], &targets[1]["model"]),
+            (2, &json!("m-1"), &json!("m-2"))
+        );
+        assert_eq!(body["estimate"]["output_tokens"], 5_000);
+        assert_eq!(body["estimate"]["prompts_seen"], 0);
+        assert_eq!(
+            body["decision"],
+            json!({"admitted": true, "output_tokens": 1_000, "clamped": true, "refusal": null})
+        );
+        assert_eq!(
+            (&body["limits"][0]["asked"], &body["limits"][0]["remaining"]),
+            (&json!(1_000), &json!(1_000))
+        );
+    }
+    let (exchange, _) = admit(&policy, &chat("fast", 100), &store);
+    let (_, body) = explained(&policy, &chat("fast", 100), &store);
+    assert_eq!(body["decision"]["admitted"], false);
+    assert_eq!(
+        body["decision"]["refusal"]["error"]["code"],
+        "rate_limit_exceeded"
+    );
+    let calls = &body["limits"][1];
+    assert_eq!(
+        (&calls["admits"], &calls["remaining"]),
+        (&json!(false), &json!(0))
+    );
+    assert!(calls["wait_seconds"].as_f64().unwrap() > 59.0);
+    assert_eq!(exchange.finish(NOW, &store).attempts, 0);
+}
+
+#[crate::test]
+fn only_who_may_is_explained_anything() {
+    let policy = policy_of(json!({"explain": [{"team": "other"}]}));
+    let (reply, body) = explained(&policy, &chat("fast", 5), &LocalStore::default());
+    assert_eq!(
+        (reply.status, &body["error"]["code"]),
+        (403, &json!("explain_not_allowed"))
+    );
+}

@@ -72,6 +72,16 @@ impl GatewayFilter {
                 host::reply(&reply);
                 Action::Pause
             }
+            Step::TellUsage => {
+                if let Some(Step::Reply(reply)) = self
+                    .exchange
+                    .as_mut()
+                    .map(|exchange| exchange.usage(host::now(), &SharedData))
+                {
+                    host::reply(&reply);
+                }
+                Action::Pause
+            }
             Step::Forward(edits) => {
                 host::edit_headers(Map::Request, &edits);
                 let handoff = self.exchange.as_ref().and_then(Exchange::handoff);

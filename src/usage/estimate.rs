@@ -75,6 +75,34 @@ pub struct Learned {
     pub output_bytes: u64,
 }
 
+/// What is expected of a prompt, and what that rests on.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Prediction {
+    /// Input tokens, at least 1.
+    pub input_tokens: u64,
+    /// Input tokens that the prompt hardly exceeds: what to reserve. Above the estimate, because a limit holds only
+    /// if what is reserved is not less than what comes.
+    pub input_bound: u64,
+    /// Output tokens that nine answers in ten stay below; `None` until enough were seen.
+    pub expected_output_tokens: Option<u64>,
+    /// Bytes that an output token usually takes.
+    pub bytes_per_output_token: f64,
+    /// Input tokens for each byte of text.
+    pub tokens_per_byte: f64,
+    /// How many prompts taught that; 0: it is the default.
+    pub prompts_seen: u32,
+    /// How far estimates were off lately, as a part of the true count.
+    pub relative_error: f64,
+}
+
+impl Prediction {
+    /// Bytes that so many output tokens usually take; at least one for each.
+    #[must_use]
+    pub fn bytes_of_output(&self, output_tokens: u64) -> u64 {
+        ((output_tokens as f64 * self.bytes_per_output_token).ceil() as u64).max(output_tokens)
+    }
+}
+
 /// Learns how many tokens a provider model makes of a prompt.
 #[derive(Debug, Default)]
 pub struct Estimator {
@@ -154,19 +182,28 @@ impl Estimator {
         to_tokens(bytes as f64 / f64::from(bytes_per_token.log.exp()))
     }
 
-    /// Bytes that so many output tokens usually take; at least one for each.
-    #[must_use]
-    pub fn bytes_of_output(&self, provider_model: usize, output_tokens: u64, store: &dyn SharedStore) -> u64 {
-        let bytes_per_token = self.model(provider_model, store).bytes_per_output_token;
-        ((output_tokens as f64 * f64::from(bytes_per_token.log.exp())).ceil() as u64).max(output_tokens)
-    }
-
     /// How far estimates of input tokens were off lately, as a part of the true count: 0.1 is 10 % too much or too
     /// little. `None` until something was learned.
     #[must_use]
     pub fn relative_error(&self, provider_model: usize, store: &dyn SharedStore) -> Option<f64> {
         let model = self.model(provider_model, store);
         (model.tokens_per_byte.lessons > 0).then_some(f64::from(model.relative_error))
+    }
+
+    /// All that can be said of a prompt beforehand.
+    #[must_use]
+    pub fn predict(&self, provider_model: usize, prompt: PromptSize, store: &dyn SharedStore) -> Prediction {
+        let model = self.model(provider_model, store);
+        let has_answers = model.output_tokens.lessons >= MIN_OUTPUT_LESSONS;
+        Prediction {
+            input_tokens: to_tokens(model.input_tokens(prompt)),
+            input_bound: to_tokens(model.input_tokens_bound(prompt)),
+            expected_output_tokens: has_answers.then(|| to_tokens(f64::from(model.output_tokens.log.exp()))),
+            bytes_per_output_token: f64::from(model.bytes_per_output_token.log.exp()),
+            tokens_per_byte: f64::from(model.tokens_per_byte.log.exp()),
+            prompts_seen: model.tokens_per_byte.lessons,
+            relative_error: f64::from(model.relative_error),
+        }
     }
 
     /// Learns from an answer. What was not reported teaches nothing.

@@ -79,7 +79,7 @@ def test_a_budget_is_charged_exactly_and_refuses_for_good(kinds, issuer, member)
                 model="claude-haiku-4-5", messages=[{"role": "user", "content": "Hi"}], max_tokens=100
             )
     refusals = [line for line in AccessLogOf(kinds, log).lines() if line["tollgate.refused_by"] == "limit"]
-    assert len(refusals) == 2 and time.monotonic() - begun < 2, "the package does not try again"
+    assert len(refusals) == 3 and time.monotonic() - begun < 2, "the package does not try again"
 
 
 class AccessLogOf(AccessLog):
@@ -127,3 +127,19 @@ def test_a_limit_in_shadow_mode_only_tells(kinds, member):
     assert not any(name.startswith("x-ratelimit-") for name in answers[0].headers)
     lines = log.wait_for(lambda lines: len(lines) >= 2)
     assert [line["tollgate.would_refuse"] for line in lines] == [None, "watched"]
+
+
+def test_a_caller_sees_its_own_limits_and_may_ask_why(kinds, member):
+    caller = member("watched")
+    assert_completion(caller.post(chat(content="count:8", max_tokens=8)))
+    usage = caller.get("/v1/tollgate/usage").json()
+    (limit,) = usage["limits"]
+    assert (limit["name"], limit["used"], limit["remaining"], limit["mode"]) == ("watched", 86, 64, "shadow")
+    kinds.reset()
+    body = chat(content="count:8", max_tokens=8)
+    answer = caller.post(body, headers={"x-tollgate-explain": "true"}).json()
+    assert answer["decision"]["admitted"] and answer["limits"][0]["remaining"] == 64
+    assert [target["provider"] for target in answer["route"]["targets"]] == ["openai"]
+    assert kinds.standins["openai"].requests() == [], "nobody was asked"
+    refused = member("free").post(body, headers={"x-tollgate-explain": "true"})
+    assert_error(refused, 403, code="explain_not_allowed")

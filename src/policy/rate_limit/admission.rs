@@ -34,9 +34,9 @@ enum Setback {
 
 /// How much output a request may have.
 #[derive(Clone, Copy)]
-struct Fit {
-    output_tokens: u64,
-    is_clamped: bool,
+pub(super) struct Fit {
+    pub(super) output_tokens: u64,
+    pub(super) is_clamped: bool,
 }
 
 impl RateLimiter {
@@ -295,7 +295,7 @@ impl RateLimiter {
     }
 
     /// Whether what the request may cost is known, if any limit has to know it.
-    fn check_prices(&self, demand: &Demand<'_>, charges: &[Charge]) -> Result<(), Refusal> {
+    pub(super) fn check_prices(&self, demand: &Demand<'_>, charges: &[Charge]) -> Result<(), Refusal> {
         let counts_money = |charge: &&Charge| charge.measure == Measure::Usd && !charge.is_shadow;
         match charges.iter().find(counts_money) {
             Some(charge) if demand.cost.is_none() => Err(Refusal::Unpriced {
@@ -309,7 +309,7 @@ impl RateLimiter {
     ///
     /// The least is common to all limits: with one for each, more room under one limit could raise the output
     /// above another's room, and a request would be refused at the very time it was told to come back.
-    fn fit(&self, demand: &Demand<'_>, charges: &[Charge]) -> Result<Fit, Refusal> {
+    pub(super) fn fit(&self, demand: &Demand<'_>, charges: &[Charge]) -> Result<Fit, Refusal> {
         let (mut room, mut room_to_clamp) = (u64::MAX, u64::MAX);
         let (mut least_guess, mut least_useful) = (u64::MAX, None::<u64>);
         for charge in charges.iter().filter(|charge| !charge.is_shadow) {
@@ -357,7 +357,7 @@ impl RateLimiter {
     }
 
     /// Whether every charge fits: of those that do not, the one with the longest wait, and the first among equals.
-    fn check(&self, charges: &[Charge], blocks: &[Block<'_>]) -> Result<(), Refusal> {
+    pub(super) fn check(&self, charges: &[Charge], blocks: &[Block<'_>]) -> Result<(), Refusal> {
         let mut worst: Option<Denied> = None;
         for (group, block) in charges.chunk_by(|a, b| a.shard == b.shard).zip(blocks) {
             for charge in group.iter().filter(|charge| !charge.is_shadow) {

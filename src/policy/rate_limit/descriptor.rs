@@ -108,6 +108,14 @@ impl CompiledLimit {
         self.who.model.as_ref().is_none_or(|pattern| pattern.fits(route))
     }
 
+    /// Whether what is left depends on the model that is asked for.
+    pub(super) fn is_per_model(&self) -> bool {
+        let of_model = |who: &Who| who.model.is_some();
+        of_model(&self.who)
+            || self.overrides.iter().any(|(who, _)| of_model(who))
+            || self.per.iter().any(|part| matches!(part, Part::Model))
+    }
+
     /// The counter that the request uses. A missing team or label is the empty value.
     pub(super) fn key(&self, demand: &Demand<'_>) -> CounterKey {
         let mut digest = self.definition.clone();

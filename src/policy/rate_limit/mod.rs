@@ -31,6 +31,7 @@ mod measure;
 mod reservation;
 mod shard;
 mod sliding_window;
+mod state;
 #[cfg(test)]
 mod tests;
 mod token_bucket;
@@ -39,6 +40,8 @@ mod window;
 pub use lease::Lease;
 pub use measure::Unit;
 pub use reservation::{Allowance, Reservation, Spent};
+pub use shard::CounterKey;
+pub use state::{Judgement, LimitState};
 
 use super::auth::Principal;
 use crate::clock::Timestamp;

@@ -20,7 +20,7 @@ use super::window::Window;
 use std::borrow::Cow;
 
 /// The name of a counter: a digest, so that its length does not depend on what callers send.
-pub(super) type CounterKey = [u8; 16];
+pub type CounterKey = [u8; 16];
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 1 + 8;
