@@ -110,6 +110,10 @@ impl Exchange {
                 record.provider = attempt.provider.to_string();
                 record.upstream_model.clone_from(&attempt.upstream_model);
                 record.usage_source = Some(cost.source);
+                record.input_estimate_error = attempt.tally.usage.input_tokens.and_then(|reported| {
+                    let off = admitted.input_tokens.abs_diff(reported);
+                    off.saturating_mul(1_000).checked_div(reported)
+                });
                 if attempt.phase == Phase::Complete {
                     let learned = Learned {
                         input_tokens: attempt.tally.usage.input_tokens,

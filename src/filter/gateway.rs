@@ -179,6 +179,9 @@ impl HttpContext for GatewayFilter {
             let record = exchange.finish(host::now(), &SharedData);
             host::count("tollgate.limit_evictions", record.limit_evictions);
             host::count("tollgate.limit_failures", record.limit_failures);
+            if let Some(error) = record.input_estimate_error {
+                host::observe("tollgate.input_estimate_error_permille", error);
+            }
             let would_refuse = u64::from(!record.would_refuse.is_empty());
             host::count("tollgate.limit_would_refuse", would_refuse);
             if self.writes_log {

@@ -54,6 +54,9 @@ pub struct Record {
     pub cost: Option<String>,
     /// The limits in shadow mode that would have refused the request.
     pub would_refuse: Vec<String>,
+    /// How far the estimate of the input was off, in thousandths of what the provider reported; `None` if it did
+    /// not say.
+    pub input_estimate_error: Option<u64>,
     /// What refused the request: `authentication`, `access`, `request` or `limit`.
     pub refused_by: Option<&'static str>,
 }

@@ -467,4 +467,6 @@ fn to_tokens(estimate: f64) -> u64 {
 }
 
 #[cfg(test)]
+mod corpora;
+#[cfg(test)]
 mod tests;

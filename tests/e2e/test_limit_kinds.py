@@ -134,11 +134,11 @@ def test_a_caller_sees_its_own_limits_and_may_ask_why(kinds, member):
     assert_completion(caller.post(chat(content="count:8", max_tokens=8)))
     usage = caller.get("/v1/tollgate/usage").json()
     (limit,) = usage["limits"]
-    assert (limit["name"], limit["used"], limit["remaining"], limit["mode"]) == ("watched", 86, 64, "shadow")
+    assert (limit["name"], limit["used"], limit["remaining"], limit["mode"]) == ("watched", 85, 65, "shadow")
     kinds.reset()
     body = chat(content="count:8", max_tokens=8)
     answer = caller.post(body, headers={"x-tollgate-explain": "true"}).json()
-    assert answer["decision"]["admitted"] and answer["limits"][0]["remaining"] == 64
+    assert answer["decision"]["admitted"] and answer["limits"][0]["remaining"] == 65
     assert [target["provider"] for target in answer["route"]["targets"]] == ["openai"]
     assert kinds.standins["openai"].requests() == [], "nobody was asked"
     refused = member("free").post(body, headers={"x-tollgate-explain": "true"})
