@@ -486,6 +486,7 @@ fn request_with(field: &str) -> Value {
 fn settings(kind: ProviderKind) -> Settings {
     Settings {
         kind,
+        operation: provider::Operation::Chat,
         upstream_model: "some-model".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,
@@ -493,6 +494,8 @@ fn settings(kind: ProviderKind) -> Settings {
         max_output_tokens: None,
         created: 0,
         max_event_bytes: 65536,
+        api_version: None,
+        unsupported: &[],
     }
 }
 

@@ -23,6 +23,7 @@ const PROVIDERS: [(&str, ProviderKind, &str); 1] =
 fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
     Settings {
         kind,
+        operation: tollgate::provider::Operation::Chat,
         upstream_model: upstream_model.to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
@@ -30,6 +31,8 @@ fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
         max_output_tokens: None,
         created: 1_700_000_000,
         max_event_bytes: 1 << 20,
+        api_version: None,
+        unsupported: &[],
     }
 }
 
@@ -94,7 +97,12 @@ fn answers_are_translated_as_recorded() {
         for fixture in fixtures(&format!("responses/{name}"), &["json"]) {
             let body = std::fs::read(&fixture).unwrap();
             let mut out = Vec::new();
-            let found = match translate_response(&body, &settings(kind, model), &mut out) {
+            let found = match translate_response(
+                &body,
+                &settings(kind, model),
+                &UpstreamRequest::default(),
+                &mut out,
+            ) {
                 Ok(tally) => format!("{tally:?}\n{}\n", pretty(&out)),
                 Err(fault) => format!("{fault:?}\n"),
             };

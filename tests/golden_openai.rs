@@ -12,6 +12,7 @@ use tollgate::usage::TokenUsage;
 fn settings(kind: ProviderKind) -> Settings {
     Settings {
         kind,
+        operation: tollgate::provider::Operation::Chat,
         upstream_model: "vendor/large-1".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,
@@ -19,6 +20,8 @@ fn settings(kind: ProviderKind) -> Settings {
         max_output_tokens: None,
         created: 1_700_000_000,
         max_event_bytes: 1 << 20,
+        api_version: None,
+        unsupported: &[],
     }
 }
 

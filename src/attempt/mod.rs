@@ -11,6 +11,7 @@
 //! group of targets, or a plain status if no other provider could do better.
 
 mod ceiling;
+mod credential;
 mod request;
 mod response;
 mod seat;
@@ -42,6 +43,7 @@ pub struct Attempt {
     preamble_bytes: usize,
     /// How many events with output have come, where a limit counts them.
     output_events: u64,
+    is_credential_refused: bool,
 }
 
 impl Attempt {
@@ -73,6 +75,7 @@ impl Attempt {
             held: Vec::new(),
             preamble_bytes: 0,
             output_events: 0,
+            is_credential_refused: false,
         };
         match provider::translate_request(body, &attempt.settings, out) {
             Ok(request) => attempt.request = request,
@@ -88,6 +91,11 @@ impl Attempt {
         });
         let head = request::head(seat, headers, &attempt.request, credential, out.len());
         Ok((attempt, head))
+    }
+
+    /// Whether the provider has refused the gateway's credential; true once.
+    pub const fn take_credential_refusal(&mut self) -> bool {
+        core::mem::replace(&mut self.is_credential_refused, false)
     }
 
     /// Writes to this attempt's record. The borrow cannot fail: both seats run on one thread and neither holds a
@@ -116,7 +124,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         output_events: 0,
         phase: Phase::Waiting,
     };
-    let mut settings = seat.settings(upstream_model, handoff.created);
+    let mut settings = seat.settings(upstream_model, handoff.operation, handoff.created);
     settings.max_output_tokens = handoff.max_output_tokens;
     handoff.attempt = Some(record);
     Some(settings)

@@ -2,8 +2,10 @@
 
 //! What the filter of one cluster knows of its provider.
 
+use crate::clock::Timestamp;
 use crate::config::{ConfigError, Credential, Endpoint, Listener, Provider, ProviderKind};
-use crate::provider::Settings;
+use crate::provider::{Operation, Settings, configured};
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// Anthropic requires an output bound. This is sent when neither the client nor the configuration gives one.
@@ -19,6 +21,8 @@ pub struct ProviderSeat {
     pub(super) endpoint: Endpoint,
     pub(super) bounds: Listener,
     provider: Provider,
+    /// When the log last told that the credential was refused.
+    pub(super) told_of_refusal: Cell<Option<Timestamp>>,
 }
 
 /// The head of the request that goes to the provider, as a whole: what is not listed is not sent.
@@ -29,7 +33,7 @@ impl ProviderSeat {
     ///
     /// # Errors
     ///
-    /// An endpoint that is not an HTTP URL.
+    /// An endpoint that is not an HTTP URL, or a key that this kind of provider does not take.
     pub fn new(
         cluster: String,
         name: &str,
@@ -40,12 +44,16 @@ impl ProviderSeat {
             .endpoint
             .parse()
             .map_err(|message| ConfigError::new(format!("providers.{name}.endpoint"), message))?;
+        if let Some((key, message)) = configured::fault(&provider) {
+            return Err(ConfigError::new(format!("providers.{name}.{key}"), message));
+        }
         Ok(Self {
             cluster,
             name: name.into(),
             endpoint,
             bounds,
             provider,
+            told_of_refusal: Cell::new(None),
         })
     }
 
@@ -70,13 +78,14 @@ impl ProviderSeat {
 
     /// The header that carries the credential, and what stands before it there.
     pub(super) const fn credential_header(&self) -> (&'static str, &'static str) {
-        self.provider.kind.credential_header()
+        self.provider.credential_header()
     }
 
-    pub(super) fn settings(&self, upstream_model: &str, created: u64) -> Settings {
+    pub(super) fn settings(&self, upstream_model: &str, operation: Operation, created: u64) -> Settings {
         let provider = &self.provider;
         Settings {
             kind: provider.kind,
+            operation,
             upstream_model: upstream_model.to_owned(),
             on_unsupported: provider.on_unsupported,
             // Mistral reports usage unasked and refuses the field.
@@ -86,6 +95,8 @@ impl ProviderSeat {
             default_max_tokens: provider.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
             max_output_tokens: None,
             created,
+            api_version: provider.api_version.clone(),
+            unsupported: provider.preset.map_or(&[], |preset| preset.facts().unsupported),
             max_event_bytes: usize::try_from(self.bounds.max_event_bytes.0).unwrap_or(usize::MAX),
         }
     }

@@ -12,6 +12,7 @@ use crate::policy::auth::Authenticator;
 use crate::policy::prices::Prices;
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
+use crate::provider::configured;
 use core::net::IpAddr;
 
 /// A file that was found sound: the configuration with its key sets inlined, and its routes.
@@ -46,6 +47,9 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
     for (name, provider) in &gateway.providers {
         if let Err(message) = provider.endpoint.parse::<Endpoint>() {
             faults.push(ConfigError::new(format!("providers.{name}.endpoint"), message));
+        }
+        if let Some((key, message)) = configured::fault(provider) {
+            faults.push(ConfigError::new(format!("providers.{name}.{key}"), message));
         }
     }
     if let (true, Err(found)) = (faults.is_empty(), Authenticator::new(&gateway.identity)) {

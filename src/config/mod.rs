@@ -16,6 +16,7 @@ pub mod listener;
 pub mod load;
 pub mod model;
 pub mod plugin;
+mod preset;
 pub mod price;
 pub mod provider;
 mod quantity;
@@ -32,8 +33,9 @@ pub use limits::{
 pub use listener::{Admin, Listener};
 pub use model::{Model, Target};
 pub use plugin::PluginConfig;
+pub use preset::{Facts, Preset};
 pub use price::{LongPrompt, Price};
-pub use provider::{Credential, OnUnsupported, Provider, ProviderKind};
+pub use provider::{Credential, CredentialScheme, OnUnsupported, Provider, ProviderKind};
 pub use quantity::{ByteSize, Decimal, Period};
 
 use serde::{Deserialize, Serialize};

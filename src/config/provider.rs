@@ -2,7 +2,7 @@
 
 //! `providers`: who serves models, and how they are spoken to.
 
-use super::Period;
+use super::{Period, Preset};
 use serde::{Deserialize, Serialize};
 
 /// One provider: an API, an endpoint and a credential.
@@ -10,14 +10,27 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// The dialect that the provider speaks.
+    /// A hosted service that speaks OpenAI's language: fills in `kind`, `endpoint` and `stream_usage` where they are
+    /// not written, and knows which request fields the service refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+    /// The dialect that the provider speaks. Required without a preset.
+    #[cfg_attr(not(target_family = "wasm"), schemars(default = "no_kind"))]
     pub kind: ProviderKind,
+    /// The version of Azure's API. A date, such as `2024-10-21`, is sent with the older paths that name the
+    /// deployment; `preview`, or none, with `/openai/v1`. For `azure_openai` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
     /// The base URL, for example `https://api.openai.com/v1` or `https://api.anthropic.com`. The paths of the
-    /// provider's own API reference are appended to it.
+    /// provider's own API reference are appended to it. Required without a preset.
+    #[cfg_attr(not(target_family = "wasm"), schemars(default = "no_endpoint"))]
     pub endpoint: String,
     /// The credential that the gateway presents. Absent: none is sent, as many self-hosted servers expect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
+    /// What the credential is, where the provider takes several kinds: for `azure_openai` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_scheme: Option<CredentialScheme>,
     /// What happens to a request field that the provider has no counterpart for.
     #[serde(default)]
     pub on_unsupported: OnUnsupported,
@@ -33,6 +46,17 @@ pub struct Provider {
     pub connect_timeout: Period,
 }
 
+/// With a preset an editor must not ask for these two. The types do, once a preset has filled them in.
+#[cfg(not(target_family = "wasm"))]
+const fn no_kind() -> Option<ProviderKind> {
+    None
+}
+
+#[cfg(not(target_family = "wasm"))]
+const fn no_endpoint() -> Option<String> {
+    None
+}
+
 fn default_connect_timeout() -> Period {
     Period::from_secs(5)
 }
@@ -44,6 +68,11 @@ fn default_connect_timeout() -> Period {
 pub enum ProviderKind {
     /// Anthropic's Messages API.
     Anthropic,
+    /// OpenAI's models at Azure.
+    #[serde(rename = "azure_openai")]
+    AzureOpenAi,
+    /// Cohere's API, version 2.
+    Cohere,
     /// Mistral's API: close to OpenAI's, with its own names for some fields.
     Mistral,
     /// OpenAI's API.
@@ -57,13 +86,36 @@ pub enum ProviderKind {
     OpenRouter,
 }
 
+/// How a credential is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialScheme {
+    /// In the provider's own header for keys.
+    ApiKey,
+    /// In `authorization`, as `Bearer`: a token of Microsoft Entra.
+    Bearer,
+}
+
+impl Provider {
+    /// The header that carries the provider's credential, and what stands before the credential there.
+    #[must_use]
+    pub const fn credential_header(&self) -> (&'static str, &'static str) {
+        match self.credential_scheme {
+            Some(CredentialScheme::Bearer) => ("authorization", "Bearer "),
+            Some(CredentialScheme::ApiKey) | None => self.kind.credential_header(),
+        }
+    }
+}
+
 impl ProviderKind {
     /// The header that carries the provider's credential, and what stands before the credential there.
     #[must_use]
     pub const fn credential_header(self) -> (&'static str, &'static str) {
         match self {
             Self::Anthropic => ("x-api-key", ""),
-            Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
+            Self::AzureOpenAi => ("api-key", ""),
+            Self::Cohere | Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
                 ("authorization", "Bearer ")
             }
         }

@@ -10,6 +10,7 @@
 //! It never speaks a provider's dialect: what it learns of an answer it reads in the [`Handoff`].
 
 mod allowance;
+mod ask;
 mod endpoint;
 mod explain;
 mod models;
@@ -27,6 +28,7 @@ use crate::handoff::Handoff;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
 use crate::policy::rate_limit::Lease;
+use crate::provider::Operation;
 use crate::usage::estimate::PromptSize;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -80,6 +82,7 @@ pub enum Answer {
 pub struct Exchange {
     policy: Rc<Policy>,
     principal: Option<Rc<Principal>>,
+    operation: Operation,
     /// The request's headers that go no further: credentials, and `x-tollgate-*`, which is ours alone.
     withheld: Vec<String>,
     /// Whether the client wants to know what the answer costs.
@@ -109,6 +112,7 @@ impl Exchange {
         Self {
             policy,
             principal: None,
+            operation: Operation::Chat,
             withheld: Vec::new(),
             wants_cost: false,
             wants_explanation: false,

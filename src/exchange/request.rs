@@ -3,6 +3,7 @@
 //! The request: who calls, for what, and whether there is room for it.
 
 use super::EXPLAIN_HEADER;
+use super::ask::Ask;
 use super::endpoint::Endpoint;
 use super::explain::{Explained, explain};
 use super::response::BYTES_TO_SPARE;
@@ -17,9 +18,8 @@ use crate::local_reply::LocalReply;
 use crate::policy::auth::{CREDENTIAL_HEADERS, Principal};
 use crate::policy::rate_limit::{Demand, Lease, Reservation};
 use crate::policy::routing::Route;
-use crate::protocol::openai::envelope::ChatEnvelope;
 use crate::shared_store::SharedStore;
-use crate::usage::estimate::{Prediction, PromptSize};
+use crate::usage::estimate::Prediction;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -50,12 +50,16 @@ impl Exchange {
             return Ok(Step::Reply(LocalReply::json(200, br#"{"status":"ok"}"#.to_vec())));
         }
         let principal = self.authenticate(headers, now)?;
-        if endpoint == Endpoint::Models {
+        if endpoint == Endpoint::Usage {
+            return Ok(Step::TellUsage);
+        }
+        let Endpoint::Inference(operation) = endpoint else {
             return Ok(Step::Reply(LocalReply::json(
                 200,
                 models::list(&self.policy, &principal),
             )));
-        }
+        };
+        self.operation = operation;
         if headers.str(EXPLAIN_HEADER) == Some("true") {
             if !self.policy.may_explain(&principal) {
                 return Err(rescue::explain_not_allowed().into());
@@ -63,9 +67,6 @@ impl Exchange {
             self.wants_explanation = true;
         }
         self.wants_cost = headers.str(COST_HEADER) == Some("true");
-        if endpoint == Endpoint::Usage {
-            return Ok(Step::TellUsage);
-        }
         if headers
             .get("content-encoding")
             .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
@@ -81,7 +82,7 @@ impl Exchange {
         if has_body {
             Ok(Step::Buffer)
         } else {
-            Ok(ChatEnvelope::parse(b"").map(|_| Step::Buffer)?)
+            Ok(Ask::read(operation, b"").map(|_| Step::Buffer)?)
         }
     }
 
@@ -130,33 +131,29 @@ impl Exchange {
 
     fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, LocalReply> {
         let principal = self.principal.clone().ok_or_else(rescue::unreachable)?;
-        let envelope = ChatEnvelope::parse(body)?;
-        self.request_model = envelope.model.clone().into_owned();
+        let ask = Ask::read(self.operation, body)?;
+        self.request_model = ask.model.clone().into_owned();
         let policy = Rc::clone(&self.policy);
         let route = policy
             .routes
-            .resolve(&envelope.model)
-            .ok_or_else(|| rescue::unknown_model(&envelope.model))?;
-        if !policy.access.allows(&principal, &envelope.model) {
-            return Err(rescue::model_not_allowed(&envelope.model).into());
+            .resolve(&ask.model)
+            .ok_or_else(|| rescue::unknown_model(&ask.model))?;
+        if !policy.access.allows(&principal, &ask.model) {
+            return Err(rescue::model_not_allowed(&ask.model).into());
         }
-        let prompt = PromptSize {
-            text_bytes: envelope.text_bytes,
-            images: envelope.images,
-        };
-        let estimate = self.estimate(&envelope, route, prompt, store);
+        let estimate = self.estimate(&ask, route, store);
         let demand = Demand {
             principal: &principal,
-            model: &envelope.model,
+            model: &ask.model,
             route: &route.name,
             input_tokens: estimate.prediction.input_bound,
             output_tokens: estimate.output_tokens,
-            choices: envelope.n,
+            choices: ask.n,
             cost: policy.cost_bound(
                 route,
-                &envelope.model,
+                &ask.model,
                 estimate.prediction.input_bound,
-                envelope.images,
+                ask.prompt.images,
             ),
             output_is_guess: estimate.output_is_guess,
         };
@@ -164,7 +161,7 @@ impl Exchange {
             let judgement = policy.limiter.judge(&demand, now, store);
             let explained = Explained {
                 principal: &principal,
-                model: &envelope.model,
+                model: &ask.model,
                 route,
                 estimate: &estimate,
                 judgement: &judgement,
@@ -175,12 +172,12 @@ impl Exchange {
             self.refused_by = Some("limit");
             rescue::refused(&refusal)
         })?;
-        let mut handoff = self.open(&envelope, route, &estimate, &reservation, now);
+        let mut handoff = self.open(&ask, route, &estimate, &reservation, now);
         let lease = Rc::new(Lease::new(Rc::clone(&policy.limiter), reservation));
         handoff.lease = Some(Rc::clone(&lease));
         self.admitted = Some(Admitted {
             lease,
-            prompt,
+            prompt: ask.prompt,
             input_tokens: estimate.prediction.input_tokens,
             handoff: Rc::new(RefCell::new(handoff)),
         });
@@ -190,7 +187,7 @@ impl Exchange {
     /// What the provider seat has to know of a request.
     fn open(
         &self,
-        envelope: &ChatEnvelope<'_>,
+        ask: &Ask<'_>,
         route: &Rc<Route>,
         estimate: &Estimate,
         reservation: &Reservation,
@@ -198,20 +195,21 @@ impl Exchange {
     ) -> Handoff {
         let mut handoff = Handoff::new(
             Rc::clone(route),
-            envelope.model.clone().into_owned(),
+            self.operation,
+            ask.model.clone().into_owned(),
             now.as_secs(),
             allowance::of(reservation),
         );
         if reservation.is_clamped() {
-            let cap = reservation.output_tokens() / envelope.n.max(1);
+            let cap = reservation.output_tokens() / ask.n.max(1);
             handoff.max_output_tokens = Some(cap);
             handoff.allowances.push(allowance::clamped(cap));
-        } else if envelope.max_output_tokens.is_none() {
+        } else if ask.max_output_tokens.is_none() {
             handoff.max_output_tokens = route.default_max_output_tokens.map(u64::from);
         }
         if self.wants_cost {
             handoff.prices = Some(Rc::clone(&self.policy.prices));
-            handoff.images = envelope.images;
+            handoff.images = ask.prompt.images;
         }
         if reservation.bounds_output() {
             let output_tokens = reservation.output_tokens();
@@ -220,7 +218,7 @@ impl Exchange {
                 output_tokens,
                 output_bytes: output_bytes.saturating_mul(BYTES_TO_SPARE),
                 output_guess: estimate.output_is_guess.then_some(output_tokens),
-                choices: envelope.n,
+                choices: ask.n,
                 input_tokens: estimate.prediction.input_tokens,
             });
         }
@@ -228,28 +226,24 @@ impl Exchange {
     }
 
     /// What a request will cost, as far as that can be known, and what it may cost.
-    fn estimate(
-        &self,
-        envelope: &ChatEnvelope<'_>,
-        route: &Route,
-        prompt: PromptSize,
-        store: &dyn SharedStore,
-    ) -> Estimate {
+    fn estimate(&self, ask: &Ask<'_>, route: &Route, store: &dyn SharedStore) -> Estimate {
         let estimator = &self.policy.estimator;
         let provider_model = route.targets.first().map_or(0, |target| target.index);
         let expected = u64::from(route.expected_output_tokens.unwrap_or(EXPECTED_OUTPUT_TOKENS));
-        let bound = envelope
+        let bound = ask
             .max_output_tokens
             .or_else(|| route.default_max_output_tokens.map(u64::from));
-        let prediction = estimator.predict(provider_model, prompt, store);
+        let mut prediction = estimator.predict(provider_model, ask.prompt, store);
+        prediction.input_tokens = prediction.input_tokens.saturating_add(ask.input_ids);
+        prediction.input_bound = prediction.input_bound.saturating_add(ask.input_ids);
         let output_tokens = bound
             .or(prediction.expected_output_tokens)
             .unwrap_or_else(|| expected.max(1));
         Estimate {
-            output_tokens: output_tokens.saturating_mul(envelope.n),
+            output_tokens: output_tokens.saturating_mul(ask.n),
             output_is_guess: bound.is_none(),
-            prompt_bytes: prompt.text_bytes,
-            prompt_images: prompt.images,
+            prompt_bytes: ask.prompt.text_bytes,
+            prompt_images: ask.prompt.images,
             prediction,
         }
     }

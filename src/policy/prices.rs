@@ -158,13 +158,17 @@ fn shipped() -> BTreeMap<String, BTreeMap<String, ModelPrice>> {
         .collect()
 }
 
-/// Whose prices in the list are those of a provider. Who serves many vendors' models has prices of its own.
+/// Whose prices in the list are those of a provider. Who serves many vendors' models, or
+/// models under names of the customer's, has prices of its own.
 const fn vendor(kind: ProviderKind) -> Option<&'static str> {
     match kind {
         ProviderKind::Anthropic => Some("anthropic"),
         ProviderKind::Mistral => Some("mistral"),
         ProviderKind::OpenAi => Some("openai"),
-        ProviderKind::OpenAiCompatible | ProviderKind::OpenRouter => None,
+        ProviderKind::AzureOpenAi
+        | ProviderKind::Cohere
+        | ProviderKind::OpenAiCompatible
+        | ProviderKind::OpenRouter => None,
     }
 }
 

@@ -5,8 +5,7 @@
 //! A translator knows one vendor's mapping and nothing else: no caller, no limit, no clock, no host. The
 //! request is translated afresh for every attempt, from the bytes that the client sent, so a translator never
 //! changes its input. Whatever has no counterpart is named in [`UpstreamRequest::dropped`] or
-//! [`UpstreamRequest::approximated`], or refused; nothing
-//! is lost in silence.
+//! [`UpstreamRequest::approximated`], or refused; nothing is lost in silence.
 //!
 //! Every translator bounds the output by [`Settings::output_bound`], in the provider's own field (`max_tokens`,
 //! `max_completion_tokens`, `maxOutputTokens`, `inferenceConfig.maxTokens`) and after all that it makes of the
@@ -15,26 +14,45 @@
 //! the way of every field without a counterpart.
 
 pub mod anthropic;
+pub mod cohere;
+pub mod configured;
 mod cost;
 mod dropped;
+mod embeddings;
 mod ending;
+mod json_slice;
 pub mod openai;
+mod path_segment;
+mod unsupported;
 
 pub use cost::{add_cost_to_events, with_cost};
 pub use ending::{Ending, end_for_length};
 
-use crate::api_error::{API_ERROR, ApiError};
+use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
 use crate::codec::sse::EventTooLarge;
 use crate::config::{OnUnsupported, ProviderKind};
 use crate::headers::Headers;
+use crate::protocol::openai::embeddings::EncodingFormat;
 use crate::usage::TokenUsage;
 use std::borrow::Cow;
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Operation {
+    /// `POST /v1/chat/completions`.
+    #[default]
+    Chat,
+    /// `POST /v1/embeddings`.
+    Embeddings,
+}
 
 /// What a translator has to know of an attempt, beside the body.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The provider's dialect.
     pub kind: ProviderKind,
+    /// What the request is for.
+    pub operation: Operation,
     /// The model, as the provider names it.
     pub upstream_model: String,
     /// What happens to a field without a counterpart.
@@ -50,6 +68,30 @@ pub struct Settings {
     pub created: u64,
     /// The largest single event of a stream, in bytes.
     pub max_event_bytes: usize,
+    /// The version of the provider's API, where it is told with each request.
+    pub api_version: Option<String>,
+    /// Request fields that the provider is known to refuse, though its dialect has them.
+    pub unsupported: &'static [&'static str],
+}
+
+#[cfg(test)]
+impl Settings {
+    /// A provider of this kind with the defaults of its configuration.
+    pub(crate) fn of(kind: ProviderKind, upstream_model: &str) -> Self {
+        Self {
+            kind,
+            operation: Operation::Chat,
+            upstream_model: upstream_model.to_owned(),
+            on_unsupported: OnUnsupported::Drop,
+            stream_usage: kind != ProviderKind::Mistral,
+            default_max_tokens: 4096,
+            max_output_tokens: None,
+            created: 1_700_000_000,
+            max_event_bytes: 1 << 20,
+            api_version: None,
+            unsupported: &[],
+        }
+    }
 }
 
 impl Settings {
@@ -78,6 +120,8 @@ pub struct UpstreamRequest {
     pub is_streaming: bool,
     /// Whether the client itself asked for `stream_options.include_usage`.
     pub include_usage: bool,
+    /// How the client wants its embeddings.
+    pub encoding_format: EncodingFormat,
 }
 
 /// Why an attempt failed, and what the client is told if it was the last.
@@ -159,16 +203,27 @@ pub trait ResponseStream {
 #[derive(Clone, Copy)]
 enum Dialect {
     Anthropic,
+    Cohere,
     OpenAi,
 }
 
 const fn dialect(kind: ProviderKind) -> Dialect {
     match kind {
         ProviderKind::Anthropic => Dialect::Anthropic,
-        ProviderKind::Mistral
+        ProviderKind::Cohere => Dialect::Cohere,
+        ProviderKind::AzureOpenAi
+        | ProviderKind::Mistral
         | ProviderKind::OpenAi
         | ProviderKind::OpenAiCompatible
         | ProviderKind::OpenRouter => Dialect::OpenAi,
+    }
+}
+
+/// Whether the translator of this dialect serves an operation.
+const fn serves(dialect: Dialect, operation: Operation) -> bool {
+    match (dialect, operation) {
+        (_, Operation::Chat) | (Dialect::Cohere | Dialect::OpenAi, Operation::Embeddings) => true,
+        (Dialect::Anthropic, Operation::Embeddings) => false,
     }
 }
 
@@ -183,13 +238,20 @@ pub fn translate_request(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
+    if !serves(dialect(settings.kind), settings.operation) {
+        let message = "The provider of this model does not serve embeddings.";
+        return Err(ApiError::new(400, INVALID_REQUEST, message)
+            .with_param("model")
+            .with_code("unsupported_operation"));
+    }
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
+        Dialect::Cohere => cohere::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
 }
 
-/// Translates a whole JSON answer with a status below 400 and appends it to `out`.
+/// Translates a whole JSON answer to `request` with a status below 400 and appends it to `out`.
 ///
 /// # Errors
 ///
@@ -197,11 +259,13 @@ pub fn translate_request(
 pub fn translate_response(
     body: &[u8],
     settings: &Settings,
+    request: &UpstreamRequest,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
-        Dialect::OpenAi => openai::translate_response(body, settings, out),
+        Dialect::Cohere => cohere::translate_response(body, settings, request, out),
+        Dialect::OpenAi => openai::translate_response(body, settings, request, out),
     }
 }
 
@@ -222,6 +286,7 @@ pub struct ErrorAnswer<'a> {
 pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> UpstreamFault {
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
+        Dialect::Cohere => cohere::translate_error(answer),
         Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
     }
 }
@@ -230,7 +295,7 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
 #[must_use]
 pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::OpenAi => "text/event-stream",
+        Dialect::Anthropic | Dialect::Cohere | Dialect::OpenAi => "text/event-stream",
     }
 }
 
@@ -239,6 +304,7 @@ pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
 pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dyn ResponseStream> {
     match dialect(settings.kind) {
         Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
+        Dialect::Cohere => Box::new(cohere::ChatStream::new(settings, request)),
         Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }
 }

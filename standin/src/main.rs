@@ -7,12 +7,15 @@
 
 mod anthropic;
 mod anthropic_request;
+mod azure;
 mod clock;
+mod cohere;
 mod control;
 mod fast;
 mod faults;
 mod member_order;
 mod openai;
+mod openai_embeddings;
 mod openai_request;
 mod playback;
 mod record;

@@ -22,11 +22,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::anthropic::{self, Presented};
+use crate::azure;
 use crate::clock::{Identifiers, unix_now, unix_seconds};
+use crate::cohere;
 use crate::control::control;
 use crate::fast::{FastAnswers, header_map};
 use crate::faults::{Faults, Rule};
 use crate::openai;
+use crate::openai_embeddings;
 use crate::playback::{Playback, ReplyBody};
 use crate::record::{Entry, Recorder};
 use crate::reply::{Reply, Scene};
@@ -195,12 +198,21 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
     if let Some(status) = scene.fault.status {
         return if is_anthropic {
             anthropic::refusal(status, scene)
+        } else if path.starts_with("/v2/") {
+            cohere::refusal(status, scene)
         } else {
             openai::refusal(status, scene)
         };
     }
+    if let Some(operation) = azure::operation(path, parts.uri.query()) {
+        let has_key = has_bearer || header("api-key").is_some_and(|key| !key.is_empty());
+        return azure::answer(operation, has_key, body, scene);
+    }
     match (method, path) {
         ("POST", "/v1/chat/completions") => openai::chat_completions(has_bearer, body, scene),
+        ("POST", "/v1/embeddings") => openai_embeddings::embeddings(has_bearer, body, scene),
+        ("POST", "/v2/chat") => cohere::chat(has_bearer, body, scene),
+        ("POST", "/v2/embed") => cohere::embed(has_bearer, body, scene),
         ("POST", "/v1/messages") => anthropic::messages(&presented, body, scene),
         ("POST", "/v1/messages/count_tokens") => anthropic::count_tokens(&presented, body, scene),
         ("GET", "/v1/models") if is_anthropic => anthropic::models(scene),

@@ -9,7 +9,7 @@ use super::envoy::{address, http2, secret_name, upstream_buffer};
 use super::plugin;
 use super::yaml::{Yaml, extension, map, typed};
 use crate::command::check::Checked;
-use crate::config::{Credential, Endpoint, PluginConfig, Provider, ProviderKind};
+use crate::config::{Credential, Endpoint, PluginConfig, Provider};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -107,7 +107,7 @@ fn protocol_options(cluster: &str, provider: &str, checked: &Checked, wasm: &str
     };
     let mut filters = vec![plugin::filter(&seat, &checked.gateway, wasm)?];
     if matches!(settings.credential, Some(Credential::File(_))) {
-        filters.push(credential_injector(provider, settings.kind));
+        filters.push(credential_injector(provider, settings));
     }
     filters.push(extension(
         "envoy.filters.http.upstream_codec",
@@ -156,8 +156,8 @@ fn tls(endpoint: &Endpoint) -> Yaml {
 }
 
 /// Envoy itself reads a credential file when it starts; the filter never sees the credential.
-fn credential_injector(provider: &str, kind: ProviderKind) -> Yaml {
-    let (header, prefix) = kind.credential_header();
+fn credential_injector(provider: &str, settings: &Provider) -> Yaml {
+    let (header, prefix) = settings.credential_header();
     let mut generic = typed(
         "envoy.extensions.http.injected_credentials.generic.v3.Generic",
         [

@@ -20,10 +20,10 @@
 //! led to it (budget only), nor with an output bound that leaves no room. An object `thinking` of the client's
 //! wins over `reasoning_effort` and is passed on as it is.
 
-use super::unsupported::Report;
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::Thinking;
 use crate::protocol::openai::chat::ChatCompletionRequest;
+use crate::provider::unsupported::Report;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;

@@ -6,16 +6,17 @@
 //! required by Anthropic, so a request without a bound gets the configured one. OpenAI's temperature ends at 2,
 //! Anthropic's at 1: what lies above becomes 1 and is reported, since it is no longer what was asked for.
 
-use super::json_slice;
 use super::prompt::prompt;
 use super::reasoning::{Circumstances, Generation, Reasoning, reasoning};
 use super::structured_output::output_format;
 use super::tools::{tool_choice, tools};
-use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::{API_ERROR, ApiError};
 use crate::protocol::anthropic::messages::{MessagesRequest, Metadata, OutputConfig, ToolChoice};
+use crate::protocol::json_text;
 use crate::protocol::openai::Text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
+use crate::provider::json_slice;
+use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::Number;
 use std::borrow::Cow;
@@ -30,18 +31,18 @@ pub(in crate::provider) fn translate_request(
     let mut report = Report::new(settings.on_unsupported);
     let is_streaming = request.stream == Some(true);
     let translated = messages_request(&request, settings, &mut report)?;
-    serde_json::to_writer(out, &translated)
+    json_text::write(out, &translated)
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
     Ok(UpstreamRequest {
         path: Cow::Borrowed("/v1/messages"),
         headers: vec![("anthropic-version", Cow::Borrowed("2023-06-01"))],
         dropped: report.into_dropped(),
-        approximated: Vec::new(),
         is_streaming,
         include_usage: request
             .stream_options
             .as_ref()
             .is_some_and(|options| options.include_usage == Some(true)),
+        ..UpstreamRequest::default()
     })
 }
 

@@ -7,13 +7,14 @@
 
 use super::citations::annotation;
 use super::error::{malformed_answer, reported_fault};
-use super::json_slice::{compact, text};
 use super::stop_reason::finish_reason;
 use super::usage::{openai_usage, token_usage};
 use crate::protocol::anthropic::messages::{ContentBlock, Message};
+use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
 };
+use crate::provider::json_slice::{compact, text};
 use crate::provider::{Settings, Tally, UpstreamFault};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -56,7 +57,7 @@ pub(in crate::provider) fn translate_response(
         }],
         usage: openai_usage(&usage),
     };
-    serde_json::to_writer(out, &completion).map_err(|_| malformed_answer())?;
+    json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
 }
 

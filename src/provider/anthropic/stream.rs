@@ -17,7 +17,6 @@ mod thinking;
 
 use super::citations::annotation;
 use super::error::{incomplete_stream, malformed_answer, reported_fault};
-use super::json_slice::{compact, escaped, size};
 use super::stop_reason::finish_reason;
 use super::usage;
 use crate::codec::sse::{Decoder, Event};
@@ -25,6 +24,7 @@ use crate::protocol::anthropic::messages::{Message, StopDetails, Usage};
 use crate::protocol::anthropic::stream_event::{EventDelta, StreamEvent};
 use crate::protocol::openai::chunk::{ChunkWriter, DONE, Delta};
 use crate::protocol::openai::completion::FinishReason;
+use crate::provider::json_slice::{compact, escaped, size};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
 

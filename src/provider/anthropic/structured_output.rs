@@ -10,10 +10,10 @@
 //!
 //! There is no counterpart of `json_object`, which promises JSON of any shape: it is reported.
 
-use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::OutputFormat;
 use crate::protocol::openai::chat::ResponseFormat;
+use crate::provider::unsupported::{Place, Report, unsupported};
 use core::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};

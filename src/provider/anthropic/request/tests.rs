@@ -8,6 +8,7 @@ use crate::provider::{Settings, UpstreamRequest};
 fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
     Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: upstream_model.to_owned(),
         on_unsupported,
         stream_usage: true,
@@ -15,6 +16,8 @@ fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
         max_output_tokens: None,
         created: 7,
         max_event_bytes: 1024,
+        api_version: None,
+        unsupported: &[],
     }
 }
 

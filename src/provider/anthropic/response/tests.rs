@@ -7,6 +7,7 @@ use crate::provider::{Settings, Tally, UpstreamFault};
 fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
     let settings = Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: "claude".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
@@ -14,6 +15,8 @@ fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
         max_output_tokens: None,
         created: 7,
         max_event_bytes: 1024,
+        api_version: None,
+        unsupported: &[],
     };
     let mut out = Vec::new();
     let tally = translate_response(body.as_bytes(), &settings, &mut out)?;

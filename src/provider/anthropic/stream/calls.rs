@@ -10,7 +10,7 @@ use crate::protocol::anthropic::messages::ContentBlock;
 use crate::protocol::openai::chunk::{Arguments, Delta, FunctionDelta, ToolCallDelta};
 use crate::provider::UpstreamFault;
 use crate::provider::anthropic::error::malformed_answer;
-use crate::provider::anthropic::json_slice::{compact, escaped};
+use crate::provider::json_slice::{compact, escaped};
 use serde_json::value::RawValue;
 
 impl State {

@@ -10,6 +10,7 @@ const STOP: &str = r#"{"type":"message_stop"}"#;
 fn stream() -> MessageStream {
     let settings = Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: "claude".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
@@ -17,6 +18,8 @@ fn stream() -> MessageStream {
         max_output_tokens: None,
         created: 7,
         max_event_bytes: 512,
+        api_version: None,
+        unsupported: &[],
     };
     MessageStream::new(&settings, &UpstreamRequest::default())
 }
