@@ -71,7 +71,6 @@ impl ProviderSeat {
     }
 
     /// The headers that carry the credential, Envoy's signature included.
-    #[must_use]
     pub fn credential_header_names(&self) -> impl Iterator<Item = &'static str> {
         let is_signed = self.provider.is_signed();
         [self.credential_header().0]
@@ -98,6 +97,7 @@ impl ProviderSeat {
             default_max_tokens: provider.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
             created,
             answer_id: String::new(),
+            told_input_tokens: None,
             api_version: provider.api_version.clone(),
             unsupported: provider.preset.map_or(&[], |preset| preset.facts().unsupported),
             max_event_bytes: usize::try_from(self.bounds.max_event_bytes.0).unwrap_or(usize::MAX),

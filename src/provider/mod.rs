@@ -26,6 +26,7 @@ use crate::codec::event_stream::Fault;
 use crate::codec::sse::EventTooLarge;
 use crate::config::{OnUnsupported, ProviderKind};
 use crate::headers::Headers;
+use crate::protocol::bedrock::embeddings::INPUT_TOKENS_HEADER;
 use crate::protocol::openai::embeddings::EncodingFormat;
 use crate::usage::TokenUsage;
 use std::borrow::Cow;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub created: u64,
     /// An id for answers whose provider gives none; empty where it does.
     pub answer_id: String,
+    /// The input tokens that the answer's headers tell of, where the provider counts there.
+    pub told_input_tokens: Option<u64>,
     /// The largest single event of a stream, in bytes.
     pub max_event_bytes: usize,
     /// The version of the provider's API, where it is told with each request.
@@ -81,6 +84,7 @@ impl Settings {
             default_max_tokens: 4096,
             created: 1_700_000_000,
             answer_id: String::new(),
+            told_input_tokens: None,
             max_event_bytes: 1 << 20,
             api_version: None,
             unsupported: &[],
@@ -248,10 +252,11 @@ fn spoken(settings: &Settings) -> Dialect {
 const fn serves(dialect: Dialect, operation: Operation) -> bool {
     match (dialect, operation) {
         (_, Operation::Chat)
-        | (Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi | Dialect::SageMaker, Operation::Embeddings) => {
-            true
-        }
-        (Dialect::Anthropic | Dialect::Bedrock, Operation::Embeddings) => false,
+        | (
+            Dialect::Bedrock | Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi | Dialect::SageMaker,
+            Operation::Embeddings,
+        ) => true,
+        (Dialect::Anthropic, Operation::Embeddings) => false,
     }
 }
 
@@ -335,6 +340,15 @@ pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
         Dialect::Anthropic | Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi => "text/event-stream",
         Dialect::Bedrock | Dialect::SageMaker => "application/vnd.amazon.eventstream",
+    }
+}
+
+/// The header of an answer that tells how many tokens its input had, where the body does not.
+#[must_use]
+pub const fn input_tokens_header(kind: ProviderKind, operation: Operation) -> Option<&'static str> {
+    match (dialect(kind), operation) {
+        (Dialect::Bedrock, Operation::Embeddings) => Some(INPUT_TOKENS_HEADER),
+        _ => None,
     }
 }
 

@@ -105,7 +105,7 @@ fn protocol_options(cluster: &str, provider: &str, checked: &Checked, wasm: &str
     let seat = PluginConfig::Provider {
         cluster: cluster.to_owned(),
         name: provider.to_owned(),
-        provider: settings.clone(),
+        provider: Box::new(settings.clone()),
         bounds: bounds.clone(),
     };
     let mut filters = vec![plugin::filter(&seat, &checked.gateway, wasm)?];

@@ -5,5 +5,6 @@
 
 pub mod answer;
 pub mod converse;
+pub mod embeddings;
 pub mod error;
 pub mod stream_event;

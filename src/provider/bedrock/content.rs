@@ -127,11 +127,11 @@ impl Parts {
         Ok(match kind {
             Kind::Document => {
                 self.documents = self.documents.saturating_add(1);
-                Block::Document(Document {
-                    format,
-                    name: media::document_name(file_name, self.documents),
-                    source,
-                })
+                let name = media::document_name(file_name, self.documents);
+                if file_name.is_some_and(|given| media::stem(given) != name) {
+                    report.approximate_member(place, "file.filename");
+                }
+                Block::Document(Document { format, name, source })
             }
             Kind::Image => Block::Image(media(source)),
             Kind::Video => Block::Video(media(source)),

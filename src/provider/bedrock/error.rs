@@ -155,9 +155,11 @@ fn is_name(kind: &str) -> bool {
 }
 
 fn cut(message: &str) -> &str {
-    message
-        .get(..message.floor_char_boundary(MAX_MESSAGE_BYTES))
-        .unwrap_or(message)
+    let mut end = message.len().min(MAX_MESSAGE_BYTES);
+    while !message.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    message.get(..end).unwrap_or_default()
 }
 
 const fn kind_of(status: u16) -> &'static str {

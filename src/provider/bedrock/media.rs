@@ -130,12 +130,16 @@ pub(super) fn audio_format(name: &str) -> Option<&'static str> {
 /// The longest name of a document.
 const MAX_NAME_BYTES: usize = 200;
 
+/// A file's name without its extension, which Bedrock is told apart.
+pub(super) fn stem(file_name: &str) -> &str {
+    file_name.rsplit_once('.').map_or(file_name, |(stem, _)| stem)
+}
+
 /// A document's name as Bedrock takes it: letters, digits, single spaces, hyphens, parentheses and square brackets.
 /// `number` tells documents of one request apart, which may not share a name.
 pub(super) fn document_name(file_name: Option<&str>, number: usize) -> String {
-    let stem = file_name.map(|name| name.rsplit_once('.').map_or(name, |(stem, _)| stem));
     let mut name = String::new();
-    for character in stem.unwrap_or_default().chars() {
+    for character in file_name.map(stem).unwrap_or_default().chars() {
         let is_plain = character.is_ascii_alphanumeric() || "-()[]".contains(character);
         if is_plain {
             name.push(character);

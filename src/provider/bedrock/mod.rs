@@ -10,6 +10,7 @@
 mod cache;
 mod citations;
 mod content;
+mod embeddings;
 mod error;
 mod family;
 mod media;
@@ -28,6 +29,30 @@ mod tools;
 mod usage;
 
 pub(super) use error::{reported_fault, translate_error};
-pub(super) use request::translate_request;
-pub(super) use response::translate_response;
 pub use stream::ConverseStream;
+
+use super::{Operation, Settings, Tally, UpstreamFault, UpstreamRequest};
+use crate::api_error::ApiError;
+
+pub(super) fn translate_request(
+    body: &[u8],
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<UpstreamRequest, ApiError> {
+    match settings.operation {
+        Operation::Chat => request::translate_request(body, settings, out),
+        Operation::Embeddings => embeddings::translate_request(body, settings, out),
+    }
+}
+
+pub(super) fn translate_response(
+    body: &[u8],
+    settings: &Settings,
+    request: &UpstreamRequest,
+    out: &mut Vec<u8>,
+) -> Result<Tally, UpstreamFault> {
+    match settings.operation {
+        Operation::Chat => response::translate_response(body, settings, request, out),
+        Operation::Embeddings => embeddings::translate_response(body, settings, request, out),
+    }
+}

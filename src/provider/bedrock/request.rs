@@ -33,7 +33,7 @@ const OWN_LABELS: &str = "requestMetadata";
 const OWN_OBJECTS: [&str; 3] = ["guardrailConfig", "performanceConfig", "promptVariables"];
 
 /// Translates a request and appends the translated body to `out`.
-pub(in crate::provider) fn translate_request(
+pub(super) fn translate_request(
     body: &[u8],
     settings: &Settings,
     out: &mut Vec<u8>,

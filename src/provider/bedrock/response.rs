@@ -26,7 +26,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Translates a whole answer and appends it to `out`.
-pub(in crate::provider) fn translate_response(
+pub(super) fn translate_response(
     body: &[u8],
     settings: &Settings,
     request: &UpstreamRequest,

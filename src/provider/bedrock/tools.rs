@@ -34,6 +34,9 @@ enum Choice<'r> {
     Named(&'r str),
 }
 
+/// The names of the tools that may be called; `None` if all may.
+type Allowed<'r> = Option<BTreeSet<Cow<'r, str>>>;
+
 /// The counterpart of `tools`, `tool_choice` and `parallel_tool_calls`.
 pub(super) fn tool_config<'r>(
     request: &'r ChatCompletionRequest<'r>,
@@ -171,9 +174,7 @@ fn empty_schema() -> Option<&'static RawValue> {
 }
 
 /// The choice, and the names of the tools that are allowed, if only some are.
-fn read_choice<'r>(
-    request: &'r ChatCompletionRequest<'r>,
-) -> Result<(Choice<'r>, Option<BTreeSet<Cow<'r, str>>>), ApiError> {
+fn read_choice<'r>(request: &'r ChatCompletionRequest<'r>) -> Result<(Choice<'r>, Allowed<'r>), ApiError> {
     let choice = match &request.tool_choice {
         None => Choice::Unsaid,
         Some(chat::ToolChoice::Mode(mode)) => read_mode(mode, "tool_choice")?,
@@ -205,11 +206,9 @@ fn read_mode<'r>(mode: &str, param: &'static str) -> Result<Choice<'r>, ApiError
 }
 
 /// A choice among some of the tools.
-fn allowed_tools<'r>(
-    named: &'r NamedToolChoice<'r>,
-) -> Result<(Choice<'r>, Option<BTreeSet<Cow<'r, str>>>), ApiError> {
+fn allowed_tools<'r>(named: &'r NamedToolChoice<'r>) -> Result<(Choice<'r>, Allowed<'r>), ApiError> {
     #[derive(Deserialize)]
-    struct Allowed<'a> {
+    struct AllowedTools<'a> {
         #[serde(borrow)]
         mode: Cow<'a, str>,
         #[serde(borrow)]
@@ -228,7 +227,7 @@ fn allowed_tools<'r>(
     const PARAM: &str = "tool_choice.allowed_tools";
     let member = named.rest.iter().find(|(name, _)| &**name == "allowed_tools");
     let (_, given) = member.ok_or_else(|| missing(PARAM.to_owned(), "an object"))?;
-    let allowed: Allowed<'r> = serde_json::from_str(given.get())
+    let allowed: AllowedTools<'r> = serde_json::from_str(given.get())
         .map_err(|_| wrong(PARAM.to_owned(), "an object with a mode and function tools"))?;
     let choice = read_mode(&allowed.mode, "tool_choice.allowed_tools.mode")?;
     let names = allowed.tools.into_iter().map(|tool| tool.function.name).collect();

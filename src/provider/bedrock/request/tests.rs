@@ -248,6 +248,20 @@ fn images_documents_and_recordings() {
 }
 
 #[crate::test]
+fn a_document_that_had_to_be_renamed_is_told() {
+    for (name, approximated) in [
+        ("Q1 report.pdf", &[][..]),
+        ("Q1_report.pdf", &["messages[].content[].file.filename"]),
+    ] {
+        let body = format!(
+            r#"{{"messages":[{{"role":"user","content":[{{"type":"file","file":{{"filename":"{name}","file_data":"aGk="}}}}]}}]}}"#
+        );
+        let (_, request) = translate(&body, &settings(NOVA, OnUnsupported::Drop)).unwrap();
+        assert_eq!(request.approximated, approximated, "{name}");
+    }
+}
+
+#[crate::test]
 fn hints_of_caching_become_cache_points() {
     let point = r#"{"cachePoint":{"type":"default"}}"#;
     check_messages(
