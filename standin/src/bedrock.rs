@@ -82,14 +82,16 @@ pub(crate) fn refusal(status: u16, scene: &Scene<'_>) -> Reply {
     )
 }
 
-fn error(status: u16, kind: &str, message: &str, scene: &Scene<'_>) -> Reply {
+/// An error of AWS with this status and name.
+pub(crate) fn error(status: u16, kind: &str, message: &str, scene: &Scene<'_>) -> Reply {
     let mut headers = headers(scene);
     let address = "http://internal.amazon.com/coral/com.amazon.bedrock/";
     headers.push(("x-amzn-errortype".to_owned(), format!("{kind}:{address}")));
     Reply::json(status, headers, json!({"message": message}).to_string())
 }
 
-fn headers(scene: &Scene<'_>) -> Vec<(String, String)> {
+/// The headers of an answer.
+pub(crate) fn headers(scene: &Scene<'_>) -> Vec<(String, String)> {
     vec![("x-amzn-requestid".to_owned(), scene.ids.alphanumeric(36))]
 }
 
@@ -159,7 +161,7 @@ fn stream(answer: Answer, scene: &Scene<'_>) -> Reply {
 }
 
 /// One message of an event stream (<https://smithy.io/2.0/aws/amazon-eventstream.html>).
-fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::new();
     for (name, value) in headers {
         encoded.push(u8::try_from(name.len()).unwrap_or(u8::MAX));

@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::anthropic::{self, Presented};
 use crate::azure;
 use crate::bedrock;
+use crate::bedrock_embeddings;
 use crate::clock::{Identifiers, unix_now, unix_seconds};
 use crate::cohere;
 use crate::control::control;
@@ -35,6 +36,7 @@ use crate::openai_embeddings;
 use crate::playback::{Playback, ReplyBody};
 use crate::record::{Entry, Recorder};
 use crate::reply::{Reply, Scene};
+use crate::sagemaker;
 use crate::script::script;
 
 const LARGEST_BODY: usize = 64 << 20;
@@ -115,12 +117,11 @@ impl Server {
 
     async fn provide(&self, parts: &Parts, body: Option<Bytes>, listen: &str) -> Response<ReplyBody> {
         let (path, content) = (parts.uri.path(), body.clone().unwrap_or_default());
-        let target = Target::of(path);
-        let model = match (target, bedrock::operation(path)) {
-            (Some(target), _) => target.model.to_owned(),
-            (None, Some((model, _))) => model,
-            (None, None) => model_of(&content),
-        };
+        let model = Target::of(path)
+            .map(|target| target.model.to_owned())
+            .or_else(|| bedrock::operation(path).map(|(model, _)| model))
+            .or_else(|| sagemaker::operation(path).map(|(endpoint, _)| endpoint.to_owned()))
+            .unwrap_or_else(|| model_of(&content));
         let fault = self
             .faults
             .borrow_mut()
@@ -195,14 +196,24 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
         has_version: header("anthropic-version").is_some(),
     };
     let is_anthropic = path.starts_with("/v1/messages") || presented.has_version;
-    if let Some((_, operation)) = bedrock::operation(path) {
-        let is_signed = header("authorization").is_some_and(|value| value.starts_with(b"AWS4-HMAC-SHA256 "));
+    let is_signed = header("authorization").is_some_and(|value| value.starts_with(b"AWS4-HMAC-SHA256 "));
+    if let Some(operation) = sagemaker::operation(path) {
+        return match (scene.fault.status, body) {
+            (Some(status), _) => sagemaker::refusal(status, scene),
+            (None, None) => sagemaker::refusal(400, scene),
+            (None, Some(body)) => sagemaker::invoke(is_signed, operation, body, scene),
+        };
+    }
+    if let Some((model, operation)) = bedrock::operation(path) {
         return match (operation, scene.fault.status, body) {
             (_, Some(status), _) => bedrock::refusal(status, scene),
             (_, None, None) => bedrock::refusal(400, scene),
             ("converse" | "converse-stream", None, Some(body)) => {
                 let is_streaming = operation == "converse-stream";
                 bedrock::converse(has_bearer || is_signed, is_streaming, body, scene)
+            }
+            ("invoke", None, Some(body)) => {
+                bedrock_embeddings::invoke(has_bearer || is_signed, &model, body, scene)
             }
             _ => bedrock::refusal(404, scene),
         };

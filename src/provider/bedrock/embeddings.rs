@@ -13,6 +13,7 @@ use crate::api_error::{ApiError, INVALID_REQUEST};
 use crate::protocol::bedrock::embeddings::{
     CohereRequest, EmbeddingsResponse, NovaParams, NovaRequest, NovaText, TitanConfig, TitanRequest,
 };
+use crate::protocol::json_text;
 use crate::protocol::openai::embeddings::EmbeddingsRequest;
 use crate::provider::embeddings::{not_embeddings, texts, write_list};
 use crate::provider::unsupported::{Place, Report};
@@ -170,7 +171,7 @@ fn write(request: &EmbeddingsRequest<'_>, family: Family, out: &mut Vec<u8>) -> 
 }
 
 fn json(value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), ApiError> {
-    serde_json::to_writer(out, value).map_err(|_| unwritten())
+    json_text::write(out, value).map_err(|_| unwritten())
 }
 
 /// The only text, for models that embed one a call.

@@ -20,6 +20,7 @@ use crate::api_error::ApiError;
 use crate::protocol::bedrock::converse::{
     ConverseRequest, InferenceConfig, Labels, Members, OutputConfig, ServiceTier,
 };
+use crate::protocol::json_text;
 use crate::protocol::openai::chat::ChatCompletionRequest;
 use crate::provider::unsupported::{Place, Report, unsupported, wrong};
 use crate::provider::{Settings, UpstreamRequest};
@@ -49,7 +50,7 @@ pub(super) fn translate_request(
     let mut report = Report::new(settings.on_unsupported);
     let mut names = ToolNames::default();
     let translated = converse_request(&request, settings, &mut names, &mut report)?;
-    serde_json::to_writer(out, &translated).map_err(|_| unwritten())?;
+    json_text::write(out, &translated).map_err(|_| unwritten())?;
     let (dropped, approximated) = report.into_parts();
     let options = request.stream_options.as_ref();
     Ok(UpstreamRequest {

@@ -14,6 +14,7 @@ use crate::protocol::gemini::embeddings::{
     BatchEmbedContentsRequest, EmbedContent, EmbedContentRequest, EmbedPart, EmbeddingsResponse, Instance,
     PredictParameters, PredictRequest,
 };
+use crate::protocol::json_text;
 use crate::protocol::openai::embeddings::EmbeddingsRequest;
 use crate::provider::embeddings::{texts, write_list};
 use crate::provider::google_path::{studio_path, vertex_path};
@@ -123,7 +124,7 @@ fn task_type<'r>(
 }
 
 fn write(body: &impl Serialize, out: &mut Vec<u8>) -> Result<(), ApiError> {
-    serde_json::to_writer(out, body)
+    json_text::write(out, body)
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))
 }
 
