@@ -10,6 +10,7 @@
 //! failure before that moment becomes the status [`RETRYABLE`], which Envoy's retry policy takes to the next
 //! group of targets, or a plain status if no other provider could do better.
 
+mod ceiling;
 mod credential;
 mod request;
 mod response;
@@ -40,6 +41,8 @@ pub struct Attempt {
     held: Vec<u8>,
     /// How many bytes of the answer came before it.
     preamble_bytes: usize,
+    /// How many events with output have come, where a limit counts them.
+    output_events: u64,
     is_credential_refused: bool,
 }
 
@@ -75,6 +78,7 @@ impl Attempt {
             response: Response::Awaiting,
             held: Vec::new(),
             preamble_bytes: 0,
+            output_events: 0,
             is_credential_refused: false,
         };
         match provider::translate_request(body, &attempt.settings, out) {
@@ -121,9 +125,11 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         dropped: Vec::new(),
         approximated: Vec::new(),
         tally: provider::Tally::default(),
+        output_events: 0,
         phase: Phase::Waiting,
     };
-    let settings = seat.settings(upstream_model, handoff.operation, handoff.created);
+    let mut settings = seat.settings(upstream_model, handoff.operation, handoff.created);
+    settings.max_output_tokens = handoff.max_output_tokens;
     handoff.attempt = Some(record);
     Some(settings)
 }

@@ -31,6 +31,14 @@ impl AccessRules {
                 concerns(rule, principal) && rule.models.iter().any(|pattern| matches_pattern(pattern, model))
             })
     }
+
+    /// The first rule that lets `principal` use `model`, by its place; `None` if none does, or there are none.
+    #[must_use]
+    pub fn rule_for(&self, principal: &Principal, model: &str) -> Option<usize> {
+        self.0.iter().position(|rule| {
+            concerns(rule, principal) && rule.models.iter().any(|pattern| matches_pattern(pattern, model))
+        })
+    }
 }
 
 /// Whether every condition of `rule` holds for `principal`.

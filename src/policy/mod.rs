@@ -5,5 +5,6 @@
 pub mod access;
 pub mod auth;
 pub(crate) mod pattern;
+pub mod prices;
 pub mod rate_limit;
 pub mod routing;

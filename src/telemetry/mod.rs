@@ -50,6 +50,13 @@ pub struct Record {
     pub limit_evictions: u64,
     /// Reservations and settlements that the limit store could not take, since the last record.
     pub limit_failures: u64,
+    /// What it cost in USD, if a limit counts money.
+    pub cost: Option<String>,
+    /// The limits in shadow mode that would have refused the request.
+    pub would_refuse: Vec<String>,
+    /// How far the estimate of the input was off, in thousandths of what the provider reported; `None` if it did
+    /// not say.
+    pub input_estimate_error: Option<u64>,
     /// What refused the request: `authentication`, `access`, `request` or `limit`.
     pub refused_by: Option<&'static str>,
 }
@@ -65,6 +72,8 @@ impl Record {
             ("upstream_model", self.upstream_model.clone()),
         ];
         fields.extend(self.team.clone().map(|team| ("team", team)));
+        fields.extend(self.cost.clone().map(|cost| ("cost", cost)));
+        fields.push(("would_refuse", self.would_refuse.join(",")));
         fields.extend(self.refused_by.map(|by| ("refused_by", by.to_owned())));
         if let Some(source) = self.usage_source {
             fields.push(("attempts", self.attempts.to_string()));
