@@ -14,6 +14,7 @@ use crate::anthropic;
 use crate::gemini_request::{Answer, read};
 use crate::member_order::{GEMINI, in_order};
 use crate::reply::{Event, EventKind, Form, Reply, Scene};
+use crate::text;
 
 /// A request's path, taken apart.
 #[derive(Clone, Copy)]
@@ -62,6 +63,8 @@ pub(crate) fn answer(
     let is_streaming = match target.method {
         "generateContent" => false,
         "streamGenerateContent" if query == Some("alt=sse") => true,
+        "batchEmbedContents" if !target.is_vertex => return embeddings(body, "/requests", scene),
+        "predict" if target.is_vertex => return embeddings(body, "/instances", scene),
         "rawPredict" | "streamRawPredict" if target.is_vertex => return claude(target, body, scene),
         _ => return refusal(404, scene),
     };
@@ -88,6 +91,41 @@ fn claude(target: Target<'_>, body: &[u8], scene: &Scene<'_>) -> Reply {
         has_version: true,
     };
     anthropic::messages(&presented, Value::Object(request).to_string().as_bytes(), scene)
+}
+
+/// Answers a request for embeddings, whose texts are the elements at `pointer`: each vector begins with its text's
+/// length in bytes.
+fn embeddings(body: &[u8], pointer: &str, scene: &Scene<'_>) -> Reply {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let texts = request.pointer(pointer).and_then(Value::as_array);
+    let length = |item: &Value| {
+        let text = item.get("content").and_then(Value::as_str);
+        let text = text.or_else(|| item.pointer("/content/parts/0/text")?.as_str());
+        text.map(str::len)
+    };
+    let lengths: Option<Vec<usize>> = texts.map(|texts| texts.iter().map_while(length).collect());
+    let Some(lengths) = lengths.filter(|lengths| Some(lengths.len()) == texts.map(Vec::len)) else {
+        return refusal(400, scene);
+    };
+    let counted: u32 = lengths.iter().map(|length| text::input_tokens(*length)).sum();
+    let vectors = lengths.iter().map(|length| {
+        let values = json!([length, 0.5, -0.5]);
+        if pointer == "/requests" {
+            json!({"values": values})
+        } else {
+            let count = text::input_tokens(*length);
+            json!({"embeddings": {"values": values, "statistics": {"token_count": count, "truncated": false}}})
+        }
+    });
+    let vectors: Vec<Value> = vectors.collect();
+    let body = if pointer == "/requests" {
+        json!({"embeddings": vectors, "usageMetadata": {"promptTokenCount": counted}})
+    } else {
+        json!({"predictions": vectors})
+    };
+    let mut reply = Reply::json(200, headers(), in_order(&body, GEMINI));
+    reply.input_tokens = counted;
+    reply
 }
 
 /// Google's error with this status.

@@ -149,3 +149,17 @@ fn claude_is_asked_with_the_version_in_the_body() {
     wrong["anthropic_version"] = json!("2023-06-01");
     assert_eq!(ask(CLAUDE, &wrong).0, 400);
 }
+
+#[test]
+fn vectors_come_in_the_form_of_their_place() {
+    let batch = json!({"requests": [{"content": {"parts": [{"text": "Hello"}]}}]});
+    let (status, text) = ask("/v1beta/models/embedding:batchEmbedContents", &batch);
+    let found: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((status, &found["embeddings"][0]["values"][0]), (200, &json!(5)));
+    let predict = "/v1/projects/p/locations/l/publishers/google/models/embedding:predict";
+    let (status, text) = ask(predict, &json!({"instances": [{"content": "Hello"}]}));
+    let found: Value = serde_json::from_str(&text).expect("JSON");
+    let count = &found["predictions"][0]["embeddings"]["statistics"]["token_count"];
+    assert_eq!((status, count), (200, &json!(5)));
+    assert_eq!(ask(predict, &json!({"instances": [{}]})).0, 400);
+}

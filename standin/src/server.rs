@@ -117,8 +117,7 @@ impl Server {
 
     async fn provide(&self, parts: &Parts, body: Option<Bytes>, listen: &str) -> Response<ReplyBody> {
         let (path, content) = (parts.uri.path(), body.clone().unwrap_or_default());
-        let target = Target::of(path);
-        let model = target
+        let model = Target::of(path)
             .map(|target| target.model.to_owned())
             .or_else(|| bedrock::operation(path).map(|(model, _)| model))
             .or_else(|| sagemaker::operation(path).map(|(endpoint, _)| endpoint.to_owned()))

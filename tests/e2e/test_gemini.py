@@ -107,3 +107,12 @@ def test_a_stream_without_its_end_is_an_error(call_as, stack):
 def test_what_is_approximated_is_told(call_as):
     answer = call_as().post(chat(model="gemini-3-flash", reasoning_effort="max"))
     assert answer.headers["x-tollgate-approximated"] == "reasoning_effort"
+
+
+@pytest.mark.parametrize("model", ["gemini-embedding-001", "vertex-embedding"])
+def test_embeddings_by_the_sdk_s_own_default(stack, issuer, model):
+    """The SDK asks for base64 and decodes what comes."""
+    with openai.OpenAI(base_url=stack.base_url, api_key=issuer.mint(), max_retries=0, timeout=30) as sdk:
+        found = sdk.embeddings.create(model=model, input=["Hello", "Hi"], dimensions=3)
+    assert [vector.embedding for vector in found.data] == [[5, 0.5, -0.5], [2, 0.5, -0.5]]
+    assert found.usage.prompt_tokens == 9

@@ -5,6 +5,7 @@
 //! (<https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api>).
 
 use super::error::Status;
+use crate::protocol::json_text;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -43,6 +44,7 @@ pub struct EmbedContent<'a> {
 #[derive(Debug, Serialize)]
 pub struct EmbedPart<'a> {
     /// The text.
+    #[serde(serialize_with = "json_text::text")]
     pub text: &'a str,
 }
 
@@ -59,6 +61,7 @@ pub struct PredictRequest<'a> {
 #[derive(Debug, Serialize)]
 pub struct Instance<'a> {
     /// The text.
+    #[serde(serialize_with = "json_text::text")]
     pub content: &'a str,
     /// What the embedding is for, for example `RETRIEVAL_QUERY`.
     #[serde(skip_serializing_if = "Option::is_none")]
