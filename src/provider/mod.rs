@@ -12,6 +12,7 @@ pub mod cohere;
 pub mod configured;
 mod dropped;
 mod embeddings;
+pub mod fidelity;
 mod json_slice;
 pub mod openai;
 mod path_segment;
@@ -60,10 +61,10 @@ pub struct Settings {
     pub unsupported: &'static [&'static str],
 }
 
-#[cfg(test)]
 impl Settings {
-    /// A provider of this kind with the defaults of its configuration.
-    pub(crate) fn of(kind: ProviderKind, upstream_model: &str) -> Self {
+    /// A provider of this kind as it is without any further configuration.
+    #[must_use]
+    pub fn of(kind: ProviderKind, upstream_model: &str) -> Self {
         Self {
             kind,
             operation: Operation::Chat,
