@@ -18,6 +18,8 @@ fn settings(kind: ProviderKind) -> Settings {
         stream_usage: kind != ProviderKind::Mistral,
         default_max_tokens: 4096,
         created: 1_700_000_000,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 1 << 20,
         api_version: None,
         unsupported: &[],

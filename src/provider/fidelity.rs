@@ -5,7 +5,7 @@
 //! A dialect declares its [`Contract`] in its own `fidelity.rs` and is listed in [`CONTRACTS`]. `docs/providers.md` is
 //! made of it and `tests/fidelity.rs` runs it against the translators, so that neither can say what the other does not.
 
-use super::{anthropic, cohere, openai};
+use super::{anthropic, bedrock, cohere, gemini, openai};
 use crate::config::ProviderKind;
 
 /// What becomes of a field.
@@ -35,6 +35,10 @@ pub struct Contract {
     pub title: &'static str,
     /// A kind that speaks the dialect.
     pub kind: ProviderKind,
+    /// A model for chat: what it can do may depend on its name.
+    pub chat_model: &'static str,
+    /// A model for embeddings.
+    pub embeddings_model: &'static str,
     /// Every field of [`CHAT_FIELDS`], in that order.
     pub chat: &'static [Clause],
     /// Every field of [`EMBEDDINGS_FIELDS`], in that order; none if the dialect has no embeddings.
@@ -42,11 +46,13 @@ pub struct Contract {
 }
 
 /// All dialects.
-pub const CONTRACTS: [&Contract; 4] = [
+pub const CONTRACTS: [&Contract; 6] = [
     &openai::fidelity::OPENAI,
     &openai::fidelity::MISTRAL,
     &cohere::fidelity::CONTRACT,
     &anthropic::fidelity::CONTRACT,
+    &gemini::fidelity::CONTRACT,
+    &bedrock::fidelity::CONTRACT,
 ];
 
 /// The fields of a chat completion request.

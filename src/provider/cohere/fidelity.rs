@@ -9,6 +9,8 @@ use crate::provider::fidelity::{Contract, Fate};
 pub(in crate::provider) const CONTRACT: Contract = Contract {
     title: "`cohere`",
     kind: ProviderKind::Cohere,
+    chat_model: "some-model",
+    embeddings_model: "some-model",
     chat: &[
         ("model", Fate::Kept, ", or the target's `model`"),
         ("messages", Fate::Kept, ", see below"),

@@ -9,6 +9,8 @@ use crate::provider::fidelity::{Contract, Fate};
 pub(in crate::provider) const OPENAI: Contract = Contract {
     title: "`openai` and alike",
     kind: ProviderKind::OpenAiCompatible,
+    chat_model: "some-model",
+    embeddings_model: "some-model",
     chat: &[
         ("model", Fate::Kept, ", or the target's `model`"),
         ("messages", Fate::Kept, ""),
@@ -67,6 +69,8 @@ pub(in crate::provider) const OPENAI: Contract = Contract {
 pub(in crate::provider) const MISTRAL: Contract = Contract {
     title: "`mistral`",
     kind: ProviderKind::Mistral,
+    chat_model: "some-model",
+    embeddings_model: "some-model",
     chat: &[
         ("model", Fate::Kept, ", or the target's `model`"),
         ("messages", Fate::Kept, ", see below"),

@@ -16,6 +16,8 @@ fn stream() -> MessageStream {
         stream_usage: true,
         default_max_tokens: 4096,
         created: 7,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 512,
         api_version: None,
         unsupported: &[],

@@ -13,6 +13,8 @@ fn settings(kind: ProviderKind, stream_usage: bool) -> Settings {
         stream_usage,
         default_max_tokens: 0,
         created: 0,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 0,
         api_version: None,
         unsupported: &[],

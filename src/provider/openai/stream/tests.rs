@@ -22,6 +22,8 @@ fn stream(include_usage: bool) -> ChunkStream {
         stream_usage: true,
         default_max_tokens: 0,
         created: 0,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 4096,
         api_version: None,
         unsupported: &[],
