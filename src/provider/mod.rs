@@ -21,6 +21,7 @@ mod cost;
 mod dropped;
 mod embeddings;
 mod ending;
+pub mod fidelity;
 pub mod gemini;
 mod google_path;
 mod json_slice;
@@ -85,10 +86,10 @@ pub struct Settings {
     pub unsupported: &'static [&'static str],
 }
 
-#[cfg(test)]
 impl Settings {
-    /// A provider of this kind with the defaults of its configuration.
-    pub(crate) fn of(kind: ProviderKind, upstream_model: &str) -> Self {
+    /// A provider of this kind as it is without any further configuration.
+    #[must_use]
+    pub fn of(kind: ProviderKind, upstream_model: &str) -> Self {
         Self {
             kind,
             operation: Operation::Chat,

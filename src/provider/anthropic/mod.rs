@@ -11,6 +11,7 @@
 mod citations;
 mod content;
 mod error;
+pub(super) mod fidelity;
 mod prompt;
 mod reasoning;
 mod request;

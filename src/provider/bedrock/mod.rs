@@ -13,6 +13,7 @@ mod content;
 mod embeddings;
 mod error;
 mod family;
+pub(super) mod fidelity;
 mod media;
 mod metadata;
 mod model_path;

@@ -8,6 +8,7 @@
 
 mod embeddings;
 mod error;
+pub(super) mod fidelity;
 mod messages;
 mod request;
 mod response;

@@ -13,6 +13,7 @@ mod citations;
 mod content;
 mod embeddings;
 mod error;
+pub(super) mod fidelity;
 mod fields;
 mod function_name;
 mod logprobs;

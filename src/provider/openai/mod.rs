@@ -11,6 +11,7 @@ mod azure;
 mod chunk;
 mod embeddings;
 mod error;
+pub(super) mod fidelity;
 mod finish_reason;
 mod head;
 mod mistral;
