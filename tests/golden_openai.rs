@@ -19,6 +19,8 @@ fn settings(kind: ProviderKind) -> Settings {
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 1_700_000_000,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 1 << 20,
         api_version: None,
         unsupported: &[],

@@ -19,7 +19,7 @@ mod seat;
 mod tests;
 
 pub use response::{BodyStep, RETRYABLE, ResponseHead};
-pub use seat::{ProviderSeat, UpstreamHead};
+pub use seat::{ProviderSeat, SESSION_HEADER, UpstreamHead};
 
 use crate::api_error::{API_ERROR, ApiError};
 use crate::handoff::{AttemptRecord, Handoff, PROVIDER_HEADER, Phase};
@@ -65,7 +65,11 @@ impl Attempt {
         out: &mut Vec<u8>,
     ) -> Result<(Self, UpstreamHead), LocalReply> {
         let handoff = handoff.ok_or_else(|| refusal(seat, None, &misconfigured()))?;
-        let settings = open(seat, &handoff).ok_or_else(|| refusal(seat, Some(&handoff), &misconfigured()))?;
+        let mut settings =
+            open(seat, &handoff).ok_or_else(|| refusal(seat, Some(&handoff), &misconfigured()))?;
+        if provider::needs_answer_id(settings.kind) {
+            settings.answer_id = answer_id(headers);
+        }
         let mut attempt = Self {
             seat: Rc::clone(seat),
             handoff,
@@ -128,6 +132,18 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
     settings.max_output_tokens = handoff.max_output_tokens;
     handoff.attempt = Some(record);
     Some(settings)
+}
+
+/// An id for an answer whose provider gives none: the exchange's own, which the logs know too. A client may have
+/// chosen it, so only what is plain of it is repeated.
+fn answer_id(headers: &Headers) -> String {
+    const MAX_BYTES: usize = 64;
+    let exchange = headers.str("x-request-id").unwrap_or_default();
+    let plain = exchange
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(MAX_BYTES);
+    "chatcmpl-".chars().chain(plain).collect()
 }
 
 fn refusal(seat: &ProviderSeat, handoff: Option<&Rc<RefCell<Handoff>>>, error: &ApiError) -> LocalReply {

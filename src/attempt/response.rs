@@ -84,6 +84,9 @@ impl Attempt {
             .and_then(|status| status.parse().ok())
             .unwrap_or(0);
         let head = self.pass_on(headers);
+        if let Some(name) = provider::input_tokens_header(self.settings.kind, self.settings.operation) {
+            self.settings.told_input_tokens = headers.str(name).and_then(|count| count.trim().parse().ok());
+        }
         if (200..300).contains(&status) {
             self.record(|record| record.phase = Phase::Begun);
         }

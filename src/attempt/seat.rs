@@ -11,6 +11,9 @@ use std::rc::Rc;
 /// Anthropic requires an output bound. This is sent when neither the client nor the configuration gives one.
 const DEFAULT_MAX_TOKENS: u32 = 4096;
 
+/// The header in which AWS's temporary credentials travel beside the signature.
+pub const SESSION_HEADER: &str = "x-amz-security-token";
+
 /// The provider seat of one cluster.
 #[derive(Debug)]
 pub struct ProviderSeat {
@@ -33,17 +36,14 @@ impl ProviderSeat {
     ///
     /// # Errors
     ///
-    /// An endpoint that is not an HTTP URL, or a key that this kind of provider does not take.
+    /// An endpoint that is missing or not an HTTP URL, or a key that this kind of provider does not take.
     pub fn new(
         cluster: String,
         name: &str,
         provider: Provider,
         bounds: Listener,
     ) -> Result<Self, ConfigError> {
-        let endpoint = provider
-            .endpoint
-            .parse()
-            .map_err(|message| ConfigError::new(format!("providers.{name}.endpoint"), message))?;
+        let endpoint = provider.base_url(name)?;
         if let Some((key, message)) = configured::fault(&provider) {
             return Err(ConfigError::new(format!("providers.{name}.{key}"), message));
         }
@@ -70,10 +70,12 @@ impl ProviderSeat {
         }
     }
 
-    /// The header that carries the credential.
-    #[must_use]
-    pub const fn credential_header_name(&self) -> &'static str {
-        self.credential_header().0
+    /// The headers that carry the credential, Envoy's signature included.
+    pub fn credential_header_names(&self) -> impl Iterator<Item = &'static str> {
+        let is_signed = self.provider.is_signed();
+        [self.credential_header().0]
+            .into_iter()
+            .chain(is_signed.then_some(SESSION_HEADER))
     }
 
     /// The header that carries the credential, and what stands before it there.
@@ -95,6 +97,8 @@ impl ProviderSeat {
             default_max_tokens: provider.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
             max_output_tokens: None,
             created,
+            answer_id: String::new(),
+            told_input_tokens: None,
             api_version: provider.api_version.clone(),
             unsupported: provider.preset.map_or(&[], |preset| preset.facts().unsupported),
             max_event_bytes: usize::try_from(self.bounds.max_event_bytes.0).unwrap_or(usize::MAX),

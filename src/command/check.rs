@@ -7,7 +7,7 @@
 
 use super::source::Source;
 use crate::config::load::FromTree;
-use crate::config::{ConfigError, Endpoint, Gateway, Jwks};
+use crate::config::{ConfigError, Gateway, Jwks};
 use crate::policy::auth::Authenticator;
 use crate::policy::prices::Prices;
 use crate::policy::rate_limit::RateLimiter;
@@ -45,9 +45,7 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
         }
     }
     for (name, provider) in &gateway.providers {
-        if let Err(message) = provider.endpoint.parse::<Endpoint>() {
-            faults.push(ConfigError::new(format!("providers.{name}.endpoint"), message));
-        }
+        faults.extend(provider.signing(name).err());
         if let Some((key, message)) = configured::fault(provider) {
             faults.push(ConfigError::new(format!("providers.{name}.{key}"), message));
         }

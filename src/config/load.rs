@@ -64,7 +64,7 @@ impl FromTree for PluginConfig {
             Some("provider") => read(tree).map(|seat: ProviderSeat| Self::Provider {
                 cluster: seat.cluster,
                 name: seat.name,
-                provider: seat.provider,
+                provider: Box::new(seat.provider),
                 bounds: seat.bounds,
             }),
             Some(found) => Err(vec![ConfigError::unknown(

@@ -7,6 +7,7 @@
 //! nothing of ours. Unknown keys are errors everywhere.
 
 pub mod access;
+mod aws;
 pub mod endpoint;
 pub mod error;
 pub mod explain;
@@ -22,6 +23,7 @@ pub mod provider;
 mod quantity;
 
 pub use access::AccessRule;
+pub use aws::Signing;
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
 pub use explain::PrincipalMatch;

@@ -22,10 +22,14 @@ pub struct Provider {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
     /// The base URL, for example `https://api.openai.com/v1` or `https://api.anthropic.com`. The paths of the
-    /// provider's own API reference are appended to it. Required without a preset.
-    #[cfg_attr(not(target_family = "wasm"), schemars(default = "no_endpoint"))]
-    pub endpoint: String,
-    /// The credential that the gateway presents. Absent: none is sent, as many self-hosted servers expect.
+    /// provider's own API reference are appended to it. Required without a preset and without a region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The AWS region, for example `us-east-1`, of providers at AWS. Default: what the endpoint's host tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The credential that the gateway presents. Absent: none is sent, as many self-hosted servers expect, but
+    /// requests to AWS are signed with the credentials that Envoy finds where AWS's own tools look for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
     /// What the credential is, where the provider takes several kinds: for `azure_openai` alone.
@@ -46,14 +50,9 @@ pub struct Provider {
     pub connect_timeout: Period,
 }
 
-/// With a preset an editor must not ask for these two. The types do, once a preset has filled them in.
+/// With a preset an editor must not ask for this. The types do, once a preset has filled it in.
 #[cfg(not(target_family = "wasm"))]
 const fn no_kind() -> Option<ProviderKind> {
-    None
-}
-
-#[cfg(not(target_family = "wasm"))]
-const fn no_endpoint() -> Option<String> {
     None
 }
 
@@ -68,6 +67,11 @@ fn default_connect_timeout() -> Period {
 pub enum ProviderKind {
     /// Anthropic's Messages API.
     Anthropic,
+    /// Amazon Bedrock's Converse API.
+    AwsBedrock,
+    /// Amazon SageMaker endpoints whose container speaks OpenAI's Chat Completions.
+    #[serde(rename = "aws_sagemaker")]
+    AwsSageMaker,
     /// OpenAI's models at Azure.
     #[serde(rename = "azure_openai")]
     AzureOpenAi,
@@ -115,9 +119,13 @@ impl ProviderKind {
         match self {
             Self::Anthropic => ("x-api-key", ""),
             Self::AzureOpenAi => ("api-key", ""),
-            Self::Cohere | Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
-                ("authorization", "Bearer ")
-            }
+            Self::AwsBedrock
+            | Self::AwsSageMaker
+            | Self::Cohere
+            | Self::Mistral
+            | Self::OpenAi
+            | Self::OpenAiCompatible
+            | Self::OpenRouter => ("authorization", "Bearer "),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The host, in the core's words.
 
 use super::abi::{self, Buffer, Map, Status};
+use crate::attempt::SESSION_HEADER;
 use crate::clock::Timestamp;
 use crate::exchange::HeaderEdit;
 use crate::handoff::Handoff;
@@ -175,7 +176,7 @@ pub(super) fn is_from_upstream() -> bool {
 
 /// The same for every header that may carry one, where no provider seat will do it.
 pub(super) fn forget_credentials() {
-    for name in CREDENTIAL_HEADERS {
+    for name in CREDENTIAL_HEADERS.into_iter().chain([SESSION_HEADER]) {
         forget_credential(name);
     }
 }

@@ -179,7 +179,9 @@ impl HttpContext for ProviderFilter {
         };
         attempt.on_response_headers(&host::headers(Map::Response));
         self.buffered = 0;
-        host::forget_credential(self.seat.credential_header_name());
+        for name in self.seat.credential_header_names() {
+            host::forget_credential(name);
+        }
         if !end_of_stream {
             return Action::Pause;
         }

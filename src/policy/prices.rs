@@ -165,7 +165,9 @@ const fn vendor(kind: ProviderKind) -> Option<&'static str> {
         ProviderKind::Anthropic => Some("anthropic"),
         ProviderKind::Mistral => Some("mistral"),
         ProviderKind::OpenAi => Some("openai"),
-        ProviderKind::AzureOpenAi
+        ProviderKind::AwsBedrock
+        | ProviderKind::AwsSageMaker
+        | ProviderKind::AzureOpenAi
         | ProviderKind::Cohere
         | ProviderKind::OpenAiCompatible
         | ProviderKind::OpenRouter => None,

@@ -32,7 +32,8 @@ pub fn fault(provider: &Provider) -> Option<(&'static str, String)> {
             "expected none for this kind of provider, found one".to_owned(),
         ));
     }
-    if is_azure && provider.endpoint.trim_end_matches('/').contains("/openai") {
+    let names_api = |endpoint: &String| endpoint.trim_end_matches('/').contains("/openai");
+    if is_azure && provider.endpoint.as_ref().is_some_and(names_api) {
         let expected = "expected the resource's URL, such as \"https://NAME.openai.azure.com\"";
         return Some((
             "endpoint",

@@ -5,6 +5,7 @@
 //! OpenAI's own SDKs ask for base64 and decode what comes; many servers answer with numbers all the same.
 
 use crate::api_error::ApiError;
+use crate::protocol::json_text;
 use crate::protocol::openai::embeddings::{
     Embedding, EmbeddingList, EmbeddingsRequest, EmbeddingsUsage, EncodingFormat, Input, Vector,
 };
@@ -45,7 +46,7 @@ pub(super) fn write_list<'v>(
             total_tokens: prompt_tokens,
         },
     };
-    serde_json::to_writer(out, &list).map_err(|_| not_embeddings())?;
+    json_text::write(out, &list).map_err(|_| not_embeddings())?;
     Ok(tally(input_tokens))
 }
 

@@ -14,6 +14,7 @@
 //! the way of every field without a counterpart.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod cohere;
 pub mod configured;
 mod cost;
@@ -23,18 +24,24 @@ mod ending;
 mod json_slice;
 pub mod openai;
 mod path_segment;
+pub mod sagemaker;
+#[cfg(test)]
+mod tests;
 mod unsupported;
 
 pub use cost::{add_cost_to_events, with_cost};
 pub use ending::{Ending, end_for_length};
 
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
+use crate::codec::event_stream::Fault;
 use crate::codec::sse::EventTooLarge;
 use crate::config::{OnUnsupported, ProviderKind};
 use crate::headers::Headers;
+use crate::protocol::bedrock::embeddings::INPUT_TOKENS_HEADER;
 use crate::protocol::openai::embeddings::EncodingFormat;
 use crate::usage::TokenUsage;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +73,10 @@ pub struct Settings {
     pub max_output_tokens: Option<u64>,
     /// Unix seconds, for `created` where the provider does not report it.
     pub created: u64,
+    /// An id for answers whose provider gives none; empty where it does.
+    pub answer_id: String,
+    /// The input tokens that the answer's headers tell of, where the provider counts there.
+    pub told_input_tokens: Option<u64>,
     /// The largest single event of a stream, in bytes.
     pub max_event_bytes: usize,
     /// The version of the provider's API, where it is told with each request.
@@ -87,6 +98,8 @@ impl Settings {
             default_max_tokens: 4096,
             max_output_tokens: None,
             created: 1_700_000_000,
+            answer_id: String::new(),
+            told_input_tokens: None,
             max_event_bytes: 1 << 20,
             api_version: None,
             unsupported: &[],
@@ -120,6 +133,8 @@ pub struct UpstreamRequest {
     pub is_streaming: bool,
     /// Whether the client itself asked for `stream_options.include_usage`.
     pub include_usage: bool,
+    /// Tools that go by another name at the provider: theirs, to the client's.
+    pub renamed_tools: BTreeMap<String, String>,
     /// How the client wants its embeddings.
     pub encoding_format: EncodingFormat,
 }
@@ -143,6 +158,21 @@ impl UpstreamFault {
             is_retryable: true,
         }
     }
+
+    /// The provider refused the gateway's own credential, which is none of the client's doing. `reason` is what the
+    /// provider says of it, if that is fit for a client.
+    #[must_use]
+    pub fn credential_refused(reason: Option<&str>) -> Self {
+        let mut message = "The provider refused the gateway's credential.".to_owned();
+        if let Some(reason) = reason {
+            message.push(' ');
+            message.push_str(reason);
+        }
+        Self {
+            error: ApiError::new(502, API_ERROR, message).with_code("upstream_credential_refused"),
+            is_retryable: true,
+        }
+    }
 }
 
 /// Whether another provider, or the same one later, may do better than an answer with this status.
@@ -153,6 +183,15 @@ const fn is_retryable(status: u16) -> bool {
 impl From<EventTooLarge> for UpstreamFault {
     fn from(_: EventTooLarge) -> Self {
         Self::misbehaved("The provider's stream holds an event that is too large.")
+    }
+}
+
+impl From<Fault> for UpstreamFault {
+    fn from(fault: Fault) -> Self {
+        Self::misbehaved(match fault {
+            Fault::TooLarge => "The provider's stream holds an event that is too large.",
+            Fault::Corrupt => "The provider's stream is damaged.",
+        })
     }
 }
 
@@ -203,7 +242,9 @@ pub trait ResponseStream {
 #[derive(Clone, Copy)]
 enum Dialect {
     Anthropic,
+    Bedrock,
     Cohere,
+    SageMaker,
     OpenAi,
 }
 
@@ -211,6 +252,8 @@ const fn dialect(kind: ProviderKind) -> Dialect {
     match kind {
         ProviderKind::Anthropic => Dialect::Anthropic,
         ProviderKind::Cohere => Dialect::Cohere,
+        ProviderKind::AwsBedrock => Dialect::Bedrock,
+        ProviderKind::AwsSageMaker => Dialect::SageMaker,
         ProviderKind::AzureOpenAi
         | ProviderKind::Mistral
         | ProviderKind::OpenAi
@@ -222,7 +265,11 @@ const fn dialect(kind: ProviderKind) -> Dialect {
 /// Whether the translator of this dialect serves an operation.
 const fn serves(dialect: Dialect, operation: Operation) -> bool {
     match (dialect, operation) {
-        (_, Operation::Chat) | (Dialect::Cohere | Dialect::OpenAi, Operation::Embeddings) => true,
+        (_, Operation::Chat)
+        | (
+            Dialect::Bedrock | Dialect::Cohere | Dialect::OpenAi | Dialect::SageMaker,
+            Operation::Embeddings,
+        ) => true,
         (Dialect::Anthropic, Operation::Embeddings) => false,
     }
 }
@@ -247,6 +294,8 @@ pub fn translate_request(
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
         Dialect::Cohere => cohere::translate_request(body, settings, out),
+        Dialect::Bedrock => bedrock::translate_request(body, settings, out),
+        Dialect::SageMaker => sagemaker::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
 }
@@ -264,8 +313,9 @@ pub fn translate_response(
 ) -> Result<Tally, UpstreamFault> {
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
+        Dialect::Bedrock => bedrock::translate_response(body, settings, request, out),
         Dialect::Cohere => cohere::translate_response(body, settings, request, out),
-        Dialect::OpenAi => openai::translate_response(body, settings, request, out),
+        Dialect::OpenAi | Dialect::SageMaker => openai::translate_response(body, settings, request, out),
     }
 }
 
@@ -287,6 +337,8 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
     match dialect(settings.kind) {
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
         Dialect::Cohere => cohere::translate_error(answer),
+        Dialect::Bedrock => bedrock::translate_error(answer),
+        Dialect::SageMaker => sagemaker::translate_error(answer),
         Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
     }
 }
@@ -296,6 +348,25 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
 pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
         Dialect::Anthropic | Dialect::Cohere | Dialect::OpenAi => "text/event-stream",
+        Dialect::Bedrock | Dialect::SageMaker => "application/vnd.amazon.eventstream",
+    }
+}
+
+/// The header of an answer that tells how many tokens its input had, where the body does not.
+#[must_use]
+pub const fn input_tokens_header(kind: ProviderKind, operation: Operation) -> Option<&'static str> {
+    match (dialect(kind), operation) {
+        (Dialect::Bedrock, Operation::Embeddings) => Some(INPUT_TOKENS_HEADER),
+        _ => None,
+    }
+}
+
+/// Whether answers come without an id, so that [`Settings::answer_id`] is needed.
+#[must_use]
+pub const fn needs_answer_id(kind: ProviderKind) -> bool {
+    match dialect(kind) {
+        Dialect::Anthropic | Dialect::Cohere | Dialect::OpenAi | Dialect::SageMaker => false,
+        Dialect::Bedrock => true,
     }
 }
 
@@ -305,6 +376,8 @@ pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dy
     match dialect(settings.kind) {
         Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
         Dialect::Cohere => Box::new(cohere::ChatStream::new(settings, request)),
+        Dialect::Bedrock => Box::new(bedrock::ConverseStream::new(settings, request)),
+        Dialect::SageMaker => Box::new(sagemaker::EndpointStream::new(settings, request)),
         Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }
 }

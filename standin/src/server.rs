@@ -2,7 +2,7 @@
 
 //! Connections and routes: which provider answers, which fault strikes, what is recorded.
 //!
-//! Both providers are served on every address, because their paths differ. Everything runs on one thread;
+//! All providers are served on every address, because their paths differ. Everything runs on one thread;
 //! state is shared by `Rc`, and a connection is one local task. hyper watches the socket while an answer is
 //! under way and drops the answer when the client is gone, which is how an abort is noticed.
 
@@ -23,6 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::anthropic::{self, Presented};
 use crate::azure;
+use crate::bedrock;
+use crate::bedrock_embeddings;
 use crate::clock::{Identifiers, unix_now, unix_seconds};
 use crate::cohere;
 use crate::control::control;
@@ -33,6 +35,7 @@ use crate::openai_embeddings;
 use crate::playback::{Playback, ReplyBody};
 use crate::record::{Entry, Recorder};
 use crate::reply::{Reply, Scene};
+use crate::sagemaker;
 use crate::script::script;
 
 const LARGEST_BODY: usize = 64 << 20;
@@ -113,7 +116,10 @@ impl Server {
 
     async fn provide(&self, parts: &Parts, body: Option<Bytes>, listen: &str) -> Response<ReplyBody> {
         let (path, content) = (parts.uri.path(), body.clone().unwrap_or_default());
-        let model = model_of(&content);
+        let model = bedrock::operation(path)
+            .map(|(model, _)| model)
+            .or_else(|| sagemaker::operation(path).map(|(endpoint, _)| endpoint.to_owned()))
+            .unwrap_or_else(|| model_of(&content));
         let fault = self
             .faults
             .borrow_mut()
@@ -188,6 +194,28 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
         has_version: header("anthropic-version").is_some(),
     };
     let is_anthropic = path.starts_with("/v1/messages") || presented.has_version;
+    let is_signed = header("authorization").is_some_and(|value| value.starts_with(b"AWS4-HMAC-SHA256 "));
+    if let Some(operation) = sagemaker::operation(path) {
+        return match (scene.fault.status, body) {
+            (Some(status), _) => sagemaker::refusal(status, scene),
+            (None, None) => sagemaker::refusal(400, scene),
+            (None, Some(body)) => sagemaker::invoke(is_signed, operation, body, scene),
+        };
+    }
+    if let Some((model, operation)) = bedrock::operation(path) {
+        return match (operation, scene.fault.status, body) {
+            (_, Some(status), _) => bedrock::refusal(status, scene),
+            (_, None, None) => bedrock::refusal(400, scene),
+            ("converse" | "converse-stream", None, Some(body)) => {
+                let is_streaming = operation == "converse-stream";
+                bedrock::converse(has_bearer || is_signed, is_streaming, body, scene)
+            }
+            ("invoke", None, Some(body)) => {
+                bedrock_embeddings::invoke(has_bearer || is_signed, &model, body, scene)
+            }
+            _ => bedrock::refusal(404, scene),
+        };
+    }
     let Some(body) = body else {
         return if is_anthropic {
             anthropic::too_large(scene)

@@ -7,6 +7,7 @@
 //! provider's own form.
 
 use crate::protocol::json_text;
+use crate::usage::TokenUsage;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -162,6 +163,23 @@ pub struct Usage {
     /// Of those produced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_tokens_details: Option<CompletionTokensDetails>,
+}
+
+impl From<&TokenUsage> for Usage {
+    fn from(usage: &TokenUsage) -> Self {
+        Self {
+            prompt_tokens: usage.input_tokens.unwrap_or(0),
+            completion_tokens: usage.output_tokens.unwrap_or(0),
+            total_tokens: usage.total(),
+            prompt_tokens_details: PromptTokensDetails {
+                cached_tokens: usage.cache_read_input_tokens.unwrap_or(0),
+                cache_write_tokens: usage.cache_creation_input_tokens,
+            },
+            completion_tokens_details: usage
+                .reasoning_output_tokens
+                .map(|reasoning_tokens| CompletionTokensDetails { reasoning_tokens }),
+        }
+    }
 }
 
 /// What a prompt's tokens were.

@@ -8,11 +8,12 @@
 use super::citations::annotation;
 use super::error::{malformed_answer, reported_fault};
 use super::stop_reason::finish_reason;
-use super::usage::{openai_usage, token_usage};
+use super::usage::token_usage;
 use crate::protocol::anthropic::messages::{ContentBlock, Message};
 use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
+    Usage,
 };
 use crate::provider::json_slice::{compact, text};
 use crate::provider::{Settings, Tally, UpstreamFault};
@@ -55,7 +56,7 @@ pub(in crate::provider) fn translate_response(
             logprobs: None,
             finish_reason,
         }],
-        usage: openai_usage(&usage),
+        usage: Usage::from(&usage),
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })

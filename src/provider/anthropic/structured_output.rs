@@ -50,7 +50,7 @@ pub(super) fn output_format<'r>(
 }
 
 /// The schema with `additionalProperties: false` in every object that does not mention it.
-fn close(schema: &RawValue) -> Option<Box<RawValue>> {
+pub(in crate::provider) fn close(schema: &RawValue) -> Option<Box<RawValue>> {
     let mut out = String::with_capacity(schema.get().len().saturating_add(64));
     let seed = Copy {
         position: Position::Schema,

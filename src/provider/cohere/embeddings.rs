@@ -10,6 +10,7 @@ use super::usage::whole;
 use crate::api_error::{API_ERROR, ApiError};
 use crate::config::OnUnsupported;
 use crate::protocol::cohere::embed::{EmbedRequest, EmbedResponse};
+use crate::protocol::json_text;
 use crate::protocol::openai::embeddings::EmbeddingsRequest;
 use crate::provider::dropped::{Dropped, plain_name};
 use crate::provider::embeddings::{texts, write_list};
@@ -60,7 +61,7 @@ pub(super) fn translate_request(
         output_dimension: request.dimensions,
         own,
     };
-    serde_json::to_writer(out, &translated)
+    json_text::write(out, &translated)
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
     Ok(UpstreamRequest {
         path: Cow::Borrowed("/v2/embed"),

@@ -6,6 +6,7 @@ use super::messages::messages;
 use super::tools::Tools;
 use crate::api_error::{API_ERROR, ApiError};
 use crate::protocol::cohere::chat::{ChatRequest, ResponseFormat, Thinking};
+use crate::protocol::json_text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
 use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
@@ -37,7 +38,7 @@ pub(super) fn translate_request(
     let request = ChatCompletionRequest::parse(body)?;
     let mut report = Report::new(settings.on_unsupported);
     let translated = chat_request(&request, settings, &mut report)?;
-    serde_json::to_writer(out, &translated)
+    json_text::write(out, &translated)
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
     let options = request.stream_options.as_ref();
     let (dropped, approximated) = report.into_parts();

@@ -9,6 +9,7 @@ use super::error::{malformed_answer, reported};
 use super::stop_reason::finish_reason;
 use super::usage::{openai_usage, token_usage};
 use crate::protocol::cohere::chat::{AnswerMessage, ChatResponse};
+use crate::protocol::json_text;
 use crate::protocol::openai::completion::{self, ChatCompletion, Choice, FunctionCall, ToolCall};
 use crate::provider::{Settings, Tally, UpstreamFault};
 use std::borrow::Cow;
@@ -79,7 +80,7 @@ pub(super) fn translate_response(
         }],
         usage: openai_usage(&usage),
     };
-    serde_json::to_writer(out, &completion).map_err(|_| malformed_answer())?;
+    json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally {
         usage,
         output_bytes: u64::try_from(output_bytes).unwrap_or(u64::MAX),

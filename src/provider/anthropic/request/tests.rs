@@ -15,6 +15,8 @@ fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 7,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 1024,
         api_version: None,
         unsupported: &[],

@@ -14,6 +14,8 @@ fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 7,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 1024,
         api_version: None,
         unsupported: &[],

@@ -17,6 +17,8 @@ fn stream() -> MessageStream {
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 7,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 512,
         api_version: None,
         unsupported: &[],

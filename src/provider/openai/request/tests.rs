@@ -14,6 +14,8 @@ fn settings(kind: ProviderKind, stream_usage: bool) -> Settings {
         default_max_tokens: 0,
         max_output_tokens: None,
         created: 0,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 0,
         api_version: None,
         unsupported: &[],

@@ -23,6 +23,8 @@ fn stream(include_usage: bool) -> ChunkStream {
         default_max_tokens: 0,
         max_output_tokens: None,
         created: 0,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 4096,
         api_version: None,
         unsupported: &[],
