@@ -480,6 +480,7 @@ fn request_with(field: &str) -> Value {
     for needed in match field {
         "tool_choice" | "parallel_tool_calls" => vec!["tools"],
         "stream_options" => vec!["stream"],
+        "top_logprobs" => vec!["logprobs"],
         _ => vec![],
     } {
         request[needed] = example(needed);
@@ -492,6 +493,7 @@ fn settings(kind: ProviderKind) -> Settings {
     // What a model can do is read from its name.
     let model = match kind {
         ProviderKind::AwsBedrock => "anthropic.claude-sonnet-4-5-20250929-v1:0",
+        ProviderKind::Gemini => "gemini-2.5-flash",
         _ => "some-model",
     };
     Settings {
@@ -558,6 +560,7 @@ fn what_the_provider_documents_say_of_request_fields_is_what_happens() {
                 ProviderKind::OpenAiCompatible,
                 ProviderKind::Mistral,
                 ProviderKind::Anthropic,
+                ProviderKind::Gemini,
             ],
         ),
         ("docs/aws.md", &[ProviderKind::AwsBedrock]),

@@ -18,13 +18,14 @@ use std::path::{Path, PathBuf};
 use tollgate::config::{OnUnsupported, ProviderKind};
 use tollgate::provider::{Settings, UpstreamRequest, response_stream, translate_request, translate_response};
 
-const PROVIDERS: [(&str, ProviderKind, &str); 2] = [
+const PROVIDERS: [(&str, ProviderKind, &str); 3] = [
     ("anthropic", ProviderKind::Anthropic, "claude-sonnet-4-5"),
     (
         "bedrock",
         ProviderKind::AwsBedrock,
         "anthropic.claude-sonnet-4-5-20250929-v1:0",
     ),
+    ("gemini", ProviderKind::Gemini, "gemini-2.5-flash"),
 ];
 
 fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
@@ -112,6 +113,13 @@ fn pretty(json: &[u8]) -> String {
     serde_json::to_string_pretty(&value).unwrap()
 }
 
+fn approximated(request: &UpstreamRequest) -> String {
+    match request.approximated.join(", ") {
+        paths if paths.is_empty() => paths,
+        paths => format!("approximated: {paths}\n"),
+    }
+}
+
 #[test]
 fn requests_are_translated_as_recorded() {
     for fixture in fixtures("requests/chat", &["json"]) {
@@ -123,10 +131,7 @@ fn requests_are_translated_as_recorded() {
                     "path: {}\ndropped: {}\n{}stream: {}, usage: {}\n{}\n",
                     request.path,
                     request.dropped.join(", "),
-                    match request.approximated.as_slice() {
-                        [] => String::new(),
-                        fields => format!("approximated: {}\n", fields.join(", ")),
-                    },
+                    approximated(&request),
                     request.is_streaming,
                     request.include_usage,
                     pretty(&out)

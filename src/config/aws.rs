@@ -27,10 +27,12 @@ impl ProviderKind {
             Self::Anthropic
             | Self::AzureOpenAi
             | Self::Cohere
+            | Self::Gemini
             | Self::Mistral
             | Self::OpenAi
             | Self::OpenAiCompatible
-            | Self::OpenRouter => None,
+            | Self::OpenRouter
+            | Self::VertexAi => None,
         }
     }
 }

@@ -77,6 +77,8 @@ pub enum ProviderKind {
     AzureOpenAi,
     /// Cohere's API, version 2.
     Cohere,
+    /// Google's Gemini API, with a key of AI Studio.
+    Gemini,
     /// Mistral's API: close to OpenAI's, with its own names for some fields.
     Mistral,
     /// OpenAI's API.
@@ -88,6 +90,8 @@ pub enum ProviderKind {
     /// OpenRouter.
     #[serde(rename = "openrouter")]
     OpenRouter,
+    /// Google's Vertex AI: Gemini, and Anthropic's Claude. The endpoint ends in a project and a location.
+    VertexAi,
 }
 
 /// How a credential is presented.
@@ -119,13 +123,15 @@ impl ProviderKind {
         match self {
             Self::Anthropic => ("x-api-key", ""),
             Self::AzureOpenAi => ("api-key", ""),
+            Self::Gemini => ("x-goog-api-key", ""),
             Self::AwsBedrock
             | Self::AwsSageMaker
             | Self::Cohere
             | Self::Mistral
             | Self::OpenAi
             | Self::OpenAiCompatible
-            | Self::OpenRouter => ("authorization", "Bearer "),
+            | Self::OpenRouter
+            | Self::VertexAi => ("authorization", "Bearer "),
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod anthropic;
 pub mod bedrock;
 pub mod cohere;
+pub mod gemini;
 pub mod json_object;
 pub mod json_text;
 pub mod openai;

@@ -40,6 +40,19 @@ pub fn fault(provider: &Provider) -> Option<(&'static str, String)> {
             format!("{expected}, found a path that begins with /openai"),
         ));
     }
+    if provider.kind == ProviderKind::VertexAi
+        && provider
+            .endpoint
+            .as_ref()
+            .is_some_and(|endpoint| !ends_in_a_location(endpoint))
+    {
+        return Some((
+            "endpoint",
+            "expected a URL such as \"https://us-central1-aiplatform.googleapis.com/v1/projects/my-project\
+             /locations/us-central1\", found one that does not end in a project and a location"
+                .to_owned(),
+        ));
+    }
     if provider.preset.is_some() && provider.kind != ProviderKind::OpenAiCompatible {
         return Some((
             "preset",
@@ -47,6 +60,16 @@ pub fn fault(provider: &Provider) -> Option<(&'static str, String)> {
         ));
     }
     None
+}
+
+/// Whether a URL ends in `/projects/{project}/locations/{location}`.
+fn ends_in_a_location(endpoint: &str) -> bool {
+    let mut segments = endpoint.trim_end_matches('/').rsplit('/');
+    let mut next = || segments.next().filter(|segment| !segment.is_empty());
+    matches!(
+        (next(), next(), next(), next()),
+        (Some(_), Some("locations"), Some(_), Some("projects"))
+    )
 }
 
 #[cfg(test)]
@@ -89,5 +112,34 @@ mod tests {
             &json!({"kind": "openai", "credential_scheme": "bearer"}),
             Some("credential_scheme"),
         );
+    }
+
+    #[crate::test]
+    fn an_endpoint_of_vertex_ai_ends_in_a_location() {
+        for (endpoint, key) in [
+            (
+                "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4",
+                None,
+            ),
+            (
+                "https://aiplatform.googleapis.com/v1beta1/projects/p/locations/global/",
+                None,
+            ),
+            ("https://aiplatform.googleapis.com", Some("endpoint")),
+            (
+                "https://aiplatform.googleapis.com/v1/projects/p",
+                Some("endpoint"),
+            ),
+            (
+                "https://aiplatform.googleapis.com/v1/projects//locations/l",
+                Some("endpoint"),
+            ),
+            (
+                "https://aiplatform.googleapis.com/v1/projects/p/locations/l/endpoints/openapi",
+                Some("endpoint"),
+            ),
+        ] {
+            check(&json!({"kind": "vertex_ai", "endpoint": endpoint}), key);
+        }
     }
 }

@@ -21,6 +21,8 @@ mod cost;
 mod dropped;
 mod embeddings;
 mod ending;
+pub mod gemini;
+mod google_path;
 mod json_slice;
 pub mod openai;
 mod path_segment;
@@ -133,6 +135,8 @@ pub struct UpstreamRequest {
     pub is_streaming: bool,
     /// Whether the client itself asked for `stream_options.include_usage`.
     pub include_usage: bool,
+    /// Whether a streamed answer's text has to be kept until its end, because what cites it is told only then.
+    pub keeps_text: bool,
     /// Tools that go by another name at the provider: theirs, to the client's.
     pub renamed_tools: BTreeMap<String, String>,
     /// How the client wants its embeddings.
@@ -244,6 +248,7 @@ enum Dialect {
     Anthropic,
     Bedrock,
     Cohere,
+    Gemini,
     SageMaker,
     OpenAi,
 }
@@ -251,9 +256,10 @@ enum Dialect {
 const fn dialect(kind: ProviderKind) -> Dialect {
     match kind {
         ProviderKind::Anthropic => Dialect::Anthropic,
-        ProviderKind::Cohere => Dialect::Cohere,
         ProviderKind::AwsBedrock => Dialect::Bedrock,
         ProviderKind::AwsSageMaker => Dialect::SageMaker,
+        ProviderKind::Cohere => Dialect::Cohere,
+        ProviderKind::Gemini | ProviderKind::VertexAi => Dialect::Gemini,
         ProviderKind::AzureOpenAi
         | ProviderKind::Mistral
         | ProviderKind::OpenAi
@@ -262,12 +268,20 @@ const fn dialect(kind: ProviderKind) -> Dialect {
     }
 }
 
+/// What a model is spoken to in: its provider's dialect, unless the provider serves another vendor's models.
+fn spoken(settings: &Settings) -> Dialect {
+    match settings.kind {
+        ProviderKind::VertexAi if google_path::is_anthropic(&settings.upstream_model) => Dialect::Anthropic,
+        kind => dialect(kind),
+    }
+}
+
 /// Whether the translator of this dialect serves an operation.
 const fn serves(dialect: Dialect, operation: Operation) -> bool {
     match (dialect, operation) {
         (_, Operation::Chat)
         | (
-            Dialect::Bedrock | Dialect::Cohere | Dialect::OpenAi | Dialect::SageMaker,
+            Dialect::Bedrock | Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi | Dialect::SageMaker,
             Operation::Embeddings,
         ) => true,
         (Dialect::Anthropic, Operation::Embeddings) => false,
@@ -285,16 +299,17 @@ pub fn translate_request(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
-    if !serves(dialect(settings.kind), settings.operation) {
+    if !serves(spoken(settings), settings.operation) {
         let message = "The provider of this model does not serve embeddings.";
         return Err(ApiError::new(400, INVALID_REQUEST, message)
             .with_param("model")
             .with_code("unsupported_operation"));
     }
-    match dialect(settings.kind) {
+    match spoken(settings) {
         Dialect::Anthropic => anthropic::translate_request(body, settings, out),
-        Dialect::Cohere => cohere::translate_request(body, settings, out),
         Dialect::Bedrock => bedrock::translate_request(body, settings, out),
+        Dialect::Cohere => cohere::translate_request(body, settings, out),
+        Dialect::Gemini => gemini::translate_request(body, settings, out),
         Dialect::SageMaker => sagemaker::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
@@ -311,10 +326,11 @@ pub fn translate_response(
     request: &UpstreamRequest,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
-    match dialect(settings.kind) {
+    match spoken(settings) {
         Dialect::Anthropic => anthropic::translate_response(body, settings, out),
         Dialect::Bedrock => bedrock::translate_response(body, settings, request, out),
         Dialect::Cohere => cohere::translate_response(body, settings, request, out),
+        Dialect::Gemini => gemini::translate_response(body, settings, request, out),
         Dialect::OpenAi | Dialect::SageMaker => openai::translate_response(body, settings, request, out),
     }
 }
@@ -334,10 +350,13 @@ pub struct ErrorAnswer<'a> {
 /// the header of that name is the caller's business.
 #[must_use]
 pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> UpstreamFault {
-    match dialect(settings.kind) {
+    match spoken(settings) {
+        // Google answers for itself before it hands a request to Anthropic.
+        Dialect::Anthropic if settings.kind == ProviderKind::VertexAi => gemini::translate_error(answer),
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
-        Dialect::Cohere => cohere::translate_error(answer),
         Dialect::Bedrock => bedrock::translate_error(answer),
+        Dialect::Cohere => cohere::translate_error(answer),
+        Dialect::Gemini => gemini::translate_error(answer),
         Dialect::SageMaker => sagemaker::translate_error(answer),
         Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
     }
@@ -347,7 +366,7 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
 #[must_use]
 pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::Cohere | Dialect::OpenAi => "text/event-stream",
+        Dialect::Anthropic | Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi => "text/event-stream",
         Dialect::Bedrock | Dialect::SageMaker => "application/vnd.amazon.eventstream",
     }
 }
@@ -365,7 +384,9 @@ pub const fn input_tokens_header(kind: ProviderKind, operation: Operation) -> Op
 #[must_use]
 pub const fn needs_answer_id(kind: ProviderKind) -> bool {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::Cohere | Dialect::OpenAi | Dialect::SageMaker => false,
+        Dialect::Anthropic | Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi | Dialect::SageMaker => {
+            false
+        }
         Dialect::Bedrock => true,
     }
 }
@@ -373,10 +394,11 @@ pub const fn needs_answer_id(kind: ProviderKind) -> bool {
 /// The translator of a stream that answers `request`.
 #[must_use]
 pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dyn ResponseStream> {
-    match dialect(settings.kind) {
+    match spoken(settings) {
         Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
-        Dialect::Cohere => Box::new(cohere::ChatStream::new(settings, request)),
         Dialect::Bedrock => Box::new(bedrock::ConverseStream::new(settings, request)),
+        Dialect::Cohere => Box::new(cohere::ChatStream::new(settings, request)),
+        Dialect::Gemini => Box::new(gemini::ContentStream::new(settings, request)),
         Dialect::SageMaker => Box::new(sagemaker::EndpointStream::new(settings, request)),
         Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }

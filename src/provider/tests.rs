@@ -4,27 +4,29 @@
 
 use super::{Settings, translate_request};
 use crate::config::ProviderKind::{
-    self, Anthropic, AwsBedrock, AwsSageMaker, AzureOpenAi, Cohere, Mistral, OpenAi, OpenAiCompatible,
-    OpenRouter,
+    self, Anthropic, AwsBedrock, AwsSageMaker, AzureOpenAi, Cohere, Gemini, Mistral, OpenAi,
+    OpenAiCompatible, OpenRouter, VertexAi,
 };
 
-const KINDS: [ProviderKind; 9] = [
+const KINDS: [ProviderKind; 11] = [
     Anthropic,
     AwsBedrock,
     AwsSageMaker,
     AzureOpenAi,
     Cohere,
+    Gemini,
     Mistral,
     OpenAi,
     OpenAiCompatible,
     OpenRouter,
+    VertexAi,
 ];
 
 /// A new kind has to be added to the list.
 const fn is_listed(kind: ProviderKind) -> bool {
     match kind {
-        Anthropic | AwsBedrock | AwsSageMaker | AzureOpenAi | Cohere | Mistral | OpenAi
-        | OpenAiCompatible | OpenRouter => true,
+        Anthropic | AwsBedrock | AwsSageMaker | AzureOpenAi | Cohere | Gemini | Mistral | OpenAi
+        | OpenAiCompatible | OpenRouter | VertexAi => true,
     }
 }
 

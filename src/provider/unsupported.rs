@@ -211,6 +211,16 @@ mod tests {
     }
 
     #[crate::test]
+    fn what_is_not_quite_equal_is_told_apart_and_never_refused() {
+        let mut report = Report::new(OnUnsupported::Reject);
+        report.approximate_field("reasoning_effort");
+        report.approximate_member(SECOND, "content");
+        let (dropped, approximated) = report.into_parts();
+        assert!(dropped.is_empty());
+        assert_eq!(approximated, ["reasoning_effort", "messages[].content"]);
+    }
+
+    #[crate::test]
     fn what_answers_tell_is_never_refused() {
         let mut report = Report::new(OnUnsupported::Reject);
         report.drop_told(SECOND, "citations");

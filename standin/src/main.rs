@@ -16,6 +16,8 @@ mod cohere;
 mod control;
 mod fast;
 mod faults;
+mod gemini;
+mod gemini_request;
 mod member_order;
 mod openai;
 mod openai_embeddings;

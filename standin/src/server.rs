@@ -30,6 +30,7 @@ use crate::cohere;
 use crate::control::control;
 use crate::fast::{FastAnswers, header_map};
 use crate::faults::{Faults, Rule};
+use crate::gemini::{self, Target};
 use crate::openai;
 use crate::openai_embeddings;
 use crate::playback::{Playback, ReplyBody};
@@ -116,8 +117,10 @@ impl Server {
 
     async fn provide(&self, parts: &Parts, body: Option<Bytes>, listen: &str) -> Response<ReplyBody> {
         let (path, content) = (parts.uri.path(), body.clone().unwrap_or_default());
-        let model = bedrock::operation(path)
-            .map(|(model, _)| model)
+        let target = Target::of(path);
+        let model = target
+            .map(|target| target.model.to_owned())
+            .or_else(|| bedrock::operation(path).map(|(model, _)| model))
             .or_else(|| sagemaker::operation(path).map(|(endpoint, _)| endpoint.to_owned()))
             .unwrap_or_else(|| model_of(&content));
         let fault = self
@@ -216,21 +219,33 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
             _ => bedrock::refusal(404, scene),
         };
     }
+    let target = Target::of(path);
     let Some(body) = body else {
-        return if is_anthropic {
+        return if target.is_some() {
+            gemini::too_large(scene)
+        } else if is_anthropic {
             anthropic::too_large(scene)
         } else {
             openai::too_large(scene)
         };
     };
     if let Some(status) = scene.fault.status {
-        return if is_anthropic {
+        return if target.is_some() {
+            gemini::refusal(status, scene)
+        } else if is_anthropic {
             anthropic::refusal(status, scene)
         } else if path.starts_with("/v2/") {
             cohere::refusal(status, scene)
         } else {
             openai::refusal(status, scene)
         };
+    }
+    if let ("POST", Some(target)) = (method, target) {
+        let presented = gemini::Presented {
+            has_api_key: header("x-goog-api-key").is_some_and(|key| !key.is_empty()),
+            has_bearer,
+        };
+        return gemini::answer(target, parts.uri.query(), &presented, body, scene);
     }
     if let Some(operation) = azure::operation(path, parts.uri.query()) {
         let has_key = has_bearer || header("api-key").is_some_and(|key| !key.is_empty());

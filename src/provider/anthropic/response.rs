@@ -50,13 +50,14 @@ pub(in crate::provider) fn translate_response(
         object: "chat.completion",
         created: settings.created,
         model: message.model.as_deref().unwrap_or(&settings.upstream_model),
-        choices: [Choice {
+        choices: vec![Choice {
             index: 0,
             message: answer.into_message(refusal),
             logprobs: None,
             finish_reason,
         }],
         usage: Usage::from(&usage),
+        service_tier: None,
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
@@ -99,6 +100,7 @@ impl<'a> Answer<'a> {
                         name: Cow::Borrowed(block.name.as_deref()?),
                         arguments,
                     },
+                    extra_content: None,
                 });
             }
             "thinking" => {
@@ -162,6 +164,7 @@ impl<'a> Answer<'a> {
             tool_calls,
             annotations,
             citations,
+            extra_content: None,
         }
     }
 }

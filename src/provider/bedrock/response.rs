@@ -50,7 +50,7 @@ pub(super) fn translate_response(
         object: "chat.completion",
         created: settings.created,
         model: &settings.upstream_model,
-        choices: [Choice {
+        choices: vec![Choice {
             index: 0,
             message: answer.into_message(),
             logprobs: None,
@@ -60,6 +60,7 @@ pub(super) fn translate_response(
                 .map_or(FinishReason::Stop, finish_reason),
         }],
         usage: Usage::from(&usage),
+        service_tier: None,
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
@@ -149,6 +150,7 @@ impl<'a> Answer<'a> {
                 name: Cow::Borrowed(name),
                 arguments,
             },
+            extra_content: None,
         });
         Some(())
     }
@@ -200,6 +202,7 @@ impl<'a> Answer<'a> {
             tool_calls: self.tool_calls,
             annotations: self.annotations,
             citations: self.citations,
+            extra_content: None,
         }
     }
 }

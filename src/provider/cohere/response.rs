@@ -51,6 +51,7 @@ pub(super) fn translate_response(
                     .filter(|json| !json.is_empty())
                     .unwrap_or(Cow::Borrowed("{}")),
             },
+            extra_content: None,
         })
         .collect();
     let called = tool_calls
@@ -63,7 +64,7 @@ pub(super) fn translate_response(
         object: "chat.completion",
         created: settings.created,
         model: &settings.upstream_model,
-        choices: [Choice {
+        choices: vec![Choice {
             index: 0,
             message: completion::AnswerMessage {
                 role: "assistant",
@@ -74,11 +75,13 @@ pub(super) fn translate_response(
                 tool_calls,
                 annotations: Vec::new(),
                 citations: message.citations.unwrap_or_default(),
+                extra_content: None,
             },
             logprobs: None,
             finish_reason,
         }],
         usage: openai_usage(&usage),
+        service_tier: None,
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally {

@@ -211,6 +211,7 @@ impl State {
                     None => Arguments::Text(""),
                 },
             },
+            extra_content: None,
         };
         self.delta(
             &Delta {
@@ -234,6 +235,7 @@ impl State {
                 name: None,
                 arguments: Arguments::Text("{}"),
             },
+            extra_content: None,
         };
         self.delta(
             &Delta {

@@ -331,3 +331,27 @@ fn a_limit_lowers_the_output_bound_and_what_hangs_on_it() {
     );
     assert_eq!(request.dropped, ["thinking"]);
 }
+
+#[crate::test]
+fn at_vertex_ai_the_path_names_the_model_and_the_body_the_version() {
+    let mut settings = settings("claude-sonnet-4-5@20250929", OnUnsupported::Drop);
+    settings.kind = ProviderKind::VertexAi;
+    for (stream, member, method) in [
+        ("false", "", "rawPredict"),
+        ("true", r#","stream":true"#, "streamRawPredict"),
+    ] {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}],"stream":{stream}}}"#);
+        let (found, request) = translate(&body, &settings).unwrap();
+        assert_eq!(
+            request.path,
+            format!("/publishers/anthropic/models/claude-sonnet-4-5@20250929:{method}")
+        );
+        assert!(request.headers.is_empty());
+        assert_eq!(
+            found,
+            format!(
+                r#"{{"anthropic_version":"vertex-2023-10-16","max_tokens":4096,"messages":[{{"role":"user","content":"Hi"}}]{member}}}"#
+            )
+        );
+    }
+}

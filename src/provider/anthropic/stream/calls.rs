@@ -29,6 +29,7 @@ impl State {
                 name: Some(block.name.as_deref().ok_or_else(malformed_answer)?),
                 arguments: Arguments::Text(""),
             },
+            extra_content: None,
         };
         self.say(
             &Delta {
@@ -80,6 +81,7 @@ impl State {
             id: None,
             kind: None,
             function,
+            extra_content: None,
         };
         self.say(
             &Delta {

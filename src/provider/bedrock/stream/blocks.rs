@@ -150,6 +150,7 @@ impl State {
                 name: Some(at_client.as_deref().unwrap_or(at_provider)),
                 arguments: Arguments::Text(""),
             },
+            extra_content: None,
         };
         self.say(
             &Delta {
@@ -200,6 +201,7 @@ impl State {
             id: None,
             kind: None,
             function,
+            extra_content: None,
         };
         self.say(
             &Delta {
