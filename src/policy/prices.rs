@@ -163,7 +163,7 @@ fn shipped() -> BTreeMap<String, BTreeMap<String, ModelPrice>> {
 const fn vendor(kind: ProviderKind) -> Option<&'static str> {
     match kind {
         ProviderKind::Anthropic => Some("anthropic"),
-        ProviderKind::Gemini | ProviderKind::VertexAi => Some("google"),
+        ProviderKind::Gemini => Some("google"),
         ProviderKind::Mistral => Some("mistral"),
         ProviderKind::OpenAi => Some("openai"),
         ProviderKind::AwsBedrock
@@ -171,7 +171,8 @@ const fn vendor(kind: ProviderKind) -> Option<&'static str> {
         | ProviderKind::AzureOpenAi
         | ProviderKind::Cohere
         | ProviderKind::OpenAiCompatible
-        | ProviderKind::OpenRouter => None,
+        | ProviderKind::OpenRouter
+        | ProviderKind::VertexAi => None,
     }
 }
 

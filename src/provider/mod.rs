@@ -28,6 +28,8 @@ mod json_slice;
 pub mod openai;
 mod path_segment;
 pub mod sagemaker;
+#[cfg(test)]
+mod tests;
 mod unsupported;
 
 pub use cost::{add_cost_to_events, with_cost};

@@ -47,9 +47,9 @@ pub(super) struct Reasoning {
 
 /// What thinking must get along with.
 pub(super) struct Context {
-    /// The output bound, where there is one.
+    /// The output bound that the client gave, as far as its limits leave room for it.
     pub(super) max_tokens: Option<u64>,
-    /// The client had asked for more output than it may have.
+    /// A limit has lowered it.
     pub(super) is_lowered: bool,
     /// Whether the client gave a sampling parameter.
     pub(super) has_sampling: bool,

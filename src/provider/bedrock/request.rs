@@ -82,7 +82,7 @@ fn converse_request<'r>(
     let max_tokens = settings.output_bound(asked);
     let context = Context {
         max_tokens,
-        is_lowered: max_tokens.is_some() && max_tokens != asked,
+        is_lowered: max_tokens != asked,
         has_sampling: request.temperature.is_some() || request.top_p.is_some(),
         is_tool_forced: is_forced(tool_config.as_ref()),
         lacks_thinking: prompt.lacks_thinking(),

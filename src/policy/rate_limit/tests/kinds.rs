@@ -331,3 +331,38 @@ proptest! {
         }
     }
 }
+
+#[crate::test]
+fn a_clock_that_steps_credits_nothing_twice() {
+    for pace in [
+        json!({"window": "60s"}),
+        json!({"bucket": {"every": "60s"}}),
+        json!({"calendar": {"every": "hour"}}),
+    ] {
+        let limiter = one(pace.clone());
+        let store = LocalStore::default();
+        let noon = moment("2026-11-21T12:00:30Z");
+        let seconds = |seconds: u64| noon.plus(Duration::from_secs(seconds));
+        assert_eq!(take(&limiter, 100, noon, &store), Ok(0));
+        let back = moment("2026-11-21T11:00:00Z");
+        assert!(take(&limiter, 1, back, &store).is_err(), "{pace}: an hour back");
+        assert_eq!(
+            take(&limiter, 100, seconds(3_600), &store),
+            Ok(0),
+            "{pace}: an hour ahead"
+        );
+        assert!(
+            take(&limiter, 1, seconds(1_800), &store).is_err(),
+            "{pace}: half of it back"
+        );
+        assert!(
+            take(&limiter, 1, seconds(3_599), &store).is_err(),
+            "{pace}: nearly caught up"
+        );
+        assert_eq!(
+            take(&limiter, 100, seconds(7_300), &store),
+            Ok(0),
+            "{pace}: true time again"
+        );
+    }
+}

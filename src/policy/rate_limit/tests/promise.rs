@@ -93,6 +93,15 @@ enum Step {
         flight: usize,
         served: u64,
     },
+    /// A stream without a bound wants more, while it has come to the end of what it holds.
+    Extend {
+        flight: usize,
+        wanted: u64,
+    },
+    /// What lasts long is kept from expiring.
+    Renew {
+        flight: usize,
+    },
     End {
         flight: usize,
     },
@@ -114,6 +123,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0..3_usize, 1..80_u64, 1..200_u64, any::<bool>())
             .prop_map(|(consumer, input, output, guess)| Step::Ask { consumer, input, output, guess }),
         6 => (0..50_usize, 1..120_u64).prop_map(|(flight, served)| Step::Serve { flight, served }),
+        3 => (0..50_usize, 1..150_u64).prop_map(|(flight, wanted)| Step::Extend { flight, wanted }),
+        1 => (0..50_usize).prop_map(|flight| Step::Renew { flight }),
         4 => (0..50_usize).prop_map(|flight| Step::End { flight }),
         1 => (0..50_usize).prop_map(|flight| Step::Abort { flight }),
         4 => (0..400_000_u64).prop_map(|micros| Step::Wait { micros }),
@@ -190,6 +201,20 @@ impl World {
                 flight.served.output_tokens += served;
                 let (consumer, input) = (flight.consumer, std::mem::take(&mut flight.unread));
                 self.note(consumer, 0, input, served);
+            }
+            Step::Extend { flight, wanted } => {
+                let limiter = &self.limiters[self.turn % 3];
+                let now = Timestamp::from_nanos(self.now - self.behind);
+                let flight = &mut self.flights[flight % count];
+                let granted = limiter.extend(&mut flight.reservation, wanted, now, &self.store);
+                assert!(granted <= wanted);
+                flight.bound += granted;
+            }
+            Step::Renew { flight } => {
+                let limiter = &self.limiters[self.turn % 3];
+                let now = Timestamp::from_nanos(self.now - self.behind);
+                let flight = &mut self.flights[flight % count];
+                limiter.renew(&mut flight.reservation, now, &self.store);
             }
             Step::End { flight } => self.end(flight % count),
             Step::Abort { flight } => {

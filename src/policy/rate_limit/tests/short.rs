@@ -183,3 +183,71 @@ fn callers_are_spread_over_the_blocks() {
         .collect();
     assert!(sizes.iter().all(|size| (8..=34).contains(size)), "{sizes:?}");
 }
+
+#[crate::test]
+fn what_several_limits_cannot_grant_together_leaves_none_of_them_changed() {
+    let json = json!([
+        {"name": "own", "per": ["consumer"], "count": "output_tokens", "max": 100, "window": "60s"},
+        {"name": "all", "count": "total_tokens", "max": 70, "window": "60s"},
+        {"name": "calls", "per": ["team"], "count": "requests", "max": 9, "window": "60s"},
+    ]);
+    let (limiter, store, caller) = (limiter_in(json, 64, 16), LocalStore::default(), principal("a"));
+    let mut held = limiter.reserve(&demand(&caller, 5, 50), at(0), &store).unwrap();
+    assert_eq!(limiter.extend(&mut held, 10, at(1), &store), 10);
+    assert_eq!(
+        limiter.extend(&mut held, 10, at(2), &store),
+        5,
+        "as much as the tightest has"
+    );
+    assert_eq!(limiter.extend(&mut held, 10, at(3), &store), 0);
+    assert_eq!(held.output_tokens(), 65);
+    limiter.settle(held, spent(5, 20), at(4), &store);
+    let next = limiter.reserve(&demand(&caller, 0, 45), at(5), &store).unwrap();
+    assert_eq!(
+        remaining(&next),
+        0,
+        "25 of 70 are spent, and nothing else is held"
+    );
+}
+
+/// What a reservation and its settlement cost, by the number of limits: `cargo test --release -- --ignored --nocapture`.
+#[test]
+#[cfg(not(target_family = "wasm"))]
+#[ignore = "a measurement"]
+#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+fn what_a_request_costs_by_its_limits() {
+    for (count, callers) in [
+        (1, 1_u64),
+        (2, 1),
+        (16, 1),
+        (1, 10_000),
+        (2, 10_000),
+        (16, 10_000),
+    ] {
+        let json: Value = (0..count)
+            .map(|n| {
+                let kind = ["total_tokens", "requests", "input_tokens", "output_tokens"][n % 4];
+                json!({"name": format!("l{n}"), "count": kind, "max": 1_000_000_000, "window": "60s",
+                    "per": ["consumer"]})
+            })
+            .collect();
+        let (limiter, store) = (limiter_in(json, 1_024, 256), LocalStore::default());
+        let names: Vec<_> = (0..callers).map(|n| principal(&format!("caller-{n}"))).collect();
+        let run = |rounds: u64| {
+            for round in 0..rounds {
+                let caller = &names[usize::try_from(round % callers).unwrap()];
+                let held = limiter
+                    .reserve(&demand(caller, 10, 50), at(round / 100), &store)
+                    .unwrap();
+                limiter.settle(held, spent(10, 20), at(round / 100), &store);
+            }
+        };
+        run(callers.max(1_000));
+        let begin = std::time::Instant::now();
+        run(20_000);
+        println!(
+            "{count} limits, {callers} callers: {} ns",
+            begin.elapsed().as_nanos() / 20_000
+        );
+    }
+}
