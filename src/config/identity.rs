@@ -20,6 +20,12 @@ pub struct Identity {
     /// Whether a request without any credential is served, as the consumer `anonymous`.
     #[serde(default)]
     pub allow_anonymous: bool,
+    /// A further header that may carry a credential, beside `authorization`, `x-api-key` and `api-key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_header: Option<String>,
+    /// A query parameter that may carry a credential. It is taken out of the path before anything else reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_query: Option<String>,
 }
 
 /// One issuer of JSON Web Tokens.
@@ -32,6 +38,15 @@ pub struct JwtProvider {
     /// Accepted `aud` claims. Empty: the audience is not checked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<String>,
+    /// Accepted `azp` claims: the clients that a token may have been issued to. Empty: it is not checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorized_parties: Vec<String>,
+    /// Accepted `typ` header parameters, such as `at+jwt` (RFC 9068). Empty: it is not checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+    /// The `jti` claims of tokens that are refused although they are valid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied_ids: Vec<String>,
     /// The issuer's public keys.
     pub jwks: Jwks,
     /// Clock difference that is forgiven in `exp` and `nbf`.

@@ -5,17 +5,19 @@
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Gateway, Listener};
 use crate::policy::access::AccessRules;
-use crate::policy::auth::Authenticator;
+use crate::policy::auth::{Authenticator, Sources};
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
 use crate::shared_store::SharedStore;
 use crate::usage::estimate::Estimator;
 use std::cell::RefCell;
+use std::rc::Rc;
 
 /// The policy of one gateway configuration.
 pub struct Policy {
     pub(super) bounds: Listener,
     pub(super) authenticator: RefCell<Authenticator>,
+    pub(super) credential_sources: Rc<Sources>,
     pub(super) access: AccessRules,
     pub(super) routes: Routes,
     pub(super) limiter: RateLimiter,
@@ -43,6 +45,7 @@ impl Policy {
         };
         Ok(Self {
             bounds: gateway.listener.clone(),
+            credential_sources: authenticator.sources(),
             authenticator: RefCell::new(authenticator),
             access: AccessRules::new(gateway.access.clone()),
             estimator: Estimator::new(routes.provider_models()),

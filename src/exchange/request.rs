@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
-use crate::policy::auth::{CREDENTIAL_HEADERS, Principal};
+use crate::policy::auth::{Principal, Sources};
 use crate::policy::rate_limit::Demand;
 use crate::policy::routing::Route;
 use crate::protocol::openai::envelope::ChatEnvelope;
@@ -22,11 +22,19 @@ use std::rc::Rc;
 const EXPECTED_OUTPUT_TOKENS: u32 = 1024;
 
 impl Exchange {
+    /// The path to go on with, if the one that came carries a credential.
+    #[must_use]
+    pub fn path_without_credential(&self, path: &[u8]) -> Option<String> {
+        self.policy
+            .credential_sources
+            .without_credential(core::str::from_utf8(path).ok()?)
+    }
+
     /// Judges a request by its headers. `has_body` tells whether a body follows.
     pub fn on_request_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Step {
         self.withheld = headers
             .iter()
-            .filter_map(|(name, _)| withheld_name(name))
+            .filter_map(|(name, _)| withheld_name(name, &self.policy.credential_sources))
             .collect();
         self.read_headers(headers, has_body, now)
             .unwrap_or_else(|reply| self.refuse(reply))
@@ -204,7 +212,7 @@ struct Estimate {
 }
 
 /// A header of the client's that goes no further: its credential, and what only the gateway may set.
-fn withheld_name(name: &[u8]) -> Option<String> {
+fn withheld_name(name: &[u8], sources: &Sources) -> Option<String> {
     let name = core::str::from_utf8(name).ok()?;
-    (name.starts_with("x-tollgate-") || CREDENTIAL_HEADERS.contains(&name)).then(|| name.to_owned())
+    (name.starts_with("x-tollgate-") || sources.is_credential_header(name)).then(|| name.to_owned())
 }

@@ -4,7 +4,7 @@
 
 use super::abi::{Buffer, Map};
 use super::host::{self, SharedData};
-use crate::exchange::{Answer, Exchange, Policy, Step};
+use crate::exchange::{Answer, Exchange, HeaderEdit, Policy, Step};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
@@ -102,6 +102,10 @@ impl HttpContext for GatewayFilter {
         };
         self.request_id = headers.get(host::REQUEST_ID).unwrap_or_default().to_vec();
         self.path = headers.get(":path").unwrap_or_default().to_vec();
+        if let Some(path) = exchange.path_without_credential(&self.path) {
+            host::edit_headers(Map::Request, &[HeaderEdit::Set(":path", path.clone())]);
+            self.path = path.into_bytes();
+        }
         let step = exchange.on_request_headers(&headers, !end_of_stream, host::now());
         self.carry_out(step)
     }

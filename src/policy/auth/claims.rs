@@ -16,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::config::ClaimMapping;
 use core::time::Duration;
 use serde_json::{Map, Number, Value};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// The payload of a JSON Web Token.
@@ -107,6 +108,32 @@ pub(super) fn check_audience(claims: &Claims, audiences: &[String]) -> Result<()
         Ok(())
     } else {
         Err(Deny::WrongAudience)
+    }
+}
+
+/// Checks that the token was issued to one of `parties` (`azp`, OpenID Connect Core, section 2). None: to anybody.
+pub(super) fn check_authorized_party(claims: &Claims, parties: &[String]) -> Result<(), Deny> {
+    let is_accepted = |azp: &Value| {
+        azp.as_str()
+            .is_some_and(|azp| parties.iter().any(|party| party == azp))
+    };
+    if parties.is_empty() || claims.get("azp").is_some_and(is_accepted) {
+        Ok(())
+    } else {
+        Err(Deny::WrongParty)
+    }
+}
+
+/// Checks that the token's `jti` is not denied. A token without one cannot be named, and passes.
+pub(super) fn check_id(claims: &Claims, denied: &BTreeSet<String>) -> Result<(), Deny> {
+    match claims.get("jti") {
+        None => Ok(()),
+        Some(Value::String(id)) if denied.contains(id) => Err(Deny::Revoked),
+        Some(Value::String(_)) => Ok(()),
+        Some(_) if denied.is_empty() => Ok(()),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(Deny::Malformed)
+        }
     }
 }
 

@@ -35,6 +35,14 @@ pub enum Deny {
     NotYetValid,
     /// The token is meant for somebody else.
     WrongAudience,
+    /// The token was issued to a client that is not accepted.
+    WrongParty,
+    /// The token is of a kind (`typ`) that is not accepted.
+    WrongType,
+    /// The token's `jti` is denied.
+    Revoked,
+    /// The token brings its own key, or the address of one.
+    EmbeddedKey,
     /// A claim that must be there is not, or has no usable value.
     MissingClaim,
 }
@@ -59,6 +67,10 @@ impl Deny {
             Self::Expired => "The JSON Web Token has expired.",
             Self::NotYetValid => "The JSON Web Token is not valid yet.",
             Self::WrongAudience => "The JSON Web Token is meant for another audience.",
+            Self::WrongParty => "The JSON Web Token was issued to a client that is not accepted.",
+            Self::WrongType => "The JSON Web Token is of a type that is not accepted.",
+            Self::Revoked => "The JSON Web Token has been revoked.",
+            Self::EmbeddedKey => "The JSON Web Token brings a key of its own, which is not allowed.",
             Self::MissingClaim => "The JSON Web Token lacks a required claim.",
         }
     }

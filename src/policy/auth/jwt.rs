@@ -4,8 +4,8 @@
 //!
 //! [RFC 7519](https://www.rfc-editor.org/rfc/rfc7519) tokens in the compact form of
 //! [RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-7.1), read as
-//! [RFC 8725](https://www.rfc-editor.org/rfc/rfc8725) advises. What a token says of its own keys (`jwk`, `jku`,
-//! `x5c`, `x5u`) is never read. `iss` is read before the signature is verified, but only to choose whose keys to
+//! [RFC 8725](https://www.rfc-editor.org/rfc/rfc8725) advises. A token that brings its own key, or the address of
+//! one (`jwk`, `jku`, `x5c`, `x5u`), is refused. `iss` is read before the signature is verified, but only to choose whose keys to
 //! verify with. Every other claim is judged after the signature, so that a refusal tells the truth about a token
 //! that the issuer really made.
 //!
@@ -24,11 +24,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use core::time::Duration;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// Header parameters by which a token would say what to verify it with (RFC 7515, section 4.1).
+const OWN_KEYS: [&str; 4] = ["jku", "jwk", "x5c", "x5u"];
 
 /// One issuer, ready to judge its tokens.
 pub(super) struct Issuer {
     name: String,
     audiences: Vec<String>,
+    authorized_parties: Vec<String>,
+    types: Vec<String>,
+    denied_ids: BTreeSet<String>,
     leeway: Duration,
     mapping: ClaimMapping,
     keys: KeySet,
@@ -39,15 +46,19 @@ impl Issuer {
     fn new(provider: &JwtProvider, path: &str, faults: &mut Vec<ConfigError>) -> Option<Self> {
         let before = faults.len();
         let mapping = &provider.claims;
+        let lists = [
+            ("audiences", &provider.audiences),
+            ("authorized_parties", &provider.authorized_parties),
+            ("types", &provider.types),
+            ("denied_ids", &provider.denied_ids),
+        ];
+        let listed = lists.into_iter().flat_map(|(key, list)| {
+            let items = list.iter().enumerate();
+            items.map(move |(index, item)| (format!("{key}[{index}]"), item))
+        });
         let names = [("issuer".to_owned(), &provider.issuer)]
             .into_iter()
-            .chain(
-                provider
-                    .audiences
-                    .iter()
-                    .enumerate()
-                    .map(|(index, audience)| (format!("audiences[{index}]"), audience)),
-            )
+            .chain(listed)
             .chain([("claims.consumer".to_owned(), &mapping.consumer)])
             .chain(mapping.team.iter().map(|team| ("claims.team".to_owned(), team)))
             .chain(
@@ -76,6 +87,9 @@ impl Issuer {
         (faults.len() == before).then(|| Self {
             name: provider.issuer.clone(),
             audiences: provider.audiences.clone(),
+            authorized_parties: provider.authorized_parties.clone(),
+            types: provider.types.iter().map(|name| media_type(name)).collect(),
+            denied_ids: provider.denied_ids.iter().cloned().collect(),
             leeway: provider.leeway.0,
             mapping: mapping.clone(),
             keys,
@@ -97,8 +111,13 @@ impl Issuer {
         {
             return Err(Deny::BadSignature);
         }
+        if !self.types.is_empty() && !jwt.typ.as_ref().is_some_and(|typ| self.types.contains(typ)) {
+            return Err(Deny::WrongType);
+        }
         let validity = claims::validity(&jwt.claims, self.leeway, now)?;
         claims::check_audience(&jwt.claims, &self.audiences)?;
+        claims::check_authorized_party(&jwt.claims, &self.authorized_parties)?;
+        claims::check_id(&jwt.claims, &self.denied_ids)?;
         let principal = claims::principal(&jwt.claims, &self.mapping)?;
         Ok(claims::verified(principal, validity))
     }
@@ -170,17 +189,22 @@ impl<'a> Parts<'a> {
             return Err(Deny::Malformed);
         };
         let algorithm = Algorithm::from_name(algorithm).ok_or(Deny::AlgorithmNotAllowed)?;
-        if header.contains_key("crit") {
+        // `b64` (RFC 7797) changes what is signed and must be listed in `crit`.
+        if header.contains_key("crit") || header.contains_key("b64") {
             return Err(Deny::UnsupportedExtension);
         }
-        let kid = match header.get("kid") {
-            None => None,
-            Some(Value::String(kid)) => Some(kid.clone()),
-            Some(_) => return Err(Deny::Malformed),
+        if OWN_KEYS.iter().any(|name| header.contains_key(*name)) {
+            return Err(Deny::EmbeddedKey);
+        }
+        let text = |name: &str| match header.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(_) => Err(Deny::Malformed),
         };
         Ok(Jwt {
             algorithm,
-            kid,
+            kid: text("kid")?.map(str::to_owned),
+            typ: text("typ")?.map(media_type),
             claims,
             signed: self.signed,
             signature: self.signature,
@@ -188,10 +212,21 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// A `typ` in the form in which two are compared: case does not count, and `application/` may be left out (RFC 7515,
+/// section 4.1.9).
+fn media_type(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    match lower.strip_prefix("application/") {
+        Some(rest) if !rest.contains('/') => rest.to_owned(),
+        _ => lower,
+    }
+}
+
 /// A token that is well-formed, and of which nothing is verified yet.
 struct Jwt<'a> {
     algorithm: Algorithm,
     kid: Option<String>,
+    typ: Option<String>,
     claims: Claims,
     signed: &'a str,
     signature: Vec<u8>,

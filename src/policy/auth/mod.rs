@@ -26,7 +26,7 @@ mod strict_json;
 #[cfg(test)]
 mod tests;
 
-pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES};
+pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES, Sources};
 pub use deny::Deny;
 pub use principal::{ANONYMOUS, Principal};
 
@@ -45,6 +45,7 @@ pub struct Authenticator {
     issuers: Issuers,
     cache: Cache,
     anonymous: Option<Rc<Principal>>,
+    sources: Rc<Sources>,
 }
 
 impl Authenticator {
@@ -66,6 +67,7 @@ impl Authenticator {
             issuers: Issuers::new(&identity.jwt, &mut faults),
             cache: Cache::default(),
             anonymous: identity.allow_anonymous.then(|| Rc::new(Principal::anonymous())),
+            sources: Rc::new(Sources::new(identity, &mut faults)),
         };
         if faults.is_empty() {
             Ok(authenticator)
@@ -74,16 +76,22 @@ impl Authenticator {
         }
     }
 
+    /// The places that may carry a credential.
+    #[must_use]
+    pub fn sources(&self) -> Rc<Sources> {
+        Rc::clone(&self.sources)
+    }
+
     /// Recognises the caller by the request's headers.
     ///
     /// # Errors
     ///
     /// Why the caller was not recognised.
     pub fn authenticate(&mut self, headers: &Headers, now: Timestamp) -> Result<Rc<Principal>, Deny> {
-        let Some(credential) = credential::find(headers)? else {
+        let Some(credential) = self.sources.find(headers)? else {
             return self.anonymous.as_ref().map(Rc::clone).ok_or(Deny::Missing);
         };
-        let digest = Digest::of(credential);
+        let digest = Digest::of(&credential);
         let known = self
             .api_keys
             .find(&digest)
@@ -91,7 +99,7 @@ impl Authenticator {
         if let Some(principal) = known {
             return Ok(principal);
         }
-        let verified = self.issuers.verify(credential, now).ok_or(Deny::UnknownKey)??;
+        let verified = self.issuers.verify(&credential, now).ok_or(Deny::UnknownKey)??;
         let principal = Rc::clone(&verified.principal);
         self.cache.insert(digest, verified);
         Ok(principal)

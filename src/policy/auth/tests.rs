@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The room as a whole: real signatures of every algorithm, and the table of known attacks.
+//! The room as a whole: real signatures of every algorithm; [`attacks`] has the known attacks, [`standards`] the
+//! examples of the standards.
 //!
 //! `vectors.json` holds public keys and tokens made once with Python's `cryptography` (OpenSSL), so that signer
 //! and verifier share no code; its private keys were thrown away. Tests about claims sign for themselves, with
 //! Ed25519 and a fixed seed, because that needs no random numbers.
+
+mod attacks;
+mod standards;
 
 use super::{Authenticator, Deny, Principal};
 use crate::clock::Timestamp;
@@ -115,55 +119,6 @@ fn every_algorithm_is_verified() {
 }
 
 #[crate::test]
-fn the_examples_of_the_standards_are_verified() {
-    use super::algorithm::Algorithm;
-    use super::jwks::KeySet;
-    // RFC 8037, appendix A.4, and RFC 7515, appendix A.3.
-    for (jwk, algorithm, message, signature) in [
-        (
-            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
-            Algorithm::Ed25519,
-            "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc",
-            "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
-        ),
-        (
-            r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#,
-            Algorithm::Es256,
-            "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ",
-            "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
-        ),
-    ] {
-        let keys = KeySet::parse(&format!(r#"{{"keys":[{jwk}]}}"#)).unwrap_or_else(|fault| panic!("{fault}"));
-        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-        let key = keys.candidates(None, algorithm).ok().unwrap().next().unwrap();
-        assert!(key.verifies(algorithm, message.as_bytes(), &signature));
-        assert!(!key.verifies(algorithm, &message.as_bytes()[1..], &signature));
-    }
-}
-
-#[crate::test]
-fn forged_tokens_are_refused() {
-    let mut authenticator = vector_authenticator();
-    let bad = vectors()["bad"].clone();
-    for (name, expected) in [
-        ("hs256_with_the_public_key_as_secret", Deny::AlgorithmNotAllowed),
-        ("rs256_against_an_ec_key", Deny::AlgorithmNotAllowed),
-        ("es256_signed_with_the_key_in_its_own_header", Deny::BadSignature),
-        ("es256_as_der", Deny::BadSignature),
-        ("pss_salt_of_another_length", Deny::BadSignature),
-        ("rs256_made_with_sha512", Deny::BadSignature),
-    ] {
-        let outcome = bearer(
-            &mut authenticator,
-            bad[name].as_str().unwrap(),
-            Timestamp::from_secs(NOW),
-        );
-        assert_eq!(outcome, Err(expected), "{name}");
-    }
-    assert_eq!(bad.as_object().unwrap().len(), 6);
-}
-
-#[crate::test]
 fn headers_that_ask_for_less_are_refused() {
     let payload = json!({"iss": ISSUER, "sub": "alice", "aud": "tollgate", "exp": NOW + 100}).to_string();
     let mut authenticator = own_authenticator(json!({}));
@@ -207,7 +162,7 @@ fn headers_that_ask_for_less_are_refused() {
     }
     for header in [
         r#"{"alg":"EdDSA"}"#,
-        r#"{"alg":"Ed25519","kid":"own","jwk":{},"jku":"https://evil.example"}"#,
+        r#"{"alg":"Ed25519","kid":"own","x5t":"AA","cty":"x"}"#,
     ] {
         let outcome = bearer(
             &mut authenticator,
@@ -289,21 +244,6 @@ fn a_bit_flipped_in_any_byte_of_the_signature_is_noticed() {
 }
 
 #[crate::test]
-fn a_changed_payload_is_noticed() {
-    let mut authenticator = own_authenticator(json!({}));
-    let alice = own_jwt(json!({}));
-    let mallory = own_jwt(json!({"sub": "mallory"}));
-    let (signed, _) = mallory.rsplit_once('.').unwrap();
-    let (_, signature) = alice.rsplit_once('.').unwrap();
-    let outcome = bearer(
-        &mut authenticator,
-        &format!("{signed}.{signature}"),
-        Timestamp::from_secs(NOW),
-    );
-    assert_eq!(outcome, Err(Deny::BadSignature));
-}
-
-#[crate::test]
 fn time_is_judged_with_leeway() {
     // The leeway is 60 s by default.
     for (exp, expected) in [
@@ -377,27 +317,6 @@ fn issuer_and_audience_are_compared_exactly() {
         Timestamp::from_secs(NOW),
     );
     assert_eq!(outcome, Ok("alice".to_owned()));
-}
-
-#[crate::test]
-fn an_issuer_is_verified_with_its_own_keys_only() {
-    let mut authenticator = authenticator(json!({"jwt": [
-        provider(ISSUER, &vectors()["jwks"]),
-        provider("https://own.example", &own_jwks()),
-    ]}));
-    let now = Timestamp::from_secs(NOW);
-    let own = own_jwt(json!({"iss": "https://own.example"}));
-    assert_eq!(bearer(&mut authenticator, &own, now), Ok("alice".to_owned()));
-    assert_eq!(
-        bearer(&mut authenticator, &own_jwt(json!({})), now),
-        Err(Deny::UnknownKeyId)
-    );
-    let payload = json!({"iss": ISSUER, "sub": "alice", "aud": "tollgate", "exp": NOW + 100}).to_string();
-    let nameless = sign(r#"{"alg":"EdDSA"}"#, &payload);
-    assert_eq!(
-        bearer(&mut authenticator, &nameless, now),
-        Err(Deny::BadSignature)
-    );
 }
 
 #[crate::test]
@@ -555,6 +474,10 @@ fn messages_are_short_and_for_clients() {
         Deny::NotYetValid,
         Deny::WrongAudience,
         Deny::MissingClaim,
+        Deny::WrongParty,
+        Deny::WrongType,
+        Deny::Revoked,
+        Deny::EmbeddedKey,
     ];
     let messages: std::collections::BTreeSet<_> = all.iter().map(|deny| deny.message()).collect();
     assert_eq!(messages.len(), all.len());
@@ -599,6 +522,9 @@ fn faults_of_the_configuration_have_paths() {
     );
     let mut nameless = provider("", &own_jwks());
     nameless["audiences"] = json!(["a", ""]);
+    nameless["authorized_parties"] = json!([""]);
+    nameless["types"] = json!([""]);
+    nameless["denied_ids"] = json!([""]);
     nameless["claims"] = json!({"consumer": "", "team": "", "labels": {"tier": ""}});
     check_faults(
         json!({"jwt": [
@@ -612,6 +538,9 @@ fn faults_of_the_configuration_have_paths() {
             ("identity.jwt[2].issuer", "identity.jwt[0] again"),
             ("identity.jwt[3].issuer", "empty"),
             ("identity.jwt[3].audiences[1]", "empty"),
+            ("identity.jwt[3].authorized_parties[0]", "empty"),
+            ("identity.jwt[3].types[0]", "empty"),
+            ("identity.jwt[3].denied_ids[0]", "empty"),
             ("identity.jwt[3].claims.consumer", "empty"),
             ("identity.jwt[3].claims.team", "empty"),
             ("identity.jwt[3].claims.labels.tier", "empty"),
