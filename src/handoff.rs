@@ -28,6 +28,8 @@ pub struct Handoff {
     pub created: u64,
     /// What the client is told of its limits.
     pub allowances: Vec<(&'static str, String)>,
+    /// The path that the client asked for, where the provider seat has to put it back for access logs and traces.
+    pub path_to_restore: Option<Vec<u8>>,
     /// The request's body, for the first attempt: what the gateway seat has read need not be read again.
     body: Option<Vec<u8>>,
     /// How many attempts have begun.
@@ -82,6 +84,7 @@ impl Handoff {
             request_model,
             created,
             allowances,
+            path_to_restore: None,
             body: None,
             attempts: 0,
             attempt: None,

@@ -2,7 +2,7 @@
 
 //! `identity`: who may call, and how they prove it.
 
-use super::Period;
+use super::{Moment, Period};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,7 +47,9 @@ pub struct JwtProvider {
     /// The `jti` claims of tokens that are refused although they are valid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denied_ids: Vec<String>,
-    /// The issuer's public keys.
+    /// The issuer's public keys. Absent: they are fetched from where the issuer's OpenID Connect discovery
+    /// document says.
+    #[serde(default)]
     pub jwks: Jwks,
     /// Clock difference that is forgiven in `exp` and `nbf`.
     #[serde(default = "default_leeway")]
@@ -71,6 +73,51 @@ pub enum Jwks {
     /// A file, relative to `gateway.yaml`. `tollgate render` reads it and writes its keys inline: they are
     /// public, and the filter cannot read files.
     File(String),
+    /// Fetched by Envoy while it runs, and again before it is old.
+    Remote(RemoteJwks),
+}
+
+impl Default for Jwks {
+    fn default() -> Self {
+        Self::Remote(RemoteJwks::default())
+    }
+}
+
+/// A key set that is fetched over HTTP.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RemoteJwks {
+    /// The URL of the key set. Absent: `jwks_uri` of the document at `ISSUER/.well-known/openid-configuration`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// The Envoy cluster that reaches it. Absent: one is rendered for its host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// How long to wait for one answer.
+    pub timeout: Period,
+    /// The shortest time between two planned fetches, whatever the answer's `cache-control` says.
+    pub min_refresh: Period,
+    /// The longest time between two planned fetches, whatever the answer's `cache-control` says.
+    pub max_refresh: Period,
+    /// How long keys are used after the last fetch that succeeded.
+    pub max_stale: Period,
+    /// How long to wait after a token with an unknown `kid` had the set fetched, before another one may.
+    pub refetch_interval: Period,
+}
+
+impl Default for RemoteJwks {
+    fn default() -> Self {
+        Self {
+            uri: None,
+            cluster: None,
+            timeout: Period::from_secs(5),
+            min_refresh: Period::from_secs(60),
+            max_refresh: Period::from_secs(3600),
+            max_stale: Period::from_secs(86_400),
+            refetch_interval: Period::from_secs(5),
+        }
+    }
 }
 
 /// Which claims become what. A name with dots reaches into objects: `realm.team`.
@@ -103,8 +150,19 @@ impl Default for ClaimMapping {
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
-    /// SHA-256 of the key, as 64 hexadecimal digits: `printf %s "$KEY" | sha256sum`.
+    /// SHA-256 of the key, as 64 hexadecimal digits: `tollgate key new` tells it, or
+    /// `printf %s "$KEY" | sha256sum`.
     pub sha256: String,
+    /// A name for the key. It becomes the label `api_key`, which limits and access rules may name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When the key stops being accepted: a day (midnight UTC) or a time in UTC. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Moment>,
+    /// The models that the key may be used for, as names or prefixes followed by `*`, among those that access rules
+    /// give its consumer. Absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
     /// The consumer.
     pub consumer: String,
     /// The consumer's team.

@@ -21,6 +21,7 @@ mod tests;
 
 pub use policy::Policy;
 
+use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
@@ -40,6 +41,8 @@ pub const CLUSTER_HEADER: &str = "x-tollgate-cluster";
 pub enum Step {
     /// Wait until the body is whole.
     Buffer,
+    /// Wait until the keys of the caller's issuer have come, or did not, and ask again.
+    AwaitKeys,
     /// Answer the client; no provider is asked.
     Reply(LocalReply),
     /// Let the request go on to its route, with these changes to its headers.
@@ -78,6 +81,8 @@ pub struct Exchange {
     /// The status of an answer that Envoy made up because no provider gave one.
     envoy_status: Option<u16>,
     refused_by: Option<&'static str>,
+    /// Since when the request has waited for its issuer's keys.
+    awaits_keys_since: Option<Timestamp>,
 }
 
 /// A request that holds a reservation.
@@ -100,6 +105,7 @@ impl Exchange {
             admitted: None,
             envoy_status: None,
             refused_by: None,
+            awaits_keys_since: None,
         }
     }
 

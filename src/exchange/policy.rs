@@ -5,7 +5,8 @@
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Gateway, Listener};
 use crate::policy::access::AccessRules;
-use crate::policy::auth::{Authenticator, Sources};
+use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Sources};
+use crate::policy::connection::Connection;
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
 use crate::shared_store::SharedStore;
@@ -56,6 +57,13 @@ impl Policy {
 }
 
 impl Policy {
+    /// Asks this host about requests from now on.
+    #[must_use]
+    pub fn connected(self, connection: Rc<dyn Connection>) -> Self {
+        self.with_keys(|keeper| keeper.connect(connection));
+        self
+    }
+
     /// Whether access logs are to tell of each exchange.
     #[must_use]
     pub const fn writes_log(&self) -> bool {
@@ -71,6 +79,44 @@ impl Policy {
     /// Makes the shared store ready. Call it while the filter is being configured, before it serves.
     pub fn prepare(&self, now: Timestamp, store: &dyn SharedStore) {
         self.limiter.prepare(now, store);
+        self.with_keys(|keeper| keeper.prepare_keys(store));
+    }
+
+    /// Whether keys are fetched while the filter serves: then it has to call the next three.
+    #[must_use]
+    pub fn has_remote_keys(&self) -> bool {
+        self.with_keys(Authenticator::has_remote_keys)
+    }
+
+    /// Reads the keys that other workers have fetched; whether there was anything new.
+    pub fn sync_keys(&self, store: &dyn SharedStore) -> bool {
+        self.with_keys(|keeper| keeper.sync_keys(store))
+    }
+
+    /// The calls for keys that this worker has to make now.
+    #[must_use]
+    pub fn calls_for_keys(&self, now: Timestamp, store: &dyn SharedStore) -> Vec<KeyCall> {
+        self.with_keys(|keeper| keeper.calls_for_keys(now, store))
+    }
+
+    /// Takes what came of such a call. The second value is the issuer's name.
+    #[must_use]
+    pub fn on_key_answer(
+        &self,
+        call: &KeyCall,
+        answer: KeyAnswer<'_>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> Option<(KeyOutcome, String)> {
+        self.with_keys(|keeper| {
+            let outcome = keeper.on_key_answer(call, answer, now, store);
+            Some((outcome, keeper.issuer(call.issuer)?.to_owned()))
+        })
+    }
+
+    fn with_keys<T: Default>(&self, ask: impl FnOnce(&mut Authenticator) -> T) -> T {
+        let keeper = self.authenticator.try_borrow_mut();
+        keeper.map_or_else(|_| T::default(), |mut keeper| ask(&mut keeper))
     }
 }
 

@@ -9,14 +9,18 @@ use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
-use crate::policy::auth::{Principal, Sources};
+use crate::policy::auth::{Deny, Sources};
 use crate::policy::rate_limit::Demand;
 use crate::policy::routing::Route;
 use crate::protocol::openai::envelope::ChatEnvelope;
 use crate::shared_store::SharedStore;
 use crate::usage::estimate::PromptSize;
+use core::time::Duration;
 use std::cell::RefCell;
 use std::rc::Rc;
+
+/// How long a request waits for its issuer's keys.
+const LONGEST_KEY_WAIT: Duration = Duration::from_secs(10);
 
 /// Output tokens to reserve for a request without a bound, while nothing was learned and nothing configured.
 const EXPECTED_OUTPUT_TOKENS: u32 = 1024;
@@ -51,7 +55,16 @@ impl Exchange {
         if endpoint == Endpoint::Health {
             return Ok(Step::Reply(LocalReply::json(200, br#"{"status":"ok"}"#.to_vec())));
         }
-        let principal = self.authenticate(headers, now)?;
+        let outcome = match self.policy.authenticator.try_borrow_mut() {
+            Ok(mut authenticator) => authenticator.authenticate(headers, now),
+            Err(_) => return Err(rescue::unreachable().into()),
+        };
+        let principal = match outcome {
+            Ok(principal) => principal,
+            Err(Deny::KeysAwaited(_)) if self.may_await_keys(now) => return Ok(Step::AwaitKeys),
+            Err(deny) => return Err(self.unauthenticated(deny).into()),
+        };
+        self.principal = Some(Rc::clone(&principal));
         if endpoint == Endpoint::Models {
             return Ok(Step::Reply(LocalReply::json(
                 200,
@@ -77,18 +90,28 @@ impl Exchange {
         }
     }
 
-    fn authenticate(&mut self, headers: &Headers, now: Timestamp) -> Result<Rc<Principal>, ApiError> {
-        let mut authenticator = self
-            .policy
-            .authenticator
-            .try_borrow_mut()
-            .map_err(|_| rescue::unreachable())?;
-        let principal = authenticator
-            .authenticate(headers, now)
-            .map_err(rescue::unauthenticated)?;
-        drop(authenticator);
-        self.principal = Some(Rc::clone(&principal));
-        Ok(principal)
+    fn may_await_keys(&mut self, now: Timestamp) -> bool {
+        now.since(*self.awaits_keys_since.get_or_insert(now)) < LONGEST_KEY_WAIT
+    }
+
+    /// Stops waiting for the issuer's keys.
+    pub fn on_no_room_to_wait(&mut self) -> Step {
+        let error = rescue::keys_unavailable(None);
+        self.refused_by = Some("authentication");
+        self.refuse(error.into())
+    }
+
+    fn unauthenticated(&mut self, deny: Deny) -> ApiError {
+        self.refused_by = Some("authentication");
+        if let Deny::KeysAwaited(place) | Deny::KeysUnavailable(place) = deny {
+            let authenticator = self.policy.authenticator.try_borrow().ok();
+            let issuer = authenticator.as_ref().and_then(|keeper| keeper.issuer(place));
+            return rescue::keys_unavailable(issuer);
+        }
+        if deny == Deny::TooManyFailures {
+            return rescue::too_many_failures();
+        }
+        rescue::unauthenticated(deny)
     }
 
     /// Whether `bytes` of a body are more than may be read. The answer to it is [`Exchange::on_body_too_large`].

@@ -8,11 +8,32 @@ use crate::config::Listener;
 use crate::local_reply::{LocalReply, whole_seconds};
 use crate::policy::auth::Deny;
 use crate::policy::rate_limit::Refusal;
+use core::time::Duration;
 
 const LIST_MODELS: &str = "GET /v1/models lists the models that you may use.";
 
 /// How many characters of what a client sent are repeated in an error.
 const MOST_REPEATED: usize = 100;
+
+/// How long to wait before an issuer's keys are asked for again.
+const KEYS_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The keys of `issuer` cannot be had, and so nothing can be said of a token.
+pub(super) fn keys_unavailable(issuer: Option<&str>) -> ApiError {
+    let message = match issuer {
+        Some(issuer) => format!("The signing keys of the issuer \"{issuer}\" cannot be had at the moment."),
+        None => Deny::KeysUnavailable(0).message().to_owned(),
+    };
+    ApiError::new(503, API_ERROR, message)
+        .with_code("issuer_unavailable")
+        .with_retry_after(KEYS_RETRY_AFTER)
+}
+
+pub(super) fn too_many_failures() -> ApiError {
+    ApiError::new(429, "requests", Deny::TooManyFailures.message())
+        .with_code("too_many_failures")
+        .with_retry_after(Duration::from_secs(1))
+}
 
 pub(super) fn unauthenticated(deny: Deny) -> ApiError {
     ApiError::new(401, INVALID_REQUEST, deny.message()).with_code("invalid_api_key")

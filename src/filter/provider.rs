@@ -17,6 +17,8 @@ pub(super) struct ProviderFilter {
     buffered: usize,
     /// How much of what the host holds of the answer has been read.
     consumed: usize,
+    /// The path to put back when the answer comes, if the gateway seat cannot do it.
+    path: Option<Vec<u8>>,
     /// Whether this is an upstream filter, and not a half of a listener filter.
     is_upstream: bool,
 }
@@ -29,6 +31,7 @@ impl ProviderFilter {
             attempt: None,
             buffered: 0,
             consumed: 0,
+            path: None,
             is_upstream,
         }
     }
@@ -41,6 +44,9 @@ impl ProviderFilter {
     fn on_whole_request(&mut self) -> Action {
         let headers = host::headers(Map::Request);
         let handoff = host::find_exchange(&headers);
+        if let Some(Ok(handoff)) = handoff.as_ref().map(|handoff| handoff.try_borrow()) {
+            self.path = handoff.path_to_restore.clone().filter(|_| self.is_upstream);
+        }
         let handed = handoff
             .as_ref()
             .and_then(|handoff| handoff.try_borrow_mut().ok()?.take_body(self.buffered));
@@ -160,6 +166,9 @@ impl HttpContext for ProviderFilter {
         attempt.on_response_headers(&host::headers(Map::Response));
         self.buffered = 0;
         host::forget_credential(self.seat.credential_header_name());
+        if let Some(path) = self.path.take() {
+            host::restore_path(&path);
+        }
         if !end_of_stream {
             return Action::Pause;
         }

@@ -4,8 +4,10 @@
 
 use super::both::BothFilter;
 use super::gateway::GatewayFilter;
-use super::host::{self, SharedData};
+use super::host::{self, HostConnection, SharedData};
+use super::keys::KeyCalls;
 use super::provider::ProviderFilter;
+use super::waiting::{AwaitsKeys, Reachable};
 use crate::attempt::ProviderSeat;
 use crate::config::load::from_json;
 use crate::config::{ConfigError, Credential, Gateway, PluginConfig};
@@ -18,7 +20,9 @@ use std::rc::Rc;
 /// One filter's configuration.
 #[derive(Default)]
 pub(super) struct Root {
+    context: u32,
     seat: Option<Seat>,
+    key_calls: Option<KeyCalls>,
 }
 
 /// The provider seats of all clusters, with their credentials.
@@ -34,6 +38,13 @@ enum Seat {
 }
 
 impl Root {
+    pub(super) fn new(context: u32) -> Self {
+        Self {
+            context,
+            ..Self::default()
+        }
+    }
+
     fn configure(text: &[u8]) -> Result<Seat, Vec<ConfigError>> {
         let text = core::str::from_utf8(text).map_err(|_| {
             vec![ConfigError::new(
@@ -83,8 +94,16 @@ impl Root {
     }
 }
 
+fn reachable<F: AwaitsKeys + 'static>(context: u32, filter: F, may_wait: bool) -> Box<dyn HttpContext> {
+    if may_wait {
+        Box::new(Reachable::new(context, filter))
+    } else {
+        Box::new(filter)
+    }
+}
+
 fn policy(gateway: &Gateway) -> Result<Rc<Policy>, Vec<ConfigError>> {
-    let policy = Policy::new(gateway)?;
+    let policy = Policy::new(gateway)?.connected(Rc::new(HostConnection));
     policy.prepare(host::now(), &SharedData);
     log::info!(
         "tollgate {}: {} models, {} providers",
@@ -111,13 +130,31 @@ fn credential(seat: &ProviderSeat) -> Option<Rc<str>> {
     Some(value?.trim().into())
 }
 
-impl Context for Root {}
+impl Seat {
+    /// The policy, if this seat has one that fetches keys.
+    fn fetching_policy(&self) -> Option<&Rc<Policy>> {
+        match self {
+            Self::Both(policy, _) | Self::Gateway(policy) => Some(policy).filter(|p| p.has_remote_keys()),
+            Self::Provider { .. } => None,
+        }
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, id: u32, header_count: usize, body_size: usize, _trailers: usize) {
+        if let Some(calls) = self.key_calls.as_mut() {
+            calls.on_answer(id, header_count, body_size);
+        }
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let text = host::configuration(size);
         match Self::configure(&text) {
             Ok(seat) => {
+                let policy = seat.fetching_policy();
+                self.key_calls = policy.map(|policy| KeyCalls::new(self.context, Rc::clone(policy)));
                 self.seat = Some(seat);
                 true
             }
@@ -130,10 +167,20 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+    fn on_tick(&mut self) {
+        if let Some(calls) = self.key_calls.as_mut() {
+            calls.on_tick();
+        }
+    }
+
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        let may_wait = self.key_calls.is_some();
         Some(match self.seat.as_ref()? {
-            Seat::Both(policy, seats) => Box::new(BothFilter::new(Rc::clone(policy), Rc::clone(seats))),
-            Seat::Gateway(policy) => Box::new(GatewayFilter::new(Rc::clone(policy))),
+            Seat::Both(policy, seats) => {
+                let filter = BothFilter::new(Rc::clone(policy), Rc::clone(seats));
+                reachable(context, filter, may_wait)
+            }
+            Seat::Gateway(policy) => reachable(context, GatewayFilter::new(Rc::clone(policy)), may_wait),
             Seat::Provider { seat, credential } => {
                 Box::new(ProviderFilter::new(Rc::clone(seat), credential.clone(), true))
             }

@@ -26,6 +26,10 @@ impl AccessRules {
     /// Whether `principal` may use `model`, the name that the client asked for.
     #[must_use]
     pub fn allows(&self, principal: &Principal, model: &str) -> bool {
+        let is_for_key = |models: &Vec<String>| models.iter().any(|pattern| matches_pattern(pattern, model));
+        if !principal.models.as_ref().is_none_or(is_for_key) {
+            return false;
+        }
         self.0.is_empty()
             || self.0.iter().any(|rule| {
                 concerns(rule, principal) && rule.models.iter().any(|pattern| matches_pattern(pattern, model))
@@ -61,6 +65,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            models: None,
         }
     }
 

@@ -9,6 +9,7 @@
 //! A configured claim name is tried as it is first and as a path second, since names that are URLs
 //! (`https://example.com/team`) contain dots too. Each member of the payload is visited at most once per name.
 
+use super::algorithm::PublicKey;
 use super::cache::Verified;
 use super::deny::Deny;
 use super::principal::Principal;
@@ -152,6 +153,7 @@ pub(super) fn principal(claims: &Claims, mapping: &ClaimMapping) -> Result<Princ
             .iter()
             .filter_map(|(label, name)| Some((label.clone(), text(find(claims, name)?)?)))
             .collect(),
+        models: None,
     })
 }
 
@@ -176,10 +178,15 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// A principal with its validity, as the cache keeps it.
-pub(super) fn verified(principal: Principal, (from, until): (Timestamp, Timestamp)) -> Verified {
+pub(super) fn verified(
+    principal: Principal,
+    (from, until): (Timestamp, Timestamp),
+    key: &Rc<PublicKey>,
+) -> Verified {
     Verified {
         principal: Rc::new(principal),
         from,
         until,
+        key: Rc::downgrade(key),
     }
 }

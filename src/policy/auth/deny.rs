@@ -41,8 +41,18 @@ pub enum Deny {
     WrongType,
     /// The token's `jti` is denied.
     Revoked,
+    /// The API key has the form of ours and another checksum.
+    MistypedKey,
+    /// The API key has expired.
+    ExpiredKey,
+    /// Too many bad signatures came from where this token comes from.
+    TooManyFailures,
     /// The token brings its own key, or the address of one.
     EmbeddedKey,
+    /// The issuer's keys are being fetched: ask again. Holds the issuer's place in the configuration.
+    KeysAwaited(usize),
+    /// The issuer's keys cannot be had. Holds the issuer's place in the configuration.
+    KeysUnavailable(usize),
     /// A claim that must be there is not, or has no usable value.
     MissingClaim,
 }
@@ -70,6 +80,12 @@ impl Deny {
             Self::WrongParty => "The JSON Web Token was issued to a client that is not accepted.",
             Self::WrongType => "The JSON Web Token is of a type that is not accepted.",
             Self::Revoked => "The JSON Web Token has been revoked.",
+            Self::KeysAwaited(_) | Self::KeysUnavailable(_) => {
+                "The signing keys of the JSON Web Token's issuer cannot be had at the moment."
+            }
+            Self::MistypedKey => "The API key has a typing error: its checksum does not match.",
+            Self::ExpiredKey => "The API key has expired.",
+            Self::TooManyFailures => "Too many JSON Web Tokens with a bad signature came from your address.",
             Self::EmbeddedKey => "The JSON Web Token brings a key of its own, which is not allowed.",
             Self::MissingClaim => "The JSON Web Token lacks a required claim.",
         }

@@ -12,11 +12,13 @@
 //! base64url is read strictly: no padding, no other alphabet, no loose bits at the end. So one token has one
 //! spelling, and one digest.
 
-use super::algorithm::Algorithm;
+use super::algorithm::{Algorithm, PublicKey};
 use super::cache::Verified;
 use super::claims::{self, Claims};
 use super::deny::Deny;
 use super::jwks::{KeySet, NoKey};
+use super::key_source::KeySource;
+use super::remote::{NoRemoteKey, RemoteKeys};
 use super::strict_json;
 use crate::clock::Timestamp;
 use crate::config::{ClaimMapping, ConfigError, Jwks, JwtProvider};
@@ -25,12 +27,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use core::time::Duration;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// Header parameters by which a token would say what to verify it with (RFC 7515, section 4.1).
 const OWN_KEYS: [&str; 4] = ["jku", "jwk", "x5c", "x5u"];
 
 /// One issuer, ready to judge its tokens.
 pub(super) struct Issuer {
+    /// Its place in the configuration.
+    place: usize,
     name: String,
     audiences: Vec<String>,
     authorized_parties: Vec<String>,
@@ -38,12 +43,20 @@ pub(super) struct Issuer {
     denied_ids: BTreeSet<String>,
     leeway: Duration,
     mapping: ClaimMapping,
-    keys: KeySet,
+    keys: Keys,
+}
+
+/// Where an issuer's keys come from.
+enum Keys {
+    /// The configuration.
+    Fixed(KeySet),
+    /// The issuer, at the given place in the configuration.
+    Remote(Box<RemoteKeys>),
 }
 
 impl Issuer {
     /// Reads one issuer; appends its faults to `faults`.
-    fn new(provider: &JwtProvider, path: &str, faults: &mut Vec<ConfigError>) -> Option<Self> {
+    fn new(provider: &JwtProvider, place: usize, path: &str, faults: &mut Vec<ConfigError>) -> Option<Self> {
         let before = faults.len();
         let mapping = &provider.claims;
         let lists = [
@@ -73,18 +86,9 @@ impl Issuer {
                 "expected a name, found an empty text",
             ));
         }
-        let keys = match &provider.jwks {
-            Jwks::Inline(json) => KeySet::parse(json),
-            Jwks::File(_) => Err(
-                "expected the key set inline, found a file, which the filter cannot read: \
-                 `tollgate render` writes the keys inline"
-                    .to_owned(),
-            ),
-        };
-        let keys = keys
-            .map_err(|fault| faults.push(ConfigError::new(format!("{path}.jwks"), fault)))
-            .ok()?;
+        let keys = keys(provider, place, path, faults)?;
         (faults.len() == before).then(|| Self {
+            place,
             name: provider.issuer.clone(),
             audiences: provider.audiences.clone(),
             authorized_parties: provider.authorized_parties.clone(),
@@ -97,20 +101,20 @@ impl Issuer {
     }
 
     fn verify(&self, jwt: &Jwt<'_>, now: Timestamp) -> Result<Verified, Deny> {
-        let keys = self
-            .keys
-            .candidates(jwt.kid.as_deref(), jwt.algorithm)
-            .map_err(|fault| match fault {
-                NoKey::UnknownId => Deny::UnknownKeyId,
-                NoKey::OtherAlgorithm => Deny::AlgorithmNotAllowed,
-            })?;
-        let message = jwt.signed.as_bytes();
-        if !keys
-            .into_iter()
-            .any(|key| key.verifies(jwt.algorithm, message, &jwt.signature))
-        {
-            return Err(Deny::BadSignature);
-        }
+        let key = match &self.keys {
+            Keys::Fixed(keys) => {
+                let found = keys.candidates(jwt.kid.as_deref(), jwt.algorithm);
+                jwt.signer(found.map_err(no_key)?)?
+            }
+            Keys::Remote(remote) => {
+                let found = remote.candidates(jwt.kid.as_deref(), jwt.algorithm, now);
+                jwt.signer(found.map_err(|fault| match fault {
+                    NoRemoteKey::NotThere(fault) => no_key(fault),
+                    NoRemoteKey::Awaited => Deny::KeysAwaited(self.place),
+                    NoRemoteKey::Unavailable => Deny::KeysUnavailable(self.place),
+                })?)?
+            }
+        };
         if !self.types.is_empty() && !jwt.typ.as_ref().is_some_and(|typ| self.types.contains(typ)) {
             return Err(Deny::WrongType);
         }
@@ -119,7 +123,7 @@ impl Issuer {
         claims::check_authorized_party(&jwt.claims, &self.authorized_parties)?;
         claims::check_id(&jwt.claims, &self.denied_ids)?;
         let principal = claims::principal(&jwt.claims, &self.mapping)?;
-        Ok(claims::verified(principal, validity))
+        Ok(claims::verified(principal, validity, key))
     }
 }
 
@@ -142,7 +146,7 @@ impl Issuers {
                     format!("expected each issuer once, found that of identity.jwt[{first}] again"),
                 ));
             }
-            issuers.extend(Issuer::new(provider, &path, faults));
+            issuers.extend(Issuer::new(provider, index, &path, faults));
         }
         Self(issuers)
     }
@@ -155,6 +159,71 @@ impl Issuers {
             let issuer = self.0.iter().find(|issuer| name == issuer.name.as_str());
             issuer.ok_or(Deny::UnknownIssuer)?.verify(&jwt, now)
         }))
+    }
+
+    /// The name of the issuer at this place in the configuration.
+    pub(super) fn name(&self, place: usize) -> Option<&str> {
+        let issuer = self.0.iter().find(|issuer| issuer.place == place)?;
+        Some(&issuer.name)
+    }
+
+    /// The issuers whose keys are fetched.
+    pub(super) fn remote(&mut self) -> impl Iterator<Item = &mut RemoteKeys> {
+        self.0.iter_mut().filter_map(|issuer| match &mut issuer.keys {
+            Keys::Fixed(_) => None,
+            Keys::Remote(remote) => Some(remote.as_mut()),
+        })
+    }
+
+    /// The fetched keys of the issuer at this place in the configuration.
+    pub(super) fn remote_at(&mut self, place: usize) -> Option<&mut RemoteKeys> {
+        let issuer = self.0.iter_mut().find(|issuer| issuer.place == place)?;
+        match &mut issuer.keys {
+            Keys::Fixed(_) => None,
+            Keys::Remote(remote) => Some(remote),
+        }
+    }
+}
+
+const fn no_key(fault: NoKey) -> Deny {
+    match fault {
+        NoKey::UnknownId => Deny::UnknownKeyId,
+        NoKey::OtherAlgorithm => Deny::AlgorithmNotAllowed,
+    }
+}
+
+/// Reads or locates an issuer's keys; appends what is wrong with them to `faults`.
+fn keys(provider: &JwtProvider, place: usize, path: &str, faults: &mut Vec<ConfigError>) -> Option<Keys> {
+    let mut fault = |key: &str, message: String| {
+        faults.push(ConfigError::new(format!("{path}.{key}"), message));
+        None
+    };
+    match &provider.jwks {
+        Jwks::Inline(json) => match KeySet::parse(json) {
+            Ok(keys) => Some(Keys::Fixed(keys)),
+            Err(message) => fault("jwks", message),
+        },
+        Jwks::File(_) => fault(
+            "jwks",
+            "expected the key set inline, found a file, which the filter cannot read: `tollgate render` writes \
+             the keys inline"
+                .to_owned(),
+        ),
+        Jwks::Remote(settings) => {
+            if let Some((key, message)) = RemoteKeys::fault(settings) {
+                return fault(&format!("jwks.remote.{key}"), message.to_owned());
+            }
+            match KeySource::of(provider) {
+                Ok(Some(source)) => Some(Keys::Remote(Box::new(RemoteKeys::new(
+                    place,
+                    &provider.issuer,
+                    source,
+                    settings.clone(),
+                )))),
+                Ok(None) => None,
+                Err((key, message)) => fault(key, message),
+            }
+        }
     }
 }
 
@@ -230,4 +299,16 @@ struct Jwt<'a> {
     claims: Claims,
     signed: &'a str,
     signature: Vec<u8>,
+}
+
+impl Jwt<'_> {
+    /// The key that made the signature.
+    fn signer<'k>(
+        &self,
+        mut keys: impl Iterator<Item = &'k Rc<PublicKey>>,
+    ) -> Result<&'k Rc<PublicKey>, Deny> {
+        let message = self.signed.as_bytes();
+        keys.find(|key| key.verifies(self.algorithm, message, &self.signature))
+            .ok_or(Deny::BadSignature)
+    }
 }

@@ -19,23 +19,34 @@ mod claims;
 mod credential;
 mod deny;
 mod digest;
+mod failures;
+mod fetch_state;
 mod jwks;
 mod jwt;
+mod key_form;
+mod key_source;
 mod principal;
+mod remote;
 mod strict_json;
 #[cfg(test)]
 mod tests;
 
 pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES, Sources};
 pub use deny::Deny;
+pub use key_form::{digest_of_api_key, new_api_key};
+pub use key_source::KeySource;
 pub use principal::{ANONYMOUS, Principal};
+pub use remote::{KeyAnswer, KeyCall, KeyOutcome};
 
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Identity};
 use crate::headers::Headers;
+use crate::policy::connection::{Connection, NoConnection};
+use crate::shared_store::SharedStore;
 use api_key::ApiKeys;
 use cache::Cache;
 use digest::Digest;
+use failures::Failures;
 use jwt::Issuers;
 use std::rc::Rc;
 
@@ -46,6 +57,8 @@ pub struct Authenticator {
     cache: Cache,
     anonymous: Option<Rc<Principal>>,
     sources: Rc<Sources>,
+    failures: Failures,
+    connection: Rc<dyn Connection>,
 }
 
 impl Authenticator {
@@ -68,6 +81,8 @@ impl Authenticator {
             cache: Cache::default(),
             anonymous: identity.allow_anonymous.then(|| Rc::new(Principal::anonymous())),
             sources: Rc::new(Sources::new(identity, &mut faults)),
+            failures: Failures::default(),
+            connection: Rc::new(NoConnection),
         };
         if faults.is_empty() {
             Ok(authenticator)
@@ -76,10 +91,62 @@ impl Authenticator {
         }
     }
 
+    /// Asks this host about requests from now on.
+    pub fn connect(&mut self, connection: Rc<dyn Connection>) {
+        self.connection = connection;
+    }
+
     /// The places that may carry a credential.
     #[must_use]
     pub fn sources(&self) -> Rc<Sources> {
         Rc::clone(&self.sources)
+    }
+
+    /// The name of the issuer at this place in the configuration.
+    #[must_use]
+    pub fn issuer(&self, place: usize) -> Option<&str> {
+        self.issuers.name(place)
+    }
+
+    /// Whether any issuer's keys are fetched.
+    pub fn has_remote_keys(&mut self) -> bool {
+        self.issuers.remote().next().is_some()
+    }
+
+    /// Reads the keys that other workers, or this one in an earlier life, have fetched.
+    pub fn prepare_keys(&mut self, store: &dyn SharedStore) {
+        self.issuers.remote().for_each(|keys| keys.prepare(store));
+    }
+
+    /// Reads what other workers have fetched; whether there was anything new.
+    pub fn sync_keys(&mut self, store: &dyn SharedStore) -> bool {
+        let mut is_new = false;
+        for keys in self.issuers.remote() {
+            is_new |= keys.sync(store);
+        }
+        is_new
+    }
+
+    /// The calls that are to be made now for keys, each by this worker alone.
+    pub fn calls_for_keys(&mut self, now: Timestamp, store: &dyn SharedStore) -> Vec<KeyCall> {
+        self.issuers
+            .remote()
+            .filter_map(|keys| keys.begin(now, store))
+            .collect()
+    }
+
+    /// Takes what came of a call for keys.
+    pub fn on_key_answer(
+        &mut self,
+        call: &KeyCall,
+        answer: KeyAnswer<'_>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> KeyOutcome {
+        match self.issuers.remote_at(call.issuer) {
+            Some(keys) => keys.on_answer(call, answer, now, store),
+            None => KeyOutcome::Failed("the issuer is not configured".to_owned()),
+        }
     }
 
     /// Recognises the caller by the request's headers.
@@ -94,12 +161,23 @@ impl Authenticator {
         let digest = Digest::of(&credential);
         let known = self
             .api_keys
-            .find(&digest)
-            .or_else(|| self.cache.find(&digest, now));
-        if let Some(principal) = known {
-            return Ok(principal);
+            .find(&digest, now)
+            .or_else(|| self.cache.find(&digest, now).map(Ok));
+        if let Some(outcome) = known {
+            return outcome;
         }
-        let verified = self.issuers.verify(&credential, now).ok_or(Deny::UnknownKey)??;
+        if key_form::is_mistyped(&credential) {
+            return Err(Deny::MistypedKey);
+        }
+        let source = self.connection.source_address();
+        if source.is_some_and(|source| self.failures.is_too_many(source, now)) {
+            return Err(Deny::TooManyFailures);
+        }
+        let outcome = self.issuers.verify(&credential, now).ok_or(Deny::UnknownKey)?;
+        if let (Err(Deny::BadSignature), Some(source)) = (&outcome, source) {
+            self.failures.count(source, now);
+        }
+        let verified = outcome?;
         let principal = Rc::clone(&verified.principal);
         self.cache.insert(digest, verified);
         Ok(principal)

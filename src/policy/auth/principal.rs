@@ -19,6 +19,8 @@ pub struct Principal {
     pub team: Option<String>,
     /// Further facts that access rules and limits may use.
     pub labels: BTreeMap<String, String>,
+    /// The models that the credential may be used for, as patterns; `None`: all that the principal may use.
+    pub models: Option<Vec<String>>,
 }
 
 impl Principal {
@@ -28,6 +30,7 @@ impl Principal {
             consumer: ANONYMOUS.to_owned(),
             team: None,
             labels: BTreeMap::new(),
+            models: None,
         }
     }
 
@@ -39,6 +42,7 @@ impl Principal {
             .into_iter()
             .chain(&self.team)
             .chain(labels)
+            .chain(self.models.iter().flatten())
             .map(|text| text.capacity().saturating_add(PER_TEXT))
             .fold(size_of::<Self>(), usize::saturating_add)
     }

@@ -368,6 +368,7 @@ fn claims_become_the_principal_by_name_or_path() {
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect(),
+            models: None,
         }
     );
     let inner = own_jwt(json!({"realm": {"user": "inner"}}));
@@ -426,6 +427,36 @@ fn an_api_key_is_known_by_its_digest() {
 }
 
 #[crate::test]
+fn a_key_expires_and_a_slip_of_the_pen_is_told_from_an_unknown_key() {
+    use sha2::Digest as _;
+    let hex = |key: &str| -> String {
+        let digest = sha2::Sha256::digest(key);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let keys = [[1; 32], [2; 32], [3; 32]].map(super::new_api_key);
+    let mut authenticator = authenticator(json!({"api_keys": [
+        {"sha256": hex(&keys[0]), "consumer": "a", "name": "ci", "expires": "2027-01-15", "models": ["gpt-*"]},
+        {"sha256": hex(&keys[1]), "consumer": "b"},
+    ]}));
+    // NOW is 2027-01-15T08:00:00Z.
+    let midnight = Timestamp::from_secs(NOW - 8 * 3600);
+    let just_before = Timestamp::from_nanos(midnight.as_nanos() - 1);
+    let headers: Headers = [("x-api-key", keys[0].as_str())].into_iter().collect();
+    let principal = authenticator.authenticate(&headers, just_before).unwrap();
+    assert_eq!(principal.labels.get("api_key").map(String::as_str), Some("ci"));
+    assert_eq!(principal.models, Some(vec!["gpt-*".to_owned()]));
+    assert_eq!(
+        authenticator.authenticate(&headers, midnight),
+        Err(Deny::ExpiredKey)
+    );
+    let now = Timestamp::from_secs(NOW);
+    assert_eq!(bearer(&mut authenticator, &keys[1], now), Ok("b".to_owned()));
+    assert_eq!(bearer(&mut authenticator, &keys[2], now), Err(Deny::UnknownKey));
+    let slip = keys[1].replace(&keys[1][20..21], "!");
+    assert_eq!(bearer(&mut authenticator, &slip, now), Err(Deny::MistypedKey));
+}
+
+#[crate::test]
 fn a_hundred_thousand_api_keys_are_loaded() {
     use sha2::Digest as _;
     let hex = |key: &str| -> String {
@@ -444,6 +475,36 @@ fn a_hundred_thousand_api_keys_are_loaded() {
     }
     let outcome = bearer(&mut authenticator, "key-100000", Timestamp::from_secs(NOW));
     assert_eq!(outcome, Err(Deny::UnknownKey));
+}
+
+#[crate::test]
+fn a_flood_of_bad_signatures_is_refused_unread() {
+    struct From(core::net::IpAddr);
+    impl crate::policy::connection::Connection for From {
+        fn source_address(&self) -> Option<core::net::IpAddr> {
+            Some(self.0)
+        }
+    }
+    let mut authenticator = own_authenticator(json!({}));
+    let now = Timestamp::from_secs(NOW);
+    let (known, unseen) = (own_jwt(json!({})), own_jwt(json!({"sub": "bob"})));
+    assert!(bearer(&mut authenticator, &known, now).is_ok());
+    let (signed, _) = known.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", encode([1; 64]));
+    authenticator.connect(std::rc::Rc::new(From([192, 0, 2, 1].into())));
+    let refusals: Vec<_> = (0..200)
+        .map(|_| bearer(&mut authenticator, &forged, now).unwrap_err())
+        .collect();
+    assert_eq!(refusals[..100], [Deny::BadSignature; 100]);
+    assert_eq!(refusals[100..], [Deny::TooManyFailures; 100]);
+    // What is known is served, and others are heard.
+    assert_eq!(
+        bearer(&mut authenticator, &unseen, now),
+        Err(Deny::TooManyFailures)
+    );
+    assert_eq!(bearer(&mut authenticator, &known, now), Ok("alice".to_owned()));
+    authenticator.connect(std::rc::Rc::new(From([192, 0, 2, 2].into())));
+    assert_eq!(bearer(&mut authenticator, &unseen, now), Ok("bob".to_owned()));
 }
 
 #[crate::test]
@@ -478,6 +539,10 @@ fn messages_are_short_and_for_clients() {
         Deny::WrongType,
         Deny::Revoked,
         Deny::EmbeddedKey,
+        Deny::TooManyFailures,
+        Deny::MistypedKey,
+        Deny::ExpiredKey,
+        Deny::KeysUnavailable(0),
     ];
     let messages: std::collections::BTreeSet<_> = all.iter().map(|deny| deny.message()).collect();
     assert_eq!(messages.len(), all.len());
@@ -511,6 +576,7 @@ fn faults_of_the_configuration_have_paths() {
             {"sha256": abc.to_uppercase(), "consumer": ""},
             {"sha256": empty, "consumer": "c"},
             {"sha256": abc.replace('b', "x"), "consumer": "d"},
+            {"sha256": abc.replace('b', "c"), "consumer": "e", "name": "", "labels": {"api_key": "x"}},
         ]}),
         &[
             ("identity.api_keys[1].sha256", "found 12 bytes of text"),
@@ -518,6 +584,8 @@ fn faults_of_the_configuration_have_paths() {
             ("identity.api_keys[2].sha256", "identity.api_keys[0] again"),
             ("identity.api_keys[3].sha256", "empty text"),
             ("identity.api_keys[4].sha256", "another character"),
+            ("identity.api_keys[5].name", "empty"),
+            ("identity.api_keys[5].labels.api_key", "the key's name"),
         ],
     );
     let mut nameless = provider("", &own_jwks());

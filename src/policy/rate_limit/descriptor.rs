@@ -57,6 +57,7 @@ impl CompiledLimit {
             consumer,
             team,
             labels,
+            ..
         } = demand.principal;
         self.consumer.as_ref().is_none_or(|wanted| wanted == consumer)
             && self

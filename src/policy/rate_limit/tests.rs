@@ -25,6 +25,7 @@ fn at(millis: u64) -> Timestamp {
 
 fn principal(consumer: &str) -> Principal {
     Principal {
+        models: None,
         consumer: consumer.to_owned(),
         team: None,
         labels: [("tier".to_owned(), "gold".to_owned())].into(),
