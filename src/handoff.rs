@@ -49,6 +49,8 @@ pub struct AttemptRecord {
     pub provider_model: usize,
     /// Request fields that were left out.
     pub dropped: Vec<Cow<'static, str>>,
+    /// Request fields that were served in the provider's own way.
+    pub approximated: Vec<Cow<'static, str>>,
     /// What has been seen of the answer.
     pub tally: Tally,
     /// How far the attempt has come.
@@ -111,8 +113,14 @@ impl Handoff {
         if let Some(attempt) = &self.attempt {
             own.push((PROVIDER_HEADER, attempt.provider.to_string()));
             own.push(("x-tollgate-model", headers::value(&attempt.upstream_model)));
-            if !attempt.dropped.is_empty() {
-                own.push(("x-tollgate-dropped", headers::value(&attempt.dropped.join(","))));
+            let told = [
+                ("x-tollgate-dropped", &attempt.dropped),
+                ("x-tollgate-approximated", &attempt.approximated),
+            ];
+            for (name, fields) in told {
+                if !fields.is_empty() {
+                    own.push((name, headers::value(&fields.join(","))));
+                }
             }
         }
         own

@@ -82,7 +82,10 @@ const IMPORTS: [(&str, &[&str]); 17] = [
     ("local_reply", &["api_error"]),
     ("policy", &["clock", "config", "headers", "shared_store", "usage"]),
     ("protocol", &["api_error", "usage"]),
-    ("provider", &["api_error", "codec", "config", "protocol", "usage"]),
+    (
+        "provider",
+        &["api_error", "codec", "config", "headers", "protocol", "usage"],
+    ),
     ("shared_store", &[]),
     ("telemetry", &["clock", "usage"]),
     ("usage", &["shared_store"]),

@@ -78,7 +78,10 @@ impl Attempt {
                 return Err(reply);
             }
         }
-        attempt.record(|record| record.dropped.clone_from(&attempt.request.dropped));
+        attempt.record(|record| {
+            record.dropped.clone_from(&attempt.request.dropped);
+            record.approximated.clone_from(&attempt.request.approximated);
+        });
         let head = request::head(seat, headers, &attempt.request, credential, out.len());
         Ok((attempt, head))
     }
@@ -104,6 +107,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         upstream_model: upstream_model.to_owned(),
         provider_model: target.index,
         dropped: Vec::new(),
+        approximated: Vec::new(),
         tally: provider::Tally::default(),
         phase: Phase::Waiting,
     };

@@ -8,7 +8,7 @@
 
 use super::seat::{ProviderSeat, UpstreamHead};
 use crate::headers::Headers;
-use crate::provider::UpstreamRequest;
+use crate::provider::{self, UpstreamRequest};
 
 /// Headers of the client's request that a provider may see: trace context, and the request's id.
 const FORWARDED: [&str; 6] = [
@@ -41,13 +41,11 @@ pub(super) fn head(
         ),
         ("content-type", b"application/json".to_vec()),
         ("content-length", content_length.to_string().into_bytes()),
-        ("accept", accept(request).into()),
+        ("accept", accept(seat, request).into()),
         ("user-agent", USER_AGENT.into()),
     ];
     for (name, value) in &request.headers {
-        if !matches!(*name, "content-type" | "accept") {
-            head.push((name, value.as_bytes().to_vec()));
-        }
+        head.push((name, value.as_bytes().to_vec()));
     }
     for name in FORWARDED {
         if let Some(value) = headers.get(name) {
@@ -61,9 +59,9 @@ pub(super) fn head(
     head
 }
 
-const fn accept(request: &UpstreamRequest) -> &'static str {
+const fn accept(seat: &ProviderSeat, request: &UpstreamRequest) -> &'static str {
     if request.is_streaming {
-        "text/event-stream"
+        provider::stream_media_type(seat.kind())
     } else {
         "application/json"
     }

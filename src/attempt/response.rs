@@ -5,8 +5,8 @@
 use super::Attempt;
 use crate::handoff::Phase;
 use crate::headers::Headers;
-use crate::local_reply::LocalReply;
-use crate::provider::{self, Progress, ResponseStream, UpstreamFault};
+use crate::local_reply::{LocalReply, whole_seconds};
+use crate::provider::{self, ErrorAnswer, Progress, ResponseStream, UpstreamFault};
 use core::time::Duration;
 
 /// The one status that the rendered retry policy retries. The provider seat gives it to every failure that
@@ -49,7 +49,11 @@ pub(super) enum Response {
     /// A JSON answer, read whole.
     Json { head: ResponseHead },
     /// An error, read whole.
-    Error { status: u16, head: ResponseHead },
+    Error {
+        status: u16,
+        headers: Headers,
+        head: ResponseHead,
+    },
     /// A stream whose headers are held.
     Preamble {
         stream: Box<dyn ResponseStream>,
@@ -81,10 +85,10 @@ impl Attempt {
             self.record(|record| record.phase = Phase::Begun);
         }
         let content_type = headers.str("content-type").unwrap_or_default();
-        let is_event_stream = content_type
+        let is_stream = content_type
             .trim_start()
             .to_ascii_lowercase()
-            .starts_with("text/event-stream");
+            .starts_with(provider::stream_media_type(self.settings.kind));
         let encoding = headers.str("content-encoding").unwrap_or("identity");
         self.response = if !encoding.eq_ignore_ascii_case("identity") {
             Response::Refused {
@@ -94,7 +98,11 @@ impl Attempt {
                 head,
             }
         } else if status >= 400 {
-            Response::Error { status, head }
+            Response::Error {
+                status,
+                headers: headers.clone(),
+                head,
+            }
         } else if !(200..300).contains(&status) {
             Response::Refused {
                 fault: UpstreamFault::misbehaved("The provider answered with an unexpected status."),
@@ -102,7 +110,7 @@ impl Attempt {
             }
         } else if !self.request.is_streaming {
             Response::Json { head }
-        } else if is_event_stream {
+        } else if is_stream {
             Response::Preamble {
                 stream: provider::response_stream(&self.settings, &self.request),
                 head,
@@ -169,9 +177,18 @@ impl Attempt {
             Response::Awaiting => BodyStep::Pass,
             Response::Ended { dropped } => self.drop_rest(dropped.saturating_add(chunk.len())),
             Response::Refused { fault, head } => self.fail(fault, head, end_of_stream, out),
-            Response::Error { status, head } => {
-                let mut fault = provider::translate_error(status, chunk, &self.settings);
-                fault.error.retry_after = head.retry_after();
+            Response::Error {
+                status,
+                headers,
+                head,
+            } => {
+                let answer = ErrorAnswer {
+                    status,
+                    headers: &headers,
+                    body: chunk,
+                };
+                let mut fault = provider::translate_error(&answer, &self.settings);
+                fault.error.retry_after = head.retry_after().or(fault.error.retry_after);
                 self.fail(fault, head, true, out)
             }
             Response::Json { head } => self.on_json(chunk, head, out),
@@ -321,6 +338,11 @@ impl Attempt {
             fault.error.status
         };
         head.set("content-type", "application/json");
+        if let Some(wait) = fault.error.retry_after
+            && head.retry_after().is_none()
+        {
+            head.set("retry-after", &whole_seconds(wait).to_string());
+        }
         let is_final = !fault.is_retryable
             || self
                 .handoff

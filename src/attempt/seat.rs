@@ -49,6 +49,10 @@ impl ProviderSeat {
         })
     }
 
+    pub(super) const fn kind(&self) -> ProviderKind {
+        self.provider.kind
+    }
+
     /// The environment variable that holds the provider's credential, if it comes from one.
     #[must_use]
     pub fn credential_variable(&self) -> Option<&str> {
@@ -66,13 +70,7 @@ impl ProviderSeat {
 
     /// The header that carries the credential, and what stands before it there.
     pub(super) const fn credential_header(&self) -> (&'static str, &'static str) {
-        match self.provider.kind {
-            ProviderKind::Anthropic => ("x-api-key", ""),
-            ProviderKind::Mistral
-            | ProviderKind::OpenAi
-            | ProviderKind::OpenAiCompatible
-            | ProviderKind::OpenRouter => ("authorization", "Bearer "),
-        }
+        self.provider.kind.credential_header()
     }
 
     pub(super) fn settings(&self, upstream_model: &str, created: u64) -> Settings {

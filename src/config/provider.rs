@@ -57,6 +57,19 @@ pub enum ProviderKind {
     OpenRouter,
 }
 
+impl ProviderKind {
+    /// The header that carries the provider's credential, and what stands before the credential there.
+    #[must_use]
+    pub const fn credential_header(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Anthropic => ("x-api-key", ""),
+            Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
+                ("authorization", "Bearer ")
+            }
+        }
+    }
+}
+
 /// Where a credential is found. Never the credential itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]

@@ -85,6 +85,7 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
         upstream_model: "m-1".to_owned(),
         provider_model: 0,
         dropped: vec!["seed".into()],
+        approximated: vec!["stop".into()],
         tally: Tally { usage, output_bytes },
         phase,
     });
@@ -341,6 +342,7 @@ fn the_last_failure_keeps_its_own_status() {
     for (name, value) in [
         ("x-tollgate-attempts", "1"),
         ("x-tollgate-dropped", "seed"),
+        ("x-tollgate-approximated", "stop"),
         ("x-tollgate-provider", "p"),
     ] {
         assert!(reply.headers.contains(&(name, value.to_owned())), "{name}");

@@ -4,7 +4,8 @@
 //!
 //! A translator knows one vendor's mapping and nothing else: no caller, no limit, no clock, no host. The
 //! request is translated afresh for every attempt, from the bytes that the client sent, so a translator never
-//! changes its input. Whatever has no counterpart is named in [`UpstreamRequest::dropped`] or refused; nothing
+//! changes its input. Whatever has no counterpart is named in [`UpstreamRequest::dropped`] or
+//! [`UpstreamRequest::approximated`], or refused; nothing
 //! is lost in silence.
 
 pub mod anthropic;
@@ -14,6 +15,7 @@ pub mod openai;
 use crate::api_error::{API_ERROR, ApiError};
 use crate::codec::sse::EventTooLarge;
 use crate::config::{OnUnsupported, ProviderKind};
+use crate::headers::Headers;
 use crate::usage::TokenUsage;
 use std::borrow::Cow;
 
@@ -41,10 +43,12 @@ pub struct Settings {
 pub struct UpstreamRequest {
     /// The path below the provider's endpoint, for example `/chat/completions`.
     pub path: Cow<'static, str>,
-    /// Headers of the provider's protocol; the credential is not among them.
+    /// Headers of the provider's protocol, beside `content-type: application/json`, `accept` and the credential.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// Request fields that the provider has no counterpart for and that were left out, as paths.
     pub dropped: Vec<Cow<'static, str>>,
+    /// Request fields that the provider serves in its own, not quite equal way, as paths.
+    pub approximated: Vec<Cow<'static, str>>,
     /// Whether the client asked for a stream.
     pub is_streaming: bool,
     /// Whether the client itself asked for `stream_options.include_usage`.
@@ -126,6 +130,23 @@ pub trait ResponseStream {
     fn tally(&self) -> Tally;
 }
 
+/// The APIs that are spoken. Several kinds of providers share one.
+#[derive(Clone, Copy)]
+enum Dialect {
+    Anthropic,
+    OpenAi,
+}
+
+const fn dialect(kind: ProviderKind) -> Dialect {
+    match kind {
+        ProviderKind::Anthropic => Dialect::Anthropic,
+        ProviderKind::Mistral
+        | ProviderKind::OpenAi
+        | ProviderKind::OpenAiCompatible
+        | ProviderKind::OpenRouter => Dialect::OpenAi,
+    }
+}
+
 /// Translates a request. `body` is valid JSON whose envelope the gateway seat has accepted; the translated body
 /// is appended to `out`.
 ///
@@ -137,12 +158,9 @@ pub fn translate_request(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
-    match settings.kind {
-        ProviderKind::Anthropic => anthropic::translate_request(body, settings, out),
-        ProviderKind::Mistral
-        | ProviderKind::OpenAi
-        | ProviderKind::OpenAiCompatible
-        | ProviderKind::OpenRouter => openai::translate_request(body, settings, out),
+    match dialect(settings.kind) {
+        Dialect::Anthropic => anthropic::translate_request(body, settings, out),
+        Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
 }
 
@@ -156,35 +174,46 @@ pub fn translate_response(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
-    match settings.kind {
-        ProviderKind::Anthropic => anthropic::translate_response(body, settings, out),
-        ProviderKind::Mistral
-        | ProviderKind::OpenAi
-        | ProviderKind::OpenAiCompatible
-        | ProviderKind::OpenRouter => openai::translate_response(body, settings, out),
+    match dialect(settings.kind) {
+        Dialect::Anthropic => anthropic::translate_response(body, settings, out),
+        Dialect::OpenAi => openai::translate_response(body, settings, out),
     }
 }
 
-/// Reads an answer with a status of 400 or above. `body` may be anything, even empty.
+/// An answer with a status of 400 or above. `body` may be anything, even empty.
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorAnswer<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The answer's headers, for providers that name the error there (`x-amzn-errortype`).
+    pub headers: &'a Headers,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+/// Reads an error. A wait that only the body tells (Google's `RetryInfo`) stands in the error's `retry_after`;
+/// the header of that name is the caller's business.
 #[must_use]
-pub fn translate_error(status: u16, body: &[u8], settings: &Settings) -> UpstreamFault {
-    match settings.kind {
-        ProviderKind::Anthropic => anthropic::translate_error(status, body),
-        ProviderKind::Mistral
-        | ProviderKind::OpenAi
-        | ProviderKind::OpenAiCompatible
-        | ProviderKind::OpenRouter => openai::translate_error(status, body),
+pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> UpstreamFault {
+    match dialect(settings.kind) {
+        Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
+        Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
+    }
+}
+
+/// The media type of a stream's body.
+#[must_use]
+pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
+    match dialect(kind) {
+        Dialect::Anthropic | Dialect::OpenAi => "text/event-stream",
     }
 }
 
 /// The translator of a stream that answers `request`.
 #[must_use]
 pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dyn ResponseStream> {
-    match settings.kind {
-        ProviderKind::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
-        ProviderKind::Mistral
-        | ProviderKind::OpenAi
-        | ProviderKind::OpenAiCompatible
-        | ProviderKind::OpenRouter => Box::new(openai::ChunkStream::new(settings, request)),
+    match dialect(settings.kind) {
+        Dialect::Anthropic => Box::new(anthropic::MessageStream::new(settings, request)),
+        Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }
 }

@@ -160,13 +160,7 @@ pub(super) fn tls(endpoint: &Endpoint) -> Yaml {
 
 /// Envoy itself reads a credential file when it starts; the filter never sees the credential.
 fn credential_injector(provider: &str, kind: ProviderKind) -> Yaml {
-    let (header, prefix) = match kind {
-        ProviderKind::Anthropic => ("x-api-key", None),
-        ProviderKind::Mistral
-        | ProviderKind::OpenAi
-        | ProviderKind::OpenAiCompatible
-        | ProviderKind::OpenRouter => ("authorization", Some("Bearer ")),
-    };
+    let (header, prefix) = kind.credential_header();
     let mut generic = typed(
         "envoy.extensions.http.injected_credentials.generic.v3.Generic",
         [
@@ -174,7 +168,7 @@ fn credential_injector(provider: &str, kind: ProviderKind) -> Yaml {
             ("header", header.into()),
         ],
     );
-    if let Some(prefix) = prefix {
+    if !prefix.is_empty() {
         generic = generic.with("header_value_prefix", prefix);
     }
     extension(

@@ -34,11 +34,9 @@ pub(in crate::provider) fn translate_request(
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
     Ok(UpstreamRequest {
         path: Cow::Borrowed("/v1/messages"),
-        headers: vec![
-            ("anthropic-version", Cow::Borrowed("2023-06-01")),
-            ("content-type", Cow::Borrowed("application/json")),
-        ],
+        headers: vec![("anthropic-version", Cow::Borrowed("2023-06-01"))],
         dropped: report.into_dropped(),
+        approximated: Vec::new(),
         is_streaming,
         include_usage: request
             .stream_options

@@ -66,18 +66,11 @@ pub(super) fn translate_request(
         out.reserve(body.len());
         editor.write(out);
     }
-    let accept = if is_streaming {
-        "text/event-stream"
-    } else {
-        "application/json"
-    };
     Ok(UpstreamRequest {
         path: Cow::Borrowed("/chat/completions"),
-        headers: vec![
-            ("content-type", Cow::Borrowed("application/json")),
-            ("accept", Cow::Borrowed(accept)),
-        ],
+        headers: Vec::new(),
         dropped,
+        approximated: Vec::new(),
         is_streaming,
         include_usage: is_streaming && include_usage,
     })
