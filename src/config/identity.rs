@@ -133,6 +133,28 @@ pub struct ClaimMapping {
     /// Labels, each from a claim: `{ tier: plan }` makes the label `tier` of the claim `plan`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// What stands in for claims that are absent.
+    #[serde(skip_serializing_if = "ClaimDefaults::is_empty")]
+    pub defaults: ClaimDefaults,
+}
+
+/// What stands in for claims that are absent. There is none for the consumer.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct ClaimDefaults {
+    /// The team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// Labels, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl ClaimDefaults {
+    fn is_empty(&self) -> bool {
+        self.team.is_none() && self.labels.is_empty()
+    }
 }
 
 impl Default for ClaimMapping {
@@ -141,6 +163,7 @@ impl Default for ClaimMapping {
             consumer: "sub".to_owned(),
             team: None,
             labels: BTreeMap::new(),
+            defaults: ClaimDefaults::default(),
         }
     }
 }

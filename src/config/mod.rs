@@ -19,10 +19,12 @@ pub mod plugin;
 pub mod provider;
 mod quantity;
 
-pub use access::AccessRule;
+pub use access::{
+    AccessEffect, AccessEndpoint, AccessOptions, AccessRule, AccessTime, Capability, HiddenModels, Weekday,
+};
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
-pub use identity::{ApiKey, ClaimMapping, Identity, Jwks, JwtProvider, RemoteJwks};
+pub use identity::{ApiKey, ClaimDefaults, ClaimMapping, Identity, Jwks, JwtProvider, RemoteJwks};
 pub use limits::{Limit, LimitCount, LimitMatch, LimitStore};
 pub use listener::{Admin, Listener};
 pub use model::{Model, Target};
@@ -51,9 +53,12 @@ pub struct Gateway {
     pub models: Vec<Model>,
     /// Who may call.
     pub identity: Identity,
-    /// Which principals may use which models. Empty: every principal may use every model.
+    /// Which principals may use which models, and for what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub access: Vec<AccessRule>,
+    /// What holds for all rules of `access` together.
+    #[serde(default)]
+    pub access_options: AccessOptions,
     /// How much may be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,

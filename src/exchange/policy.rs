@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::config::{ConfigError, Gateway, Listener};
 use crate::policy::access::AccessRules;
 use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Sources};
-use crate::policy::connection::Connection;
+use crate::policy::connection::{Connection, NoConnection};
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
 use crate::shared_store::SharedStore;
@@ -20,6 +20,7 @@ pub struct Policy {
     pub(super) authenticator: RefCell<Authenticator>,
     pub(super) credential_sources: Rc<Sources>,
     pub(super) access: AccessRules,
+    pub(super) connection: Rc<dyn Connection>,
     pub(super) routes: Routes,
     pub(super) limiter: RateLimiter,
     pub(super) estimator: Estimator,
@@ -39,16 +40,22 @@ impl Policy {
             RateLimiter::new(&gateway.limits, &gateway.limit_store),
             &mut faults,
         );
-        let (Some(authenticator), Some(routes), Some(limiter), true) =
-            (authenticator, routes, limiter, faults.is_empty())
+        let access = keep(
+            AccessRules::new(&gateway.access, gateway.access_options),
+            &mut faults,
+        );
+        let (Some(mut authenticator), Some(routes), Some(limiter), Some(access)) =
+            (authenticator, routes, limiter, access)
         else {
             return Err(faults);
         };
+        authenticator.keep_claims(access.claims());
         Ok(Self {
             bounds: gateway.listener.clone(),
             credential_sources: authenticator.sources(),
             authenticator: RefCell::new(authenticator),
-            access: AccessRules::new(gateway.access.clone()),
+            access,
+            connection: Rc::new(NoConnection),
             estimator: Estimator::new(routes.provider_models()),
             routes,
             limiter,
@@ -59,8 +66,9 @@ impl Policy {
 impl Policy {
     /// Asks this host about requests from now on.
     #[must_use]
-    pub fn connected(self, connection: Rc<dyn Connection>) -> Self {
-        self.with_keys(|keeper| keeper.connect(connection));
+    pub fn connected(mut self, connection: Rc<dyn Connection>) -> Self {
+        self.with_keys(|keeper| keeper.connect(Rc::clone(&connection)));
+        self.connection = connection;
         self
     }
 

@@ -6,9 +6,11 @@ use super::endpoint::Endpoint;
 use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
+use crate::config::AccessEndpoint;
 use crate::handoff::Handoff;
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
+use crate::policy::access::{Caller, Use};
 use crate::policy::auth::{Deny, Sources};
 use crate::policy::rate_limit::Demand;
 use crate::policy::routing::Route;
@@ -68,7 +70,7 @@ impl Exchange {
         if endpoint == Endpoint::Models {
             return Ok(Step::Reply(LocalReply::json(
                 200,
-                models::list(&self.policy, &principal),
+                models::list(&self.policy, &principal, now),
             )));
         }
         if headers
@@ -152,14 +154,17 @@ impl Exchange {
             .routes
             .resolve(&envelope.model)
             .ok_or_else(|| rescue::unknown_model(&envelope.model))?;
-        if !policy.access.allows(&principal, &envelope.model) {
-            return Err(rescue::model_not_allowed(&envelope.model).into());
-        }
         let prompt = PromptSize {
             text_bytes: envelope.text_bytes,
             images: envelope.images,
         };
         let estimate = self.estimate(&envelope, route, prompt, store);
+        let caller = Caller::new(&principal, policy.connection.as_ref(), now);
+        let asked = asked(&envelope, body, estimate.input_tokens);
+        policy.access.check(&caller, &asked).map_err(|refused| {
+            self.refused_by = Some("access");
+            rescue::access_denied(&envelope.model, refused.reason)
+        })?;
         let demand = Demand {
             principal: &principal,
             model: &envelope.model,
@@ -232,6 +237,26 @@ struct Estimate {
     input_tokens: u64,
     input_bound: u64,
     output_tokens: u64,
+}
+
+/// What a request asks for, as access rules see it.
+fn asked<'a>(envelope: &'a ChatEnvelope<'_>, body: &[u8], input_tokens: u64) -> Use<'a> {
+    Use {
+        model: &envelope.model,
+        endpoint: AccessEndpoint::ChatCompletions,
+        images: envelope.images > 0,
+        streaming: envelope.is_streaming,
+        tools: envelope
+            .fields
+            .iter()
+            .filter(|field| field.key == "tools" || field.key == "functions")
+            .any(|field| {
+                let value = body.get(field.span.clone()).unwrap_or_default();
+                !matches!(value, b"null" | b"[]")
+            }),
+        input_tokens,
+        output_tokens: envelope.max_output_tokens.unwrap_or(u64::MAX),
+    }
 }
 
 /// A header of the client's that goes no further: its credential, and what only the gateway may set.

@@ -4,8 +4,9 @@
 
 use super::allowance::{REQUEST_HEADERS, TOKEN_HEADERS, headers as allowance_headers};
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
-use crate::config::Listener;
+use crate::config::{Capability, Listener};
 use crate::local_reply::{LocalReply, whole_seconds};
+use crate::policy::access::Reason;
 use crate::policy::auth::Deny;
 use crate::policy::rate_limit::Refusal;
 use core::time::Duration;
@@ -46,14 +47,48 @@ pub(super) fn unknown_model(model: &str) -> ApiError {
         .with_code("model_not_found")
 }
 
-pub(super) fn model_not_allowed(model: &str) -> ApiError {
-    let message = format!(
-        "You may not use the model \"{}\". {LIST_MODELS}",
-        shortened(model)
-    );
+pub(super) fn access_denied(model: &str, reason: Reason) -> ApiError {
+    let model_name = shortened(model);
+    let (param, message) = match reason {
+        Reason::HiddenModel => return unknown_model(model),
+        Reason::Model => {
+            let message = format!("You may not use the model \"{model_name}\". {LIST_MODELS}");
+            return ApiError::new(403, INVALID_REQUEST, message)
+                .with_param("model")
+                .with_code("model_not_allowed");
+        }
+        Reason::Capability(capability) => {
+            let (param, what) = match capability {
+                Capability::Images => ("messages", "with images"),
+                Capability::Streaming => ("stream", "for streams"),
+                Capability::Tools => ("tools", "with tools"),
+            };
+            (
+                param,
+                format!("You may not use the model \"{model_name}\" {what}."),
+            )
+        }
+        Reason::InputTokens(most) => (
+            "messages",
+            format!("You may send at most {most} input tokens to the model \"{model_name}\"."),
+        ),
+        Reason::OutputTokens(most) => (
+            "max_completion_tokens",
+            format!(
+                "You may ask the model \"{model_name}\" for at most {most} output tokens. \
+                 Set max_completion_tokens to no more."
+            ),
+        ),
+        Reason::Combination => (
+            "model",
+            format!(
+                "You may use the model \"{model_name}\" for parts of this request, and not for all together."
+            ),
+        ),
+    };
     ApiError::new(403, INVALID_REQUEST, message)
-        .with_param("model")
-        .with_code("model_not_allowed")
+        .with_param(param)
+        .with_code("use_not_allowed")
 }
 
 /// What a client sent, short enough to be repeated to it.

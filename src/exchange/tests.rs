@@ -199,6 +199,79 @@ fn a_bad_request_is_refused_in_openai_s_shape_and_holds_nothing() {
     assert_eq!(remaining(&policy, &store), before);
 }
 
+/// A policy with these rules for `key-a`, of team `t`.
+fn policy_with_access(access: Value, options: Value) -> Rc<Policy> {
+    let gateway: Gateway = serde_json::from_value(json!({
+        "providers": {"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}},
+        "models": [
+            {"name": "fast", "targets": [{"provider": "p"}]},
+            {"name": "secret", "targets": [{"provider": "p"}]},
+        ],
+        "identity": {"api_keys": [{"sha256": "00", "consumer": "a", "team": "t"}]},
+        "access": access,
+        "access_options": options,
+    }))
+    .unwrap();
+    Rc::new(Policy::new(&with_digest(gateway)).ok().unwrap())
+}
+
+#[crate::test]
+fn what_a_request_asks_for_is_held_against_the_rules() {
+    let policy = policy_with_access(
+        json!([{"team": "t", "models": ["fast"], "capabilities": ["streaming"], "max_output_tokens": 100}]),
+        json!({}),
+    );
+    let store = LocalStore::default();
+    let tool = json!([{"type": "function", "function": {"name": "f"}}]);
+    let image =
+        json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}]);
+    for (changes, status, param) in [
+        (json!({}), 200, Value::Null),
+        (json!({"stream": true}), 200, Value::Null),
+        (json!({"tools": []}), 200, Value::Null),
+        (json!({"tools": null}), 200, Value::Null),
+        (json!({"tools": tool}), 403, json!("tools")),
+        (json!({"messages": image}), 403, json!("messages")),
+        (json!({"max_tokens": 101}), 403, json!("max_completion_tokens")),
+        (json!({"max_tokens": null}), 403, json!("max_completion_tokens")),
+        (json!({"model": "secret"}), 403, json!("model")),
+    ] {
+        let mut body: Value = serde_json::from_slice(&chat("fast", 100)).unwrap();
+        body.as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        let (exchange, step) = admit(&policy, &serde_json::to_vec(&body).unwrap(), &store);
+        if status == 200 {
+            assert!(matches!(step, Step::Forward(_)), "{changes}: {step:?}");
+        } else {
+            let (reply, error) = reply(step);
+            assert_eq!(
+                (reply.status, &error["error"]["param"]),
+                (status, &param),
+                "{error}"
+            );
+            assert_eq!(exchange.finish(NOW, &store).refused_by, Some("access"));
+        }
+    }
+}
+
+#[crate::test]
+fn a_hidden_model_is_refused_as_one_that_is_not_there() {
+    let policy = policy_with_access(
+        json!([{"team": "t", "models": ["fast"]}]),
+        json!({"hidden_models": "not_found"}),
+    );
+    let store = LocalStore::default();
+    let refusal = |model: &str| {
+        let (_, step) = admit(&policy, &chat(model, 5), &store);
+        let (reply, error) = reply(step);
+        (reply.status, error.to_string().replace(model, "MODEL"))
+    };
+    let hidden = refusal("secret");
+    assert_eq!(hidden.0, 404);
+    assert_eq!(hidden, refusal("absent"), "not to be told apart");
+}
+
 #[crate::test]
 fn what_headers_say_is_refused_before_the_body_is_read() {
     let cases = [

@@ -13,6 +13,7 @@ use super::digest::{Digest, DigestMap};
 use super::principal::Principal;
 use crate::clock::Timestamp;
 use crate::config::{ApiKey, ConfigError};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// The label that holds a key's name.
@@ -89,6 +90,7 @@ impl ApiKeys {
                         team: key.team.clone(),
                         labels,
                         models: key.models.clone(),
+                        claims: BTreeMap::new(),
                     }),
                     expires: key.expires.map_or(u64::MAX, |moment| moment.0),
                 },

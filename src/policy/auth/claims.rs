@@ -138,22 +138,28 @@ pub(super) fn check_id(claims: &Claims, denied: &BTreeSet<String>) -> Result<(),
     }
 }
 
-/// Makes the principal. Only the consumer must be there; other claims that are absent, empty or no plain values
+/// Makes the principal, with the claims `kept` for access rules. Only the consumer must be there; other claims that are absent, empty or no plain values
 /// leave their place empty.
-pub(super) fn principal(claims: &Claims, mapping: &ClaimMapping) -> Result<Principal, Deny> {
+pub(super) fn principal(claims: &Claims, mapping: &ClaimMapping, kept: &[String]) -> Result<Principal, Deny> {
+    let defaults = &mapping.defaults;
+    let found = |name: Option<&String>| name.and_then(|name| text(find(claims, name)?));
+    let labels = mapping
+        .labels
+        .iter()
+        .filter_map(|(label, name)| Some((label.clone(), found(Some(name))?)));
     let consumer = match find(claims, &mapping.consumer) {
         Some(value @ (Value::String(_) | Value::Number(_))) => text(value),
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
     };
     Ok(Principal {
         consumer: consumer.ok_or(Deny::MissingClaim)?,
-        team: mapping.team.as_ref().and_then(|name| text(find(claims, name)?)),
-        labels: mapping
-            .labels
-            .iter()
-            .filter_map(|(label, name)| Some((label.clone(), text(find(claims, name)?)?)))
-            .collect(),
+        team: found(mapping.team.as_ref()).or_else(|| defaults.team.clone()),
+        labels: defaults.labels.clone().into_iter().chain(labels).collect(),
         models: None,
+        claims: kept
+            .iter()
+            .map(|name| (name.clone(), values(find(claims, name))))
+            .collect(),
     })
 }
 
@@ -174,6 +180,15 @@ fn text(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(flag) => Some(flag.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A claim's values: those of a list's members, or its own.
+fn values(claim: Option<&Value>) -> Vec<String> {
+    match claim {
+        Some(Value::Array(several)) => several.iter().filter_map(text).collect(),
+        Some(one) => text(one).into_iter().collect(),
+        None => Vec::new(),
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Issuer {
     denied_ids: BTreeSet<String>,
     leeway: Duration,
     mapping: ClaimMapping,
+    /// The claims that access rules ask about.
+    kept_claims: Vec<String>,
     keys: Keys,
 }
 
@@ -79,6 +81,13 @@ impl Issuer {
                     .labels
                     .iter()
                     .map(|(label, claim)| (format!("claims.labels.{label}"), claim)),
+            )
+            .chain(
+                mapping
+                    .defaults
+                    .team
+                    .iter()
+                    .map(|team| ("claims.defaults.team".to_owned(), team)),
             );
         for (key, _) in names.filter(|(_, name)| name.is_empty()) {
             faults.push(ConfigError::new(
@@ -96,6 +105,7 @@ impl Issuer {
             denied_ids: provider.denied_ids.iter().cloned().collect(),
             leeway: provider.leeway.0,
             mapping: mapping.clone(),
+            kept_claims: Vec::new(),
             keys,
         })
     }
@@ -122,7 +132,7 @@ impl Issuer {
         claims::check_audience(&jwt.claims, &self.audiences)?;
         claims::check_authorized_party(&jwt.claims, &self.authorized_parties)?;
         claims::check_id(&jwt.claims, &self.denied_ids)?;
-        let principal = claims::principal(&jwt.claims, &self.mapping)?;
+        let principal = claims::principal(&jwt.claims, &self.mapping, &self.kept_claims)?;
         Ok(claims::verified(principal, validity, key))
     }
 }
@@ -165,6 +175,13 @@ impl Issuers {
     pub(super) fn name(&self, place: usize) -> Option<&str> {
         let issuer = self.0.iter().find(|issuer| issuer.place == place)?;
         Some(&issuer.name)
+    }
+
+    /// Keeps these claims of every token.
+    pub(super) fn keep_claims(&mut self, claims: &[String]) {
+        for issuer in &mut self.0 {
+            issuer.kept_claims = claims.to_vec();
+        }
     }
 
     /// The issuers whose keys are fetched.

@@ -48,6 +48,7 @@ use cache::Cache;
 use digest::Digest;
 use failures::Failures;
 use jwt::Issuers;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Recognises callers by their credentials.
@@ -89,6 +90,12 @@ impl Authenticator {
         } else {
             Err(faults)
         }
+    }
+
+    /// Keeps these claims of every token for access rules.
+    pub fn keep_claims<'a>(&mut self, claims: impl Iterator<Item = &'a str>) {
+        let claims: BTreeSet<String> = claims.map(str::to_owned).collect();
+        self.issuers.keep_claims(&claims.into_iter().collect::<Vec<_>>());
     }
 
     /// Asks this host about requests from now on.

@@ -368,7 +368,7 @@ fn claims_become_the_principal_by_name_or_path() {
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect(),
-            models: None,
+            ..Principal::default()
         }
     );
     let inner = own_jwt(json!({"realm": {"user": "inner"}}));
@@ -376,6 +376,36 @@ fn claims_become_the_principal_by_name_or_path() {
         bearer(&mut authenticator, &inner, Timestamp::from_secs(NOW)),
         Ok("inner".to_owned())
     );
+}
+
+#[crate::test]
+fn defaults_stand_in_for_absent_claims_and_claims_are_kept_on_demand() {
+    let mut authenticator = own_authenticator(json!({"claims": {
+        "team": "team", "labels": {"tier": "plan"},
+        "defaults": {"team": "guests", "labels": {"tier": "free", "region": "eu"}}
+    }}));
+    authenticator.keep_claims(["groups", "realm.role", "absent"].into_iter());
+    let mut principal = |changes: Value| {
+        let header = format!("Bearer {}", own_jwt(changes));
+        let headers: Headers = [("authorization", header.as_str())].into_iter().collect();
+        authenticator
+            .authenticate(&headers, Timestamp::from_secs(NOW))
+            .unwrap()
+    };
+    let bare = principal(json!({}));
+    assert_eq!(bare.team.as_deref(), Some("guests"));
+    assert_eq!(bare.labels["tier"], "free");
+    let told = principal(json!({
+        "team": "search", "plan": "gold", "groups": ["a", "b", 7, {"x": 1}], "realm": {"role": "dev"}
+    }));
+    assert_eq!(told.team.as_deref(), Some("search"));
+    assert_eq!(
+        (told.labels["tier"].as_str(), told.labels["region"].as_str()),
+        ("gold", "eu")
+    );
+    assert_eq!(told.claims["groups"], ["a", "b", "7"]);
+    assert_eq!(told.claims["realm.role"], ["dev"]);
+    assert!(told.claims["absent"].is_empty());
 }
 
 #[crate::test]
