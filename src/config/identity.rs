@@ -26,6 +26,58 @@ pub struct Identity {
     /// A query parameter that may carry a credential. It is taken out of the path before anything else reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_query: Option<String>,
+    /// A principal that was authenticated before this filter. A request without one is judged by its credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted: Option<Trusted>,
+}
+
+/// Where somebody before the filter leaves whom it has authenticated. It is believed without further proof.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Trusted {
+    /// Claims that Envoy's `jwt_authn` filter has verified.
+    JwtAuthn(TrustedClaims),
+    /// The SPIFFE ID in the certificate of the client, which the listener has verified.
+    Mtls(TrustedPeers),
+    /// Headers that an earlier filter sets, and that it removes where a client sends them.
+    Header(TrustedHeaders),
+}
+
+/// Claims in the metadata of Envoy's `jwt_authn` filter.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TrustedClaims {
+    /// What the filter's provider has as `payload_in_metadata`.
+    pub payload: String,
+    /// Which claims make the principal; they have to be texts.
+    #[serde(default)]
+    pub claims: ClaimMapping,
+}
+
+/// Peers with a SPIFFE ID.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TrustedPeers {
+    /// The trust domains whose workloads are accepted; at least one.
+    pub trust_domains: Vec<String>,
+}
+
+/// Headers that name the principal.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TrustedHeaders {
+    /// The header that names the consumer.
+    pub consumer: String,
+    /// The header that names the team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// Labels, each from a header.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// One issuer of JSON Web Tokens.

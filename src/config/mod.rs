@@ -24,7 +24,9 @@ pub use access::{
 };
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
-pub use identity::{ApiKey, ClaimDefaults, ClaimMapping, Identity, Jwks, JwtProvider, RemoteJwks};
+pub use identity::{
+    ApiKey, ClaimDefaults, ClaimMapping, Identity, Jwks, JwtProvider, RemoteJwks, Trusted, TrustedHeaders,
+};
 pub use limits::{Limit, LimitCount, LimitMatch, LimitStore};
 pub use listener::{Admin, Listener};
 pub use model::{Model, Target};

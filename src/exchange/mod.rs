@@ -81,6 +81,7 @@ pub struct Exchange {
     /// The status of an answer that Envoy made up because no provider gave one.
     envoy_status: Option<u16>,
     refused_by: Option<&'static str>,
+    refused_rule: Option<String>,
     /// Since when the request has waited for its issuer's keys.
     awaits_keys_since: Option<Timestamp>,
 }
@@ -105,6 +106,7 @@ impl Exchange {
             admitted: None,
             envoy_status: None,
             refused_by: None,
+            refused_rule: None,
             awaits_keys_since: None,
         }
     }

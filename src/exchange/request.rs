@@ -12,7 +12,7 @@ use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::policy::access::{Caller, Use};
 use crate::policy::auth::{Deny, Sources};
-use crate::policy::rate_limit::Demand;
+use crate::policy::rate_limit::{Demand, Refusal};
 use crate::policy::routing::Route;
 use crate::protocol::openai::envelope::ChatEnvelope;
 use crate::shared_store::SharedStore;
@@ -100,11 +100,13 @@ impl Exchange {
     pub fn on_no_room_to_wait(&mut self) -> Step {
         let error = rescue::keys_unavailable(None);
         self.refused_by = Some("authentication");
+        self.refused_rule = Some(Deny::KeysUnavailable(0).code().to_owned());
         self.refuse(error.into())
     }
 
     fn unauthenticated(&mut self, deny: Deny) -> ApiError {
         self.refused_by = Some("authentication");
+        self.refused_rule = Some(deny.code().to_owned());
         if let Deny::KeysAwaited(place) | Deny::KeysUnavailable(place) = deny {
             let authenticator = self.policy.authenticator.try_borrow().ok();
             let issuer = authenticator.as_ref().and_then(|keeper| keeper.issuer(place));
@@ -163,6 +165,7 @@ impl Exchange {
         let asked = asked(&envelope, body, estimate.input_tokens);
         policy.access.check(&caller, &asked).map_err(|refused| {
             self.refused_by = Some("access");
+            self.refused_rule = Some(refused.rule.unwrap_or_else(|| "default".to_owned()));
             rescue::access_denied(&envelope.model, refused.reason)
         })?;
         let demand = Demand {
@@ -175,6 +178,8 @@ impl Exchange {
         };
         let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
             self.refused_by = Some("limit");
+            let (Refusal::Exceeded { limit, .. } | Refusal::TooLarge { limit, .. }) = &refusal;
+            self.refused_rule = Some(limit.clone());
             rescue::refused(&refusal)
         })?;
         let handoff = Handoff::new(

@@ -72,6 +72,7 @@ impl Exchange {
     pub fn finish(self, now: Timestamp, store: &dyn SharedStore) -> Record {
         let mut record = Record {
             refused_by: self.refused_by,
+            refused_rule: self.refused_rule,
             ..Record::default()
         };
         if let Some(principal) = &self.principal {

@@ -250,8 +250,45 @@ fn what_a_request_asks_for_is_held_against_the_rules() {
                 (status, &param),
                 "{error}"
             );
-            assert_eq!(exchange.finish(NOW, &store).refused_by, Some("access"));
+            let record = exchange.finish(NOW, &store);
+            assert_eq!(record.refused_by, Some("access"));
+            assert_eq!(record.refused_rule.as_deref(), Some("default"));
         }
+    }
+}
+
+/// The credential, the prompt and the answer leave no trace in what workers share or what logs tell.
+#[crate::test]
+fn no_secret_is_kept_and_every_refusal_names_its_rule() {
+    const CANARY: &str = "canary-3f9a";
+    let policy = policy_with_access(
+        json!([{"team": "t", "name": "the-team"}, {"effect": "deny", "name": "no-secret", "models": ["secret"]}]),
+        json!({}),
+    );
+    let store = LocalStore::default();
+    let body = |model: &str| {
+        let body =
+            json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": CANARY}]});
+        serde_json::to_vec(&body).unwrap()
+    };
+    let mut traces = Vec::new();
+    let (exchange, _) = admit(&policy, &body("fast"), &store);
+    serve(&exchange, reported(3, 4), 40, Phase::Complete);
+    traces.push(format!("{:?}", exchange.finish(NOW, &store)));
+    let (exchange, step) = admit(&policy, &body("secret"), &store);
+    traces.push(format!("{step:?}"));
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(record.refused_rule.as_deref(), Some("no-secret"));
+    traces.push(format!("{record:?}"));
+    let mut exchange = Exchange::new(Rc::clone(&policy));
+    let step = exchange.on_request_headers(&post(&[("x-api-key", CANARY)]), true, NOW);
+    traces.push(format!("{step:?}"));
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(record.refused_rule.as_deref(), Some("unknown_key"));
+    traces.push(format!("{record:?}"));
+    traces.push(format!("{store:?}"));
+    for trace in traces {
+        assert!(!trace.contains(CANARY) && !trace.contains("key-a"), "{trace}");
     }
 }
 

@@ -247,4 +247,8 @@ impl Connection for HostConnection {
         let address: SocketAddr = core::str::from_utf8(&address).ok()?.parse().ok()?;
         Some(address.ip())
     }
+
+    fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
+        abi::property(&path.join("\0")).ok()
+    }
 }

@@ -11,6 +11,10 @@ use core::net::IpAddr;
 pub trait Connection {
     /// The client's address: the peer's, or what trusted proxies have said of it.
     fn source_address(&self) -> Option<IpAddr>;
+
+    /// One of Envoy's attributes, as bytes
+    /// (<https://www.envoyproxy.io/docs/envoy/v1.40.0/intro/arch_overview/advanced/attributes>).
+    fn attribute(&self, path: &[&str]) -> Option<Vec<u8>>;
 }
 
 /// A host that knows nothing.
@@ -19,6 +23,10 @@ pub struct NoConnection;
 
 impl Connection for NoConnection {
     fn source_address(&self) -> Option<IpAddr> {
+        None
+    }
+
+    fn attribute(&self, _path: &[&str]) -> Option<Vec<u8>> {
         None
     }
 }

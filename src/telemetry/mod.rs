@@ -52,6 +52,9 @@ pub struct Record {
     pub limit_failures: u64,
     /// What refused the request: `authentication`, `access`, `request` or `limit`.
     pub refused_by: Option<&'static str>,
+    /// Which rule of it: a word for a credential's fault, an access rule's name, or a limit's name. Nothing that a
+    /// client has sent.
+    pub refused_rule: Option<String>,
 }
 
 impl Record {
@@ -66,6 +69,7 @@ impl Record {
         ];
         fields.extend(self.team.clone().map(|team| ("team", team)));
         fields.extend(self.refused_by.map(|by| ("refused_by", by.to_owned())));
+        fields.extend(self.refused_rule.clone().map(|rule| ("refused_rule", rule)));
         if let Some(source) = self.usage_source {
             fields.push(("attempts", self.attempts.to_string()));
             fields.push(("input_tokens", self.input_tokens.to_string()));

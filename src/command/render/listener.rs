@@ -20,7 +20,7 @@ use core::time::Duration;
 const SILENCE: Duration = Duration::from_secs(600);
 
 /// The fields of the access log: those of the OpenTelemetry conventions for generative AI where it has one.
-const ACCESS_LOG: [(&str, &str); 19] = [
+const ACCESS_LOG: [(&str, &str); 20] = [
     ("start_time", "%START_TIME%"),
     ("http.request.method", "%REQ(:METHOD)%"),
     ("url.path", "%PATH(NQ:PATH)%"),
@@ -66,6 +66,10 @@ const ACCESS_LOG: [(&str, &str); 19] = [
     (
         "tollgate.refused_by",
         "%FILTER_STATE(wasm.tollgate.refused_by:PLAIN)%",
+    ),
+    (
+        "tollgate.refused_rule",
+        "%FILTER_STATE(wasm.tollgate.refused_rule:PLAIN)%",
     ),
 ];
 

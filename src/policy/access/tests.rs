@@ -152,89 +152,66 @@ fn a_rule_that_denies_wins_wherever_it_stands() {
     }
 }
 
-#[crate::test]
-fn what_is_too_much_is_named() {
-    let rules = rules(json!([
+fn graded() -> AccessRules {
+    rules(json!([
         {"capabilities": ["streaming"], "max_input_tokens": 500, "max_output_tokens": 100},
         {"models": ["big"], "capabilities": ["images"], "max_output_tokens": 1000},
         {"effect": "deny", "models": ["plain"], "capabilities": ["streaming", "images"]}
-    ]));
+    ]))
+}
+
+#[crate::test]
+fn a_capability_that_is_too_much_is_named() {
     let small = Use::smallest("small");
-    let cases = [
+    let plain = Use::smallest("plain");
+    for (asked, expected) in [
         (small, None),
         (
             Use {
                 streaming: true,
-                input_tokens: 500,
-                output_tokens: 100,
                 ..small
             },
             None,
         ),
-        (
-            Use { tools: true, ..small },
-            Some(Reason::Capability(Capability::Tools)),
-        ),
+        (Use { tools: true, ..small }, Some(Capability::Tools)),
         (
             Use {
                 images: true,
                 ..small
             },
-            Some(Reason::Capability(Capability::Images)),
-        ),
-        (
-            Use {
-                input_tokens: 501,
-                ..small
-            },
-            Some(Reason::InputTokens(500)),
-        ),
-        (
-            Use {
-                output_tokens: 101,
-                ..small
-            },
-            Some(Reason::OutputTokens(100)),
-        ),
-        (
-            Use {
-                output_tokens: u64::MAX,
-                ..small
-            },
-            Some(Reason::OutputTokens(100)),
-        ),
-        (
-            Use {
-                output_tokens: 1000,
-                ..Use::smallest("big")
-            },
-            None,
-        ),
-        (
-            Use {
-                output_tokens: 1001,
-                ..Use::smallest("big")
-            },
-            Some(Reason::OutputTokens(1000)),
-        ),
-        (
-            Use {
-                output_tokens: 1000,
-                streaming: true,
-                ..Use::smallest("big")
-            },
-            Some(Reason::Combination),
+            Some(Capability::Images),
         ),
         (
             Use {
                 streaming: true,
-                ..Use::smallest("plain")
+                ..plain
             },
-            Some(Reason::Capability(Capability::Streaming)),
+            Some(Capability::Streaming),
         ),
-    ];
-    for (asked, expected) in cases {
-        assert_eq!(reason(&rules, &asked), expected, "{asked:?}");
+    ] {
+        let expected = expected.map(Reason::Capability);
+        assert_eq!(reason(&graded(), &asked), expected, "{asked:?}");
+    }
+}
+
+#[crate::test]
+fn a_size_that_is_too_much_is_named_with_what_is_allowed() {
+    let ask = |model: &'static str, input_tokens, output_tokens, streaming| Use {
+        input_tokens,
+        output_tokens,
+        streaming,
+        ..Use::smallest(model)
+    };
+    for (asked, expected) in [
+        (ask("small", 500, 100, true), None),
+        (ask("small", 501, 0, false), Some(Reason::InputTokens(500))),
+        (ask("small", 0, 101, false), Some(Reason::OutputTokens(100))),
+        (ask("small", 0, u64::MAX, false), Some(Reason::OutputTokens(100))),
+        (ask("big", 0, 1000, false), None),
+        (ask("big", 0, 1001, false), Some(Reason::OutputTokens(1000))),
+        (ask("big", 0, 1000, true), Some(Reason::Combination)),
+    ] {
+        assert_eq!(reason(&graded(), &asked), expected, "{asked:?}");
     }
 }
 
@@ -277,6 +254,9 @@ fn the_address_is_asked_for_once_and_only_if_a_rule_names_one() {
         fn source_address(&self) -> Option<IpAddr> {
             self.1.set(self.1.get() + 1);
             self.0
+        }
+        fn attribute(&self, _: &[&str]) -> Option<Vec<u8>> {
+            None
         }
     }
     let alice = principal("alice", None, &[]);

@@ -58,6 +58,35 @@ pub enum Deny {
 }
 
 impl Deny {
+    /// The word for it in the access log.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Ambiguous => "ambiguous",
+            Self::TooLong => "too_long",
+            Self::UnknownKey => "unknown_key",
+            Self::MistypedKey => "mistyped_key",
+            Self::ExpiredKey => "expired_key",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKeyId => "unknown_key_id",
+            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::UnsupportedExtension => "unsupported_extension",
+            Self::EmbeddedKey => "embedded_key",
+            Self::BadSignature => "bad_signature",
+            Self::TooManyFailures => "too_many_failures",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongAudience => "wrong_audience",
+            Self::WrongParty => "wrong_party",
+            Self::WrongType => "wrong_type",
+            Self::Revoked => "revoked",
+            Self::MissingClaim => "missing_claim",
+            Self::KeysAwaited(_) | Self::KeysUnavailable(_) => "keys_unavailable",
+        }
+    }
+
     /// What to tell the client.
     #[must_use]
     pub const fn message(self) -> &'static str {

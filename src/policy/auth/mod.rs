@@ -30,6 +30,7 @@ mod remote;
 mod strict_json;
 #[cfg(test)]
 mod tests;
+mod trusted;
 
 pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES, Sources};
 pub use deny::Deny;
@@ -39,7 +40,7 @@ pub use principal::{ANONYMOUS, Principal};
 pub use remote::{KeyAnswer, KeyCall, KeyOutcome};
 
 use crate::clock::Timestamp;
-use crate::config::{ConfigError, Identity};
+use crate::config::{ConfigError, Identity, Trusted};
 use crate::headers::Headers;
 use crate::policy::connection::{Connection, NoConnection};
 use crate::shared_store::SharedStore;
@@ -59,6 +60,9 @@ pub struct Authenticator {
     anonymous: Option<Rc<Principal>>,
     sources: Rc<Sources>,
     failures: Failures,
+    trusted: Option<Trusted>,
+    /// The claims that access rules ask about.
+    kept_claims: Vec<String>,
     connection: Rc<dyn Connection>,
 }
 
@@ -70,13 +74,19 @@ impl Authenticator {
     /// Every fault of the `identity` section.
     pub fn new(identity: &Identity) -> Result<Self, Vec<ConfigError>> {
         let mut faults = Vec::new();
-        if identity.jwt.is_empty() && identity.api_keys.is_empty() && !identity.allow_anonymous {
+        let has_credentials = !identity.jwt.is_empty() || !identity.api_keys.is_empty();
+        if !has_credentials && !identity.allow_anonymous && identity.trusted.is_none() {
             faults.push(ConfigError::new(
                 "identity",
-                "expected at least one of `jwt`, `api_keys` and `allow_anonymous: true`, found none",
+                "expected at least one of `jwt`, `api_keys`, `trusted` and `allow_anonymous: true`, found none",
             ));
         }
+        if let Some(trusted) = &identity.trusted {
+            trusted::check(trusted, &mut faults);
+        }
         let authenticator = Self {
+            trusted: identity.trusted.clone(),
+            kept_claims: Vec::new(),
             api_keys: ApiKeys::new(&identity.api_keys, &mut faults),
             issuers: Issuers::new(&identity.jwt, &mut faults),
             cache: Cache::default(),
@@ -95,7 +105,8 @@ impl Authenticator {
     /// Keeps these claims of every token for access rules.
     pub fn keep_claims<'a>(&mut self, claims: impl Iterator<Item = &'a str>) {
         let claims: BTreeSet<String> = claims.map(str::to_owned).collect();
-        self.issuers.keep_claims(&claims.into_iter().collect::<Vec<_>>());
+        self.kept_claims = claims.into_iter().collect();
+        self.issuers.keep_claims(&self.kept_claims);
     }
 
     /// Asks this host about requests from now on.
@@ -162,6 +173,12 @@ impl Authenticator {
     ///
     /// Why the caller was not recognised.
     pub fn authenticate(&mut self, headers: &Headers, now: Timestamp) -> Result<Rc<Principal>, Deny> {
+        if let Some(trusted) = &self.trusted
+            && let Some(principal) =
+                trusted::find(trusted, &self.kept_claims, headers, self.connection.as_ref())?
+        {
+            return Ok(Rc::new(principal));
+        }
         let Some(credential) = self.sources.find(headers)? else {
             return self.anonymous.as_ref().map(Rc::clone).ok_or(Deny::Missing);
         };

@@ -508,11 +508,32 @@ fn a_hundred_thousand_api_keys_are_loaded() {
 }
 
 #[crate::test]
+fn a_trusted_principal_is_believed_only_where_it_is_configured() {
+    let headers: Headers = [("x-user", "alice"), ("authorization", "Bearer nonsense")]
+        .into_iter()
+        .collect();
+    let now = Timestamp::from_secs(NOW);
+    let mut trusting = authenticator(json!({"trusted": {"header": {"consumer": "x-user"}}}));
+    assert_eq!(trusting.authenticate(&headers, now).unwrap().consumer, "alice");
+    let without: Headers = [("authorization", "Bearer nonsense")].into_iter().collect();
+    assert_eq!(trusting.authenticate(&without, now), Err(Deny::UnknownKey));
+    assert_eq!(
+        trusting.authenticate(&Headers::default(), now),
+        Err(Deny::Missing)
+    );
+    let mut other = own_authenticator(json!({}));
+    assert_eq!(other.authenticate(&headers, now), Err(Deny::UnknownKey));
+}
+
+#[crate::test]
 fn a_flood_of_bad_signatures_is_refused_unread() {
     struct From(core::net::IpAddr);
     impl crate::policy::connection::Connection for From {
         fn source_address(&self) -> Option<core::net::IpAddr> {
             Some(self.0)
+        }
+        fn attribute(&self, _: &[&str]) -> Option<Vec<u8>> {
+            None
         }
     }
     let mut authenticator = own_authenticator(json!({}));
@@ -576,6 +597,8 @@ fn messages_are_short_and_for_clients() {
     ];
     let messages: std::collections::BTreeSet<_> = all.iter().map(|deny| deny.message()).collect();
     assert_eq!(messages.len(), all.len());
+    let codes: std::collections::BTreeSet<_> = all.iter().map(|deny| deny.code()).collect();
+    assert_eq!(codes.len(), all.len());
     for message in messages {
         assert!(message.ends_with('.') && message.len() < 110, "{message}");
     }
