@@ -4,4 +4,5 @@
 
 pub mod anthropic;
 pub mod json_object;
+pub mod json_text;
 pub mod openai;

@@ -99,9 +99,12 @@ impl ApiKeys {
         Self(map)
     }
 
-    /// The owner of the key with this digest, or that it has expired; `None` if no key has it.
-    pub(super) fn find(&self, digest: &Digest, now: Timestamp) -> Option<Result<Rc<Principal>, Deny>> {
-        let entry = self.0.get(digest)?;
+    /// The owner of this key, or that it has expired; `None` if it is not known.
+    pub(super) fn find(&self, credential: &str, now: Timestamp) -> Option<Result<Rc<Principal>, Deny>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let entry = self.0.get(&Digest::of(credential))?;
         Some(if now.as_secs() < entry.expires {
             Ok(Rc::clone(&entry.principal))
         } else {

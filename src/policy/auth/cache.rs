@@ -3,7 +3,7 @@
 //! Verified JSON Web Tokens, remembered until they expire.
 //!
 //! A signature costs the better part of a millisecond and the same client sends the same credential again and
-//! again, so the outcome is kept under the credential's digest. Only success is kept: a refusal is cheap to
+//! again, so the outcome is kept under the credential's fingerprint. Only success is kept: a refusal is cheap to
 //! repeat, and remembering refusals would give strangers a say in what the memory holds.
 //!
 //! Two generations stand in for a list by last use. New and used entries go into the young one; when that is
@@ -14,7 +14,7 @@
 //! generations together. A principal above [`MAX_PRINCIPAL_BYTES`] is not kept; its token is verified each time.
 
 use super::algorithm::PublicKey;
-use super::digest::{Digest, DigestMap};
+use super::fingerprint::{Fingerprint, FingerprintMap};
 use super::principal::Principal;
 use crate::clock::Timestamp;
 use std::rc::{Rc, Weak};
@@ -41,7 +41,7 @@ pub(super) struct Verified {
 
 #[derive(Default)]
 struct Generation {
-    entries: DigestMap<Verified>,
+    entries: FingerprintMap<Verified>,
     bytes: usize,
 }
 
@@ -55,19 +55,19 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// The principal of the token with this digest, if it is remembered and valid at `now`.
-    pub(super) fn find(&mut self, digest: &Digest, now: Timestamp) -> Option<Rc<Principal>> {
-        if let Some(verified) = self.young.entries.get(digest) {
+    /// The principal of the token with this fingerprint, if it is remembered and valid at `now`.
+    pub(super) fn find(&mut self, fingerprint: &Fingerprint, now: Timestamp) -> Option<Rc<Principal>> {
+        if let Some(verified) = self.young.entries.get(fingerprint) {
             return verified.principal_at(now);
         }
-        let verified = self.old.entries.get(digest)?.clone();
+        let verified = self.old.entries.get(fingerprint)?.clone();
         let principal = verified.principal_at(now)?;
-        self.insert(*digest, verified);
+        self.insert(*fingerprint, verified);
         Some(principal)
     }
 
     /// Remembers a token.
-    pub(super) fn insert(&mut self, digest: Digest, verified: Verified) {
+    pub(super) fn insert(&mut self, fingerprint: Fingerprint, verified: Verified) {
         let bytes = verified.bytes();
         if bytes > MAX_PRINCIPAL_BYTES {
             return;
@@ -78,7 +78,7 @@ impl Cache {
             self.old = core::mem::take(&mut self.young);
         }
         self.young.bytes = self.young.bytes.saturating_add(bytes);
-        if let Some(replaced) = self.young.entries.insert(digest, verified) {
+        if let Some(replaced) = self.young.entries.insert(fingerprint, verified) {
             self.young.bytes = self.young.bytes.saturating_sub(replaced.bytes());
         }
     }
@@ -91,7 +91,7 @@ impl Verified {
     }
 
     fn bytes(&self) -> usize {
-        size_of::<(Digest, Self)>().saturating_add(self.principal.heap_bytes())
+        size_of::<(Fingerprint, Self)>().saturating_add(self.principal.heap_bytes())
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::policy::auth::Principal;
     use crate::policy::auth::algorithm::PublicKey;
-    use crate::policy::auth::digest::Digest;
+    use crate::policy::auth::fingerprint::Fingerprints;
     use std::rc::Rc;
 
     thread_local! {
@@ -125,8 +125,9 @@ mod tests {
         let key = Rc::new(PublicKey::Ed25519(ed25519_dalek::VerifyingKey::default()));
         let mut entry = verified("alice".to_owned(), 0, 2);
         entry.key = Rc::downgrade(&key);
-        cache.insert(Digest::of("a"), entry);
-        let mut find = || cache.find(&Digest::of("a"), Timestamp::from_secs(1));
+        let fingerprint = Fingerprints::new().of("a");
+        cache.insert(fingerprint, entry);
+        let mut find = || cache.find(&fingerprint, Timestamp::from_secs(1));
         assert!(find().is_some());
         drop(key);
         assert!(find().is_none());
@@ -134,9 +135,9 @@ mod tests {
 
     #[crate::test]
     fn an_entry_is_served_within_its_validity_only() {
-        let mut cache = Cache::default();
-        let digest = Digest::of("a");
-        cache.insert(digest, verified("alice".to_owned(), 10, 20));
+        let (mut cache, fingerprints) = (Cache::default(), Fingerprints::new());
+        let fingerprint = fingerprints.of("a");
+        cache.insert(fingerprint, verified("alice".to_owned(), 10, 20));
         for (secs, expected) in [
             (9, false),
             (10, true),
@@ -145,44 +146,51 @@ mod tests {
             (21, false),
             (15, true),
         ] {
-            let found = cache.find(&digest, Timestamp::from_secs(secs));
+            let found = cache.find(&fingerprint, Timestamp::from_secs(secs));
             assert_eq!(found.is_some(), expected, "at {secs}");
         }
-        assert!(cache.find(&Digest::of("b"), Timestamp::from_secs(15)).is_none());
+        assert!(
+            cache
+                .find(&fingerprints.of("b"), Timestamp::from_secs(15))
+                .is_none()
+        );
     }
 
     #[crate::test]
     fn a_hundred_thousand_tokens_leave_it_bounded() {
         for padding in [0, 1500] {
-            let mut cache = Cache::default();
+            let (mut cache, fingerprints) = (Cache::default(), Fingerprints::new());
             let now = Timestamp::from_secs(1);
-            let favourite = Digest::of("favourite");
+            let favourite = fingerprints.of("favourite");
             cache.insert(favourite, verified("favourite".to_owned(), 0, 2));
             for n in 0..100_000 {
-                let digest = Digest::of(&n.to_string());
-                cache.insert(digest, verified(format!("{n:padding$}"), 0, 2));
-                assert!(cache.find(&digest, now).is_some());
+                let fingerprint = fingerprints.of(&n.to_string());
+                cache.insert(fingerprint, verified(format!("{n:padding$}"), 0, 2));
+                assert!(cache.find(&fingerprint, now).is_some());
                 assert!(cache.find(&favourite, now).is_some(), "used, so kept");
                 let entries = cache.young.entries.len() + cache.old.entries.len();
                 assert!(entries <= MAX_ENTRIES && cache.young.bytes + cache.old.bytes <= MAX_BYTES);
             }
-            assert!(cache.find(&Digest::of("0"), now).is_none(), "unused, so dropped");
+            assert!(
+                cache.find(&fingerprints.of("0"), now).is_none(),
+                "unused, so dropped"
+            );
         }
     }
 
     #[crate::test]
     fn a_huge_principal_is_not_kept() {
-        let mut cache = Cache::default();
-        let digest = Digest::of("a");
-        cache.insert(digest, verified("x".repeat(5000), 0, 2));
-        assert!(cache.find(&digest, Timestamp::from_secs(1)).is_none());
+        let (mut cache, fingerprints) = (Cache::default(), Fingerprints::new());
+        let fingerprint = fingerprints.of("a");
+        cache.insert(fingerprint, verified("x".repeat(5000), 0, 2));
+        assert!(cache.find(&fingerprint, Timestamp::from_secs(1)).is_none());
     }
 
     #[crate::test]
     fn the_same_token_is_counted_once() {
-        let mut cache = Cache::default();
+        let (mut cache, fingerprints) = (Cache::default(), Fingerprints::new());
         for _ in 0..10 {
-            cache.insert(Digest::of("a"), verified("alice".to_owned(), 0, 2));
+            cache.insert(fingerprints.of("a"), verified("alice".to_owned(), 0, 2));
         }
         assert_eq!(cache.young.entries.len(), 1);
         assert_eq!(cache.young.bytes, verified("alice".to_owned(), 0, 2).bytes());

@@ -2,8 +2,8 @@
 
 //! Who is calling.
 //!
-//! One credential, one SHA-256, and then the cheapest question first: is it a known API key, a token that was
-//! verified before, or a JSON Web Token that has to be verified now? The exchange asks once per request and
+//! One credential, and the cheapest question first: is it a token that was verified before, a known API key, or a
+//! JSON Web Token that has to be verified now? The exchange asks once per request and
 //! turns a [`Deny`] into an answer; nothing here speaks HTTP, and no credential leaves this room or is kept.
 //!
 //! A configured API key is asked for before a token's form is looked at: some vendors' keys have the form of a
@@ -21,6 +21,7 @@ mod deny;
 mod digest;
 mod failures;
 mod fetch_state;
+mod fingerprint;
 mod jwks;
 mod jwt;
 mod key_form;
@@ -46,8 +47,8 @@ use crate::policy::connection::{Connection, NoConnection};
 use crate::shared_store::SharedStore;
 use api_key::ApiKeys;
 use cache::Cache;
-use digest::Digest;
 use failures::Failures;
+use fingerprint::Fingerprints;
 use jwt::Issuers;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -56,6 +57,7 @@ use std::rc::Rc;
 pub struct Authenticator {
     api_keys: ApiKeys,
     issuers: Issuers,
+    fingerprints: Fingerprints,
     cache: Cache,
     anonymous: Option<Rc<Principal>>,
     sources: Rc<Sources>,
@@ -89,6 +91,7 @@ impl Authenticator {
             kept_claims: Vec::new(),
             api_keys: ApiKeys::new(&identity.api_keys, &mut faults),
             issuers: Issuers::new(&identity.jwt, &mut faults),
+            fingerprints: Fingerprints::new(),
             cache: Cache::default(),
             anonymous: identity.allow_anonymous.then(|| Rc::new(Principal::anonymous())),
             sources: Rc::new(Sources::new(identity, &mut faults)),
@@ -182,12 +185,11 @@ impl Authenticator {
         let Some(credential) = self.sources.find(headers)? else {
             return self.anonymous.as_ref().map(Rc::clone).ok_or(Deny::Missing);
         };
-        let digest = Digest::of(&credential);
-        let known = self
-            .api_keys
-            .find(&digest, now)
-            .or_else(|| self.cache.find(&digest, now).map(Ok));
-        if let Some(outcome) = known {
+        let fingerprint = self.fingerprints.of(&credential);
+        if let Some(principal) = self.cache.find(&fingerprint, now) {
+            return Ok(principal);
+        }
+        if let Some(outcome) = self.api_keys.find(&credential, now) {
             return outcome;
         }
         if key_form::is_mistyped(&credential) {
@@ -203,7 +205,7 @@ impl Authenticator {
         }
         let verified = outcome?;
         let principal = Rc::clone(&verified.principal);
-        self.cache.insert(digest, verified);
+        self.cache.insert(fingerprint, verified);
         Ok(principal)
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The Messages request, as it is written, and the message that answers it, as it is read
+//! The Messages request, as [`json_text::write()`] writes it, and the message that answers it, as it is read
 //! (<https://docs.claude.com/en/api/messages>).
 //!
 //! Requests borrow from the client's request, answers from the provider's body. Content blocks of an answer are
@@ -8,6 +8,7 @@
 //! fail nor cost a second reading.
 
 use super::error::ErrorObject;
+use crate::protocol::json_text;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Number;
@@ -101,7 +102,7 @@ impl Serialize for Blocks<'_> {
                     text,
                     cache_control: None,
                 },
-            ] => serializer.serialize_str(text),
+            ] => json_text::text(text, serializer),
             blocks => serializer.collect_seq(blocks),
         }
     }
@@ -114,6 +115,7 @@ pub enum Block<'a> {
     /// Text.
     Text {
         /// Never empty.
+        #[serde(serialize_with = "json_text::text")]
         text: &'a str,
         /// Where prompt caching begins.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,6 +177,7 @@ pub enum Source<'a> {
         /// Its type.
         media_type: &'static str,
         /// Its bytes, in base64.
+        #[serde(serialize_with = "json_text::text")]
         data: &'a str,
     },
     /// On the web.

@@ -83,7 +83,7 @@ impl<'a> ChatCompletionRequest<'a> {
     ///
     /// 400 that names the member whose type is wrong.
     pub fn parse(body: &'a [u8]) -> Result<Self, ApiError> {
-        let text = core::str::from_utf8(body)
+        let text = simdutf8::basic::from_utf8(body)
             .map_err(|_| ApiError::bad_request(None, "The request body is not UTF-8."))?;
         serde_json::from_str(text).map_err(|_| mismatch::explain(text))
     }

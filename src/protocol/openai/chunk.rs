@@ -8,6 +8,7 @@
 //! chunk but the room in the output.
 
 use super::completion::{Annotation, FinishReason, Usage};
+use crate::protocol::json_text;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -158,7 +159,7 @@ impl ChunkWriter {
 
 /// Appends JSON. Strings, numbers and raw JSON into memory: it cannot fail.
 fn write<T: Serialize>(out: &mut Vec<u8>, value: &T) {
-    let written = serde_json::to_writer(out, value);
+    let written = json_text::write(out, value);
     debug_assert!(written.is_ok(), "plain data serialises");
 }
 

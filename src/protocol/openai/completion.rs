@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The whole answer (<https://platform.openai.com/docs/api-reference/chat/object>), as it is written.
+//! The whole answer (<https://platform.openai.com/docs/api-reference/chat/object>), as [`json_text::write()`] writes it.
 //!
 //! `reasoning_content` and `thinking_blocks` are not OpenAI's: they are the names under which its clients have
 //! come to expect the reasoning of other providers. `citations` carries those that have no URL, in the
 //! provider's own form.
 
+use crate::protocol::json_text;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -46,11 +47,15 @@ pub struct AnswerMessage<'a> {
     /// Always `assistant`.
     pub role: &'static str,
     /// The visible text.
+    #[serde(serialize_with = "json_text::optional_text")]
     pub content: Option<Cow<'a, str>>,
     /// Why the model declined.
     pub refusal: Option<Cow<'a, str>>,
     /// The reasoning, as text.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "json_text::optional_text"
+    )]
     pub reasoning_content: Option<Cow<'a, str>>,
     /// The reasoning with its signatures.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -102,6 +107,7 @@ pub struct FunctionCall<'a> {
     /// The function.
     pub name: Cow<'a, str>,
     /// JSON, as text.
+    #[serde(serialize_with = "json_text::text")]
     pub arguments: Cow<'a, str>,
 }
 

@@ -93,7 +93,7 @@ impl<'a> ChatEnvelope<'a> {
     /// `body` must be what [`ChatEnvelope::parse`] was given; `None` if it cannot be.
     #[must_use]
     pub fn object(&self, body: &'a [u8]) -> Option<Object<'a>> {
-        let text = str::from_utf8(body).ok()?;
+        let text = simdutf8::basic::from_utf8(body).ok()?;
         Some(Object {
             text,
             fields: self.fields.clone(),
@@ -103,7 +103,7 @@ impl<'a> ChatEnvelope<'a> {
 
 /// The body as an object with unique keys and bounded depth.
 fn parse_object(body: &[u8]) -> Result<Object<'_>, ApiError> {
-    let text = str::from_utf8(body).map_err(|error| {
+    let text = simdutf8::compat::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();
         bad_body(format!("expected UTF-8, found an invalid byte at offset {at}"))
     })?;

@@ -14,6 +14,7 @@ use super::tools::{tool_choice, tools};
 use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::{API_ERROR, ApiError};
 use crate::protocol::anthropic::messages::{MessagesRequest, Metadata, OutputConfig, ToolChoice};
+use crate::protocol::json_text;
 use crate::protocol::openai::Text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
 use crate::provider::{Settings, UpstreamRequest};
@@ -30,7 +31,7 @@ pub(in crate::provider) fn translate_request(
     let mut report = Report::new(settings.on_unsupported);
     let is_streaming = request.stream == Some(true);
     let translated = messages_request(&request, settings, &mut report)?;
-    serde_json::to_writer(out, &translated)
+    json_text::write(out, &translated)
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
     Ok(UpstreamRequest {
         path: Cow::Borrowed("/v1/messages"),

@@ -11,6 +11,7 @@ use super::json_slice::{compact, text};
 use super::stop_reason::finish_reason;
 use super::usage::{openai_usage, token_usage};
 use crate::protocol::anthropic::messages::{ContentBlock, Message};
+use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
 };
@@ -24,7 +25,10 @@ pub(in crate::provider) fn translate_response(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
-    let message: Message<'_> = serde_json::from_slice(body).map_err(|_| malformed_answer())?;
+    let message: Message<'_> = simdutf8::basic::from_utf8(body)
+        .ok()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .ok_or_else(malformed_answer)?;
     if message.kind.as_deref() == Some("error") {
         return Err(reported_fault(&message.error.unwrap_or_default()));
     }
@@ -53,7 +57,7 @@ pub(in crate::provider) fn translate_response(
         }],
         usage: openai_usage(&usage),
     };
-    serde_json::to_writer(out, &completion).map_err(|_| malformed_answer())?;
+    json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
 }
 

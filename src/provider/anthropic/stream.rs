@@ -130,7 +130,10 @@ impl State {
         if self.progress == Progress::Done || event.data.is_empty() {
             return Ok(());
         }
-        let parsed: StreamEvent<'_> = serde_json::from_slice(event.data).map_err(|_| malformed_answer())?;
+        let parsed: StreamEvent<'_> = simdutf8::basic::from_utf8(event.data)
+            .ok()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .ok_or_else(malformed_answer)?;
         match &*parsed.kind {
             "content_block_delta" => self.on_block_delta(&parsed, out),
             "message_start" => self.on_message_start(parsed.message.as_ref(), out),

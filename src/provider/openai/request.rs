@@ -29,7 +29,7 @@ pub(super) fn translate_request(
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
     let not_json = |_| ApiError::bad_request(None, "expected a JSON object, found something else");
-    let text = str::from_utf8(body)
+    let text = simdutf8::basic::from_utf8(body)
         .map_err(|_| ApiError::bad_request(None, "expected UTF-8, found an invalid byte"))?;
     let object = Object::parse(text).map_err(not_json)?;
     let is_streaming = object.get("stream") == Some("true");

@@ -16,7 +16,7 @@ const NOT_A_COMPLETION: &str = "The provider's answer is not a chat completion."
 ///
 /// An error in place of choices, which `OpenRouter` sends with status 200, or an answer that is no completion.
 pub(super) fn translate_response(body: &[u8], out: &mut Vec<u8>) -> Result<Tally, UpstreamFault> {
-    let text = str::from_utf8(body).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
     let completion: Chunk<'_> = serde_json::from_str(text).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
     if let Some(error) = completion.error(text) {
         return Err(reported_fault(error.as_bytes()));

@@ -130,7 +130,7 @@ impl State {
             self.end(if event.data == b"[DONE]" { raw } else { DONE }, out);
             return Ok(());
         }
-        let text = str::from_utf8(event.data).map_err(|_| misbehaved(NOT_A_CHUNK))?;
+        let text = simdutf8::basic::from_utf8(event.data).map_err(|_| misbehaved(NOT_A_CHUNK))?;
         let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|_| misbehaved(NOT_A_CHUNK))?;
         if let Some(error) = chunk.error(text) {
             return Err(reported_fault(error.as_bytes()));
