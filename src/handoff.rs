@@ -8,6 +8,7 @@
 
 use crate::api_error::ApiError;
 use crate::headers;
+use crate::policy::brought::Secret;
 use crate::policy::routing::{Route, Target};
 use crate::provider::Tally;
 use std::borrow::Cow;
@@ -28,6 +29,10 @@ pub struct Handoff {
     pub created: u64,
     /// What the client is told of its limits.
     pub allowances: Vec<(&'static str, String)>,
+    /// The caller's team, where a provider may have a credential for it.
+    pub team: Option<String>,
+    /// The credentials that the caller has brought, by provider.
+    pub brought: Vec<(String, Secret)>,
     /// The path that the client asked for, where the provider seat has to put it back for access logs and traces.
     pub path_to_restore: Option<Vec<u8>>,
     /// The request's body, for the first attempt: what the gateway seat has read need not be read again.
@@ -53,8 +58,34 @@ pub struct AttemptRecord {
     pub approximated: Vec<Cow<'static, str>>,
     /// What has been seen of the answer.
     pub tally: Tally,
+    /// Whose credential it presents.
+    pub credential_owner: CredentialOwner,
     /// How far the attempt has come.
     pub phase: Phase,
+}
+
+/// Whose credential an attempt presents, and so who pays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CredentialOwner {
+    /// The gateway's own, or none at all.
+    #[default]
+    Gateway,
+    /// The caller's team's.
+    Team,
+    /// The caller's own.
+    Caller,
+}
+
+impl CredentialOwner {
+    /// The word in access logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Team => "team",
+            Self::Caller => "caller",
+        }
+    }
 }
 
 /// How far an attempt has come.
@@ -86,11 +117,20 @@ impl Handoff {
             request_model,
             created,
             allowances,
+            team: None,
+            brought: Vec::new(),
             path_to_restore: None,
             body: None,
             attempts: 0,
             attempt: None,
         }
+    }
+
+    /// The credential that the caller has brought for this provider.
+    #[must_use]
+    pub fn brought_credential(&self, provider: &str) -> Option<&str> {
+        let found = self.brought.iter().find(|(name, _)| name == provider);
+        found.map(|(_, secret)| secret.expose())
     }
 
     /// Keeps the request's body for the first attempt.

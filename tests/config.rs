@@ -112,7 +112,7 @@ fn no_secret_file_reaches_the_filter_and_every_target_has_its_cluster() {
         "header_value_prefix: \"Bearer \"",
         "san_type: IP_ADDRESS",
         "{filename: /etc/tollgate/openai.key}",
-        "host_env_keys: [MISTRAL_API_KEY]",
+        "host_env_keys: [MISTRAL_API_KEY, MISTRAL_KEY_OF_SEARCH]",
         "- name: \"issuer/discovered.example.com:443\"\n",
         "- name: \"issuer/192.0.2.7:8080\"\n",
         "sni: discovered.example.com\n",

@@ -408,6 +408,7 @@ fn the_telemetry_document_has_every_value_that_the_filter_writes() {
         usage_source: Some(UsageSource::Reported),
         refused_by: Some("limit"),
         refused_rule: Some("a".to_owned()),
+        credential: Some("gateway"),
         ..Record::default()
     };
     let telemetry = read("docs/telemetry.md");

@@ -10,17 +10,19 @@
 //! failure before that moment becomes the status [`RETRYABLE`], which Envoy's retry policy takes to the next
 //! group of targets, or a plain status if no other provider could do better.
 
+mod credentials;
 mod request;
 mod response;
 mod seat;
 #[cfg(test)]
 mod tests;
 
+pub use credentials::Credentials;
 pub use response::{BodyStep, RETRYABLE, ResponseHead};
 pub use seat::{ProviderSeat, UpstreamHead};
 
 use crate::api_error::{API_ERROR, ApiError};
-use crate::handoff::{AttemptRecord, Handoff, PROVIDER_HEADER, Phase};
+use crate::handoff::{AttemptRecord, CredentialOwner, Handoff, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::provider::{self, Settings, UpstreamRequest};
@@ -44,7 +46,8 @@ pub struct Attempt {
 impl Attempt {
     /// Begins an attempt: finds the target, translates `body` into `out` and lists the headers to send.
     ///
-    /// `headers` are the request's as the host has them, `credential` is the provider's. `handoff` is `None` if
+    /// `headers` are the request's as the host has them, `credentials` are those that the gateway has for
+    /// the provider. `handoff` is `None` if
     /// the host knows no exchange for this request.
     ///
     /// # Errors
@@ -56,7 +59,7 @@ impl Attempt {
         handoff: Option<Rc<RefCell<Handoff>>>,
         headers: &Headers,
         body: &[u8],
-        credential: Option<&str>,
+        credentials: &Credentials,
         out: &mut Vec<u8>,
     ) -> Result<(Self, UpstreamHead), LocalReply> {
         let handoff = handoff.ok_or_else(|| refusal(seat, None, &misconfigured()))?;
@@ -82,8 +85,21 @@ impl Attempt {
             record.dropped.clone_from(&attempt.request.dropped);
             record.approximated.clone_from(&attempt.request.approximated);
         });
-        let head = request::head(seat, headers, &attempt.request, credential, out.len());
+        let head = attempt.head(headers, credentials, out.len());
         Ok((attempt, head))
+    }
+
+    /// The head of the request, with the credential that is to be presented; writes down whose it is.
+    fn head(&self, headers: &Headers, credentials: &Credentials, content_length: usize) -> UpstreamHead {
+        let handoff = self.handoff.try_borrow().ok();
+        let (credential, owner) = handoff.as_deref().map_or_else(
+            || (credentials.own.as_deref(), CredentialOwner::Gateway),
+            |handoff| credentials.choose(handoff, &self.seat.name),
+        );
+        let head = request::head(&self.seat, headers, &self.request, credential, content_length);
+        drop(handoff);
+        self.record(|record| record.credential_owner = owner);
+        head
     }
 
     /// Writes to this attempt's record. The borrow cannot fail: both seats run on one thread and neither holds a
@@ -109,6 +125,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         dropped: Vec::new(),
         approximated: Vec::new(),
         tally: provider::Tally::default(),
+        credential_owner: CredentialOwner::Gateway,
         phase: Phase::Waiting,
     };
     let settings = seat.settings(upstream_model, handoff.created);

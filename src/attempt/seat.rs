@@ -62,6 +62,15 @@ impl ProviderSeat {
         }
     }
 
+    /// The environment variables that hold teams' credentials, by team.
+    pub fn team_credential_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let teams = self.provider.team_credentials.iter();
+        teams.filter_map(|(team, credential)| match credential {
+            Credential::Env(name) => Some((team.as_str(), name.as_str())),
+            Credential::File(_) => None,
+        })
+    }
+
     /// The header that carries the credential.
     #[must_use]
     pub const fn credential_header_name(&self) -> &'static str {

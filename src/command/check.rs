@@ -10,6 +10,7 @@ use crate::config::load::FromTree;
 use crate::config::{ConfigError, Endpoint, Gateway, Jwks};
 use crate::policy::access::AccessRules;
 use crate::policy::auth::Authenticator;
+use crate::policy::brought::BroughtHeaders;
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
 use core::net::IpAddr;
@@ -49,6 +50,9 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
         }
     }
     if let (true, Err(found)) = (faults.is_empty(), Authenticator::new(&gateway.identity)) {
+        faults.extend(found);
+    }
+    if let Err(found) = BroughtHeaders::new(&gateway.providers) {
         faults.extend(found);
     }
     if let Err(found) = AccessRules::new(&gateway.access, gateway.access_options) {

@@ -4,6 +4,7 @@
 
 use super::Period;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One provider: an API, an endpoint and a credential.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -18,6 +19,12 @@ pub struct Provider {
     /// The credential that the gateway presents. Absent: none is sent, as many self-hosted servers expect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
+    /// A request header in which a caller may bring a credential of its own for this provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_credential_header: Option<String>,
+    /// Credentials for teams, in place of the one for everybody: environment variables, by team.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub team_credentials: BTreeMap<String, Credential>,
     /// What happens to a request field that the provider has no counterpart for.
     #[serde(default)]
     pub on_unsupported: OnUnsupported,

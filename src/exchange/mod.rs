@@ -25,6 +25,7 @@ use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
+use crate::policy::brought::Secret;
 use crate::policy::rate_limit::Reservation;
 use crate::usage::estimate::PromptSize;
 use std::cell::RefCell;
@@ -75,6 +76,8 @@ pub struct Exchange {
     principal: Option<Rc<Principal>>,
     /// The request's headers that go no further: credentials, and `x-tollgate-*`, which is ours alone.
     withheld: Vec<String>,
+    /// The credentials for providers that the caller has brought.
+    brought: Vec<(String, Secret)>,
     /// The model that the client asked for, once it is known.
     request_model: String,
     admitted: Option<Admitted>,
@@ -102,6 +105,7 @@ impl Exchange {
             policy,
             principal: None,
             withheld: Vec::new(),
+            brought: Vec::new(),
             request_model: String::new(),
             admitted: None,
             envoy_status: None,

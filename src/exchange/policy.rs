@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::config::{ConfigError, Gateway, Listener};
 use crate::policy::access::AccessRules;
 use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Sources};
+use crate::policy::brought::BroughtHeaders;
 use crate::policy::connection::{Connection, NoConnection};
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
@@ -19,6 +20,7 @@ pub struct Policy {
     pub(super) bounds: Listener,
     pub(super) authenticator: RefCell<Authenticator>,
     pub(super) credential_sources: Rc<Sources>,
+    pub(super) brought_headers: BroughtHeaders,
     pub(super) access: AccessRules,
     pub(super) connection: Rc<dyn Connection>,
     pub(super) routes: Routes,
@@ -44,8 +46,9 @@ impl Policy {
             AccessRules::new(&gateway.access, gateway.access_options),
             &mut faults,
         );
-        let (Some(mut authenticator), Some(routes), Some(limiter), Some(access)) =
-            (authenticator, routes, limiter, access)
+        let brought = keep(BroughtHeaders::new(&gateway.providers), &mut faults);
+        let (Some(mut authenticator), Some(routes), Some(limiter), Some(access), Some(brought_headers)) =
+            (authenticator, routes, limiter, access, brought)
         else {
             return Err(faults);
         };
@@ -53,6 +56,7 @@ impl Policy {
         Ok(Self {
             bounds: gateway.listener.clone(),
             credential_sources: authenticator.sources(),
+            brought_headers,
             authenticator: RefCell::new(authenticator),
             access,
             connection: Rc::new(NoConnection),

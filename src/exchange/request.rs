@@ -3,7 +3,7 @@
 //! The request: who calls, for what, and whether there is room for it.
 
 use super::endpoint::Endpoint;
-use super::{Admitted, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue};
+use super::{Admitted, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step, allowance, models, rescue};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::config::AccessEndpoint;
@@ -11,7 +11,7 @@ use crate::handoff::Handoff;
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::policy::access::{Caller, Use};
-use crate::policy::auth::{Deny, Sources};
+use crate::policy::auth::Deny;
 use crate::policy::rate_limit::{Demand, Refusal};
 use crate::policy::routing::Route;
 use crate::protocol::openai::envelope::ChatEnvelope;
@@ -40,7 +40,7 @@ impl Exchange {
     pub fn on_request_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Step {
         self.withheld = headers
             .iter()
-            .filter_map(|(name, _)| withheld_name(name, &self.policy.credential_sources))
+            .filter_map(|(name, _)| withheld_name(name, &self.policy))
             .collect();
         self.read_headers(headers, has_body, now)
             .unwrap_or_else(|reply| self.refuse(reply))
@@ -73,6 +73,11 @@ impl Exchange {
                 models::list(&self.policy, &principal, now),
             )));
         }
+        self.brought = self
+            .policy
+            .brought_headers
+            .find(headers)
+            .map_err(|header| rescue::bad_provider_credential(&header))?;
         if headers
             .get("content-encoding")
             .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
@@ -182,12 +187,16 @@ impl Exchange {
             self.refused_rule = Some(limit.clone());
             rescue::refused(&refusal)
         })?;
-        let handoff = Handoff::new(
+        let mut handoff = Handoff::new(
             Rc::clone(route),
             envelope.model.clone().into_owned(),
             now.as_secs(),
             allowance::of(&reservation),
         );
+        handoff.brought = core::mem::take(&mut self.brought);
+        if policy.brought_headers.are_for_teams {
+            handoff.team.clone_from(&principal.team);
+        }
         self.admitted = Some(Admitted {
             reservation,
             prompt,
@@ -265,7 +274,9 @@ fn asked<'a>(envelope: &'a ChatEnvelope<'_>, body: &[u8], input_tokens: u64) -> 
 }
 
 /// A header of the client's that goes no further: its credential, and what only the gateway may set.
-fn withheld_name(name: &[u8], sources: &Sources) -> Option<String> {
+fn withheld_name(name: &[u8], policy: &Policy) -> Option<String> {
     let name = core::str::from_utf8(name).ok()?;
-    (name.starts_with("x-tollgate-") || sources.is_credential_header(name)).then(|| name.to_owned())
+    let is_secret =
+        policy.credential_sources.is_credential_header(name) || policy.brought_headers.contain(name);
+    (name.starts_with("x-tollgate-") || is_secret).then(|| name.to_owned())
 }

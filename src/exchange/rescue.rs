@@ -107,6 +107,11 @@ pub(super) fn too_large(bounds: &Listener) -> ApiError {
     ApiError::new(413, INVALID_REQUEST, message).with_code("request_too_large")
 }
 
+pub(super) fn bad_provider_credential(header: &str) -> ApiError {
+    let message = format!("{header}: expected one credential for a provider, found something else.");
+    ApiError::new(400, INVALID_REQUEST, message).with_code("invalid_provider_credential")
+}
+
 pub(super) fn compressed_request() -> ApiError {
     let message = "content-encoding: expected an uncompressed request body.";
     ApiError::new(415, INVALID_REQUEST, message).with_code("unsupported_content_encoding")

@@ -94,6 +94,7 @@ impl Exchange {
                 let cost = cost(attempt, self.envoy_status, reserved, estimate);
                 spent = cost.spent;
                 record.provider = attempt.provider.to_string();
+                record.credential = Some(attempt.credential_owner.as_str());
                 record.upstream_model.clone_from(&attempt.upstream_model);
                 record.usage_source = Some(cost.source);
                 if attempt.phase == Phase::Complete {

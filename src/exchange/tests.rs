@@ -87,6 +87,7 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
         dropped: vec!["seed".into()],
         approximated: vec!["stop".into()],
         tally: Tally { usage, output_bytes },
+        credential_owner: Default::default(),
         phase,
     });
 }
@@ -290,6 +291,41 @@ fn no_secret_is_kept_and_every_refusal_names_its_rule() {
     for trace in traces {
         assert!(!trace.contains(CANARY) && !trace.contains("key-a"), "{trace}");
     }
+}
+
+#[crate::test]
+fn a_credential_that_the_caller_brings_is_for_its_provider_and_goes_no_further() {
+    let gateway: Gateway = serde_json::from_value(json!({
+        "providers": {
+            "p": {"kind": "openai", "endpoint": "https://llm.example/v1", "caller_credential_header": "x-p-key"},
+            "q": {"kind": "openai", "endpoint": "https://llm.example/v1", "team_credentials": {"t": {"env": "T"}}},
+        },
+        "models": [{"name": "fast", "targets": [{"provider": "p"}]}],
+        "identity": {"api_keys": [{"sha256": "00", "consumer": "a", "team": "t"}]},
+    }))
+    .unwrap();
+    let policy = Rc::new(Policy::new(&with_digest(gateway)).ok().unwrap());
+    let store = LocalStore::default();
+    let mut exchange = Exchange::new(Rc::clone(&policy));
+    exchange.on_request_headers(&post(&[KEY, ("x-p-key", "sk-mine")]), true, NOW);
+    let Step::Forward(edits) = exchange.on_request_body(chat("fast", 5), NOW, &store) else {
+        panic!("not forwarded")
+    };
+    assert!(edits.contains(&HeaderEdit::Remove("x-p-key".to_owned())));
+    {
+        let handoff = exchange.handoff().unwrap();
+        let handoff = handoff.borrow();
+        assert_eq!(handoff.brought_credential("p"), Some("sk-mine"));
+        assert_eq!(handoff.brought_credential("q"), None);
+        assert_eq!(handoff.team.as_deref(), Some("t"));
+    }
+    exchange.finish(NOW, &store);
+    let mut exchange = Exchange::new(policy);
+    let step = exchange.on_request_headers(&post(&[KEY, ("x-p-key", "sk mine")]), true, NOW);
+    let (reply, error) = reply(step);
+    assert_eq!(reply.status, 400);
+    assert_eq!(error["error"]["code"], "invalid_provider_credential");
+    assert!(!error.to_string().contains("sk mine"));
 }
 
 #[crate::test]

@@ -39,11 +39,11 @@ impl BothFilter {
         let Some((route, cluster)) = self.gateway.pick(host::now().as_nanos()) else {
             return Action::Continue;
         };
-        let Some((seat, credential)) = self.seats.get(&cluster) else {
+        let Some((seat, credentials)) = self.seats.get(&cluster) else {
             return Action::Continue;
         };
         let forwarded_proto = host::header(Map::Request, FORWARDED_PROTO);
-        let mut provider = ProviderFilter::new(Rc::clone(seat), credential.clone(), false);
+        let mut provider = ProviderFilter::new(Rc::clone(seat), Rc::clone(credentials), false);
         let action = provider.on_http_request_body(size, true);
         self.provider = Some(provider);
         let routing = [

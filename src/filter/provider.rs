@@ -4,14 +4,14 @@
 
 use super::abi::{Buffer, Map};
 use super::host;
-use crate::attempt::{Attempt, BodyStep, ProviderSeat, ResponseHead};
+use crate::attempt::{Attempt, BodyStep, Credentials, ProviderSeat, ResponseHead};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
 
 pub(super) struct ProviderFilter {
     seat: Rc<ProviderSeat>,
-    credential: Option<Rc<str>>,
+    credentials: Rc<Credentials>,
     attempt: Option<Attempt>,
     /// How much of a body the host holds: of the request's, and then of the answer's.
     buffered: usize,
@@ -24,10 +24,10 @@ pub(super) struct ProviderFilter {
 }
 
 impl ProviderFilter {
-    pub(super) const fn new(seat: Rc<ProviderSeat>, credential: Option<Rc<str>>, is_upstream: bool) -> Self {
+    pub(super) const fn new(seat: Rc<ProviderSeat>, credentials: Rc<Credentials>, is_upstream: bool) -> Self {
         Self {
             seat,
-            credential,
+            credentials,
             attempt: None,
             buffered: 0,
             consumed: 0,
@@ -52,14 +52,7 @@ impl ProviderFilter {
             .and_then(|handoff| handoff.try_borrow_mut().ok()?.take_body(self.buffered));
         let body = handed.unwrap_or_else(|| host::body(Buffer::RequestBody, 0, self.buffered));
         let mut out = Vec::with_capacity(body.len().saturating_add(256));
-        let begun = Attempt::begin(
-            &self.seat,
-            handoff,
-            &headers,
-            &body,
-            self.credential.as_deref(),
-            &mut out,
-        );
+        let begun = Attempt::begin(&self.seat, handoff, &headers, &body, &self.credentials, &mut out);
         match begun {
             Ok((attempt, head)) => {
                 host::set_headers(Map::Request, &head);

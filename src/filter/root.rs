@@ -8,7 +8,7 @@ use super::host::{self, HostConnection, SharedData};
 use super::keys::KeyCalls;
 use super::provider::ProviderFilter;
 use super::waiting::{AwaitsKeys, Reachable};
-use crate::attempt::ProviderSeat;
+use crate::attempt::{Credentials, ProviderSeat};
 use crate::config::load::from_json;
 use crate::config::{ConfigError, Credential, Gateway, PluginConfig};
 use crate::exchange::Policy;
@@ -26,14 +26,14 @@ pub(super) struct Root {
 }
 
 /// The provider seats of all clusters, with their credentials.
-pub(super) type ProviderSeats = BTreeMap<String, (Rc<ProviderSeat>, Option<Rc<str>>)>;
+pub(super) type ProviderSeats = BTreeMap<String, (Rc<ProviderSeat>, Rc<Credentials>)>;
 
 enum Seat {
     Both(Rc<Policy>, Rc<ProviderSeats>),
     Gateway(Rc<Policy>),
     Provider {
         seat: Rc<ProviderSeat>,
-        credential: Option<Rc<str>>,
+        credentials: Rc<Credentials>,
     },
 }
 
@@ -62,10 +62,10 @@ impl Root {
             } => {
                 let seat =
                     ProviderSeat::new(cluster, &name, provider, bounds).map_err(|error| vec![error])?;
-                let credential = credential(&seat);
+                let credentials = credentials(&seat);
                 Ok(Seat::Provider {
                     seat: Rc::new(seat),
-                    credential,
+                    credentials,
                 })
             }
             PluginConfig::Both { gateway } => {
@@ -84,8 +84,8 @@ impl Root {
                         let bounds = gateway.listener.clone();
                         let seat = ProviderSeat::new(cluster.to_owned(), name, provider.clone(), bounds)
                             .map_err(|error| vec![error])?;
-                        let credential = credential(&seat);
-                        seats.insert(cluster.to_owned(), (Rc::new(seat), credential));
+                        let credentials = credentials(&seat);
+                        seats.insert(cluster.to_owned(), (Rc::new(seat), credentials));
                     }
                 }
                 Ok(Seat::Both(policy, Rc::new(seats)))
@@ -114,20 +114,28 @@ fn policy(gateway: &Gateway) -> Result<Rc<Policy>, Vec<ConfigError>> {
     Ok(Rc::new(policy))
 }
 
+/// What the environment holds for a provider.
+fn credentials(seat: &ProviderSeat) -> Rc<Credentials> {
+    let of_team = |(team, name): (&str, &str)| (team.to_owned(), variable(name, &seat.name));
+    Rc::new(Credentials {
+        own: seat
+            .credential_variable()
+            .and_then(|name| variable(name, &seat.name)),
+        teams: seat.team_credential_variables().map(of_team).collect(),
+    })
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "Envoy hands credentials to the VM as environment variables"
 )]
-fn credential(seat: &ProviderSeat) -> Option<Rc<str>> {
-    let variable = seat.credential_variable()?;
-    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+fn variable(name: &str, provider: &str) -> Option<Rc<str>> {
+    let value = std::env::var(name).ok();
+    let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty());
     if value.is_none() {
-        log::warn!(
-            "the environment variable {variable} is not set: provider {} is called without it",
-            seat.name
-        );
+        log::warn!("the environment variable {name} is not set: provider {provider} is called without it");
     }
-    Some(value?.trim().into())
+    Some(value?.into())
 }
 
 impl Seat {
@@ -181,8 +189,8 @@ impl RootContext for Root {
                 reachable(context, filter, may_wait)
             }
             Seat::Gateway(policy) => reachable(context, GatewayFilter::new(Rc::clone(policy)), may_wait),
-            Seat::Provider { seat, credential } => {
-                Box::new(ProviderFilter::new(Rc::clone(seat), credential.clone(), true))
+            Seat::Provider { seat, credentials } => {
+                Box::new(ProviderFilter::new(Rc::clone(seat), Rc::clone(credentials), true))
             }
         })
     }

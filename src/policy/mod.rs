@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod auth;
+pub mod brought;
 pub mod connection;
 pub(crate) mod pattern;
 pub mod rate_limit;

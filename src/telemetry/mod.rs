@@ -50,6 +50,8 @@ pub struct Record {
     pub limit_evictions: u64,
     /// Reservations and settlements that the limit store could not take, since the last record.
     pub limit_failures: u64,
+    /// Whose credential the last attempt presented: `gateway`, `team` or `caller`; `None` if no provider was asked.
+    pub credential: Option<&'static str>,
     /// What refused the request: `authentication`, `access`, `request` or `limit`.
     pub refused_by: Option<&'static str>,
     /// Which rule of it: a word for a credential's fault, an access rule's name, or a limit's name. Nothing that a
@@ -68,6 +70,7 @@ impl Record {
             ("upstream_model", self.upstream_model.clone()),
         ];
         fields.extend(self.team.clone().map(|team| ("team", team)));
+        fields.extend(self.credential.map(|owner| ("credential", owner.to_owned())));
         fields.extend(self.refused_by.map(|by| ("refused_by", by.to_owned())));
         fields.extend(self.refused_rule.clone().map(|rule| ("refused_rule", rule)));
         if let Some(source) = self.usage_source {

@@ -13,6 +13,8 @@ from conftest import HERE, RUN, Caller, Stack
 PROMPT = "canary-prompt-71c2"
 PROVIDER_CREDENTIAL = "canary-provider-credential-5d0e"
 CALLER_KEY = "canary-unknown-key-b813"
+BROUGHT = "canary-brought-by-the-caller-90af"
+TEAM_CREDENTIAL = "canary-team-credential-2c66"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,8 @@ def watched(issuer):
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(str(HERE / "gateway.yaml"), str(folder / "gateway.yaml"))
     (folder / "jwks.json").write_text(json.dumps(issuer.jwks()), encoding="ascii")
-    with Stack(folder / "gateway.yaml", "hygiene", credentials=PROVIDER_CREDENTIAL) as running:
+    environment = {"OPENAI_API_KEY_OF_COUNTED": TEAM_CREDENTIAL}
+    with Stack(folder / "gateway.yaml", "hygiene", credentials=PROVIDER_CREDENTIAL, environment=environment) as running:
         yield running
 
 
@@ -66,6 +69,10 @@ def exercise(client, issuer):
 def test_no_canary_is_in_anything_that_a_run_produces(watched, issuer):
     with httpx.Client(base_url=watched.url, timeout=30) as client:
         secrets = exercise(client, issuer)
+        brought = {"x-openai-key": BROUGHT}
+        assert_completion(Caller(client, issuer.mint()).post(chat(content=PROMPT), headers=brought))
+        assert_completion(Caller(client, issuer.mint(team="counted")).post(chat(content=PROMPT)))
+        Caller(client, CALLER_KEY).post(chat(content=PROMPT), headers=brought)
         for fault in ({"status": 500, "message": PROVIDER_CREDENTIAL[:6]}, {"cut_after_events": 1}, {"status": 401}):
             watched.standins["openai"].fault("gpt-4o-mini", fault)
             Caller(client, issuer.mint()).post(chat(content=PROMPT))
@@ -73,12 +80,33 @@ def test_no_canary_is_in_anything_that_a_run_produces(watched, issuer):
     assert any(PROVIDER_CREDENTIAL in request for request in arrived), "the canary was in play"
     assert not any(secret in request for secret in secrets for request in arrived), "a caller's credential went on"
     time.sleep(0.5)
-    secrets += [PROMPT, PROVIDER_CREDENTIAL, CALLER_KEY]
+    secrets += [PROMPT, PROVIDER_CREDENTIAL, CALLER_KEY, BROUGHT, TEAM_CREDENTIAL]
     traces = traces_of(watched)
     assert b"consumer-" in traces["access.log"], "the log was read too early"
     found = [(name, secret) for name, text in traces.items() for secret in secrets if secret.encode() in text]
     assert found == []
     print("looked for %d canaries in %s" % (len(secrets), ", ".join(sorted(traces))))
+
+
+def test_a_credential_of_the_caller_s_or_its_team_s_goes_to_its_provider_alone(watched, issuer):
+    watched.reset()
+    before = len(watched.log("access").read_text(encoding="utf-8").splitlines())
+    brought = {"x-openai-key": BROUGHT}
+    with httpx.Client(base_url=watched.url, timeout=30) as client:
+        assert_completion(Caller(client, issuer.mint()).post(chat(), headers=brought))
+        assert_completion(Caller(client, issuer.mint()).post(chat(model="claude-haiku-4-5"), headers=brought))
+        assert_completion(Caller(client, issuer.mint(team="counted")).post(chat()))
+        assert_completion(Caller(client, issuer.mint()).post(chat()))
+        two = Caller(client, issuer.mint()).post(chat(), headers={"x-openai-key": "a b"})
+        assert_error(two, 400, code="invalid_provider_credential")
+    presented = [request["headers"]["authorization"] for request in watched.standins["openai"].requests()]
+    assert presented == ["Bearer " + BROUGHT, "Bearer " + TEAM_CREDENTIAL, "Bearer " + PROVIDER_CREDENTIAL]
+    (other,) = watched.standins["anthropic"].requests()
+    assert other["headers"]["x-api-key"] == PROVIDER_CREDENTIAL and BROUGHT not in str(other)
+    time.sleep(0.5)
+    lines = watched.log("access").read_text(encoding="utf-8").splitlines()[before:]
+    owners = [json.loads(line)["tollgate.credential"] for line in lines if line.startswith("{")]
+    assert owners == ["caller", "gateway", "team", "gateway", None]
 
 
 def test_every_refusal_is_a_line_with_its_rule_and_request_id(watched, issuer):

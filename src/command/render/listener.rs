@@ -20,7 +20,7 @@ use core::time::Duration;
 const SILENCE: Duration = Duration::from_secs(600);
 
 /// The fields of the access log: those of the OpenTelemetry conventions for generative AI where it has one.
-const ACCESS_LOG: [(&str, &str); 20] = [
+const ACCESS_LOG: [(&str, &str); 21] = [
     ("start_time", "%START_TIME%"),
     ("http.request.method", "%REQ(:METHOD)%"),
     ("url.path", "%PATH(NQ:PATH)%"),
@@ -62,6 +62,10 @@ const ACCESS_LOG: [(&str, &str); 20] = [
     (
         "tollgate.attempts",
         "%FILTER_STATE(wasm.tollgate.attempts:PLAIN)%",
+    ),
+    (
+        "tollgate.credential",
+        "%FILTER_STATE(wasm.tollgate.credential:PLAIN)%",
     ),
     (
         "tollgate.refused_by",
