@@ -10,7 +10,7 @@ use crate::api_error::ApiError;
 use crate::headers;
 use crate::policy::brought::Secret;
 use crate::policy::routing::{Route, Target};
-use crate::provider::Tally;
+use crate::provider::{Operation, Tally};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -23,6 +23,8 @@ pub const PROVIDER_HEADER: &str = "x-tollgate-provider";
 pub struct Handoff {
     /// The route that serves the exchange.
     pub route: Rc<Route>,
+    /// What the request is for.
+    pub operation: Operation,
     /// The model that the client asked for.
     pub request_model: String,
     /// When the exchange began, in Unix seconds: `created` of answers whose provider reports none.
@@ -108,12 +110,14 @@ impl Handoff {
     #[must_use]
     pub const fn new(
         route: Rc<Route>,
+        operation: Operation,
         request_model: String,
         created: u64,
         allowances: Vec<(&'static str, String)>,
     ) -> Self {
         Self {
             route,
+            operation,
             request_model,
             created,
             allowances,

@@ -99,6 +99,26 @@ fn the_checked_in_schema_is_the_schema_of_the_types() {
 }
 
 #[test]
+fn requests_to_aws_are_signed_after_they_are_written_unless_there_is_a_key() {
+    let (_, out, _) = tollgate(&["render", "envoy", "tests/fixtures/configs/valid/every-key.yaml"]);
+    let clusters = out.split("typed_extension_protocol_options:").skip(1);
+    let signed: Vec<&str> = clusters
+        .filter(|cluster| cluster.contains("AwsRequestSigning"))
+        .collect();
+    let expected = [
+        ("bedrock", "us-east-1", "root_id: provider/bedrock\n"),
+        ("sagemaker", "eu-west-1", "root_id: provider/sagemaker\n"),
+    ];
+    assert_eq!(signed.len(), expected.len());
+    for (cluster, (service, region, seat)) in signed.iter().zip(expected) {
+        let place = |words: &str| cluster.find(words).unwrap_or_else(|| panic!("{words}"));
+        let signing = place(&format!("service_name: {service}\n"));
+        assert!(cluster.contains(&format!("region: {region}\n")));
+        assert!(place(seat) < signing && signing < place("upstream_codec"));
+    }
+}
+
+#[test]
 fn no_secret_file_reaches_the_filter_and_every_target_has_its_cluster() {
     let (_, out, _) = tollgate(&["render", "envoy", "tests/fixtures/configs/valid/every-key.yaml"]);
     for expected in [
@@ -129,7 +149,7 @@ fn no_secret_file_reaches_the_filter_and_every_target_has_its_cluster() {
         .map(|rest| rest.split("failure_policy").next().unwrap())
         .collect();
     let words = |vm: &str| vm.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(vms.len(), 6, "the gateway seat and five clusters");
+    assert_eq!(vms.len(), 9, "the gateway seat and eight clusters");
     assert!(
         vms.iter().all(|vm| words(vm) == words(vms[0])),
         "all seats share one VM"

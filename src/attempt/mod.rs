@@ -10,6 +10,7 @@
 //! failure before that moment becomes the status [`RETRYABLE`], which Envoy's retry policy takes to the next
 //! group of targets, or a plain status if no other provider could do better.
 
+mod credential;
 mod credentials;
 mod request;
 mod response;
@@ -19,7 +20,7 @@ mod tests;
 
 pub use credentials::Credentials;
 pub use response::{BodyStep, RETRYABLE, ResponseHead};
-pub use seat::{ProviderSeat, UpstreamHead};
+pub use seat::{ProviderSeat, SESSION_HEADER, UpstreamHead};
 
 use crate::api_error::{API_ERROR, ApiError};
 use crate::handoff::{AttemptRecord, CredentialOwner, Handoff, PROVIDER_HEADER, Phase};
@@ -41,14 +42,16 @@ pub struct Attempt {
     held: Vec<u8>,
     /// How many bytes of the answer came before it.
     preamble_bytes: usize,
+    is_credential_refused: bool,
+    /// Whose credential was presented.
+    owner: CredentialOwner,
 }
 
 impl Attempt {
     /// Begins an attempt: finds the target, translates `body` into `out` and lists the headers to send.
     ///
     /// `headers` are the request's as the host has them, `credentials` are those that the gateway has for
-    /// the provider. `handoff` is `None` if
-    /// the host knows no exchange for this request.
+    /// the provider. `handoff` is `None` if the host knows no exchange for this request.
     ///
     /// # Errors
     ///
@@ -63,7 +66,11 @@ impl Attempt {
         out: &mut Vec<u8>,
     ) -> Result<(Self, UpstreamHead), LocalReply> {
         let handoff = handoff.ok_or_else(|| refusal(seat, None, &misconfigured()))?;
-        let settings = open(seat, &handoff).ok_or_else(|| refusal(seat, Some(&handoff), &misconfigured()))?;
+        let mut settings =
+            open(seat, &handoff).ok_or_else(|| refusal(seat, Some(&handoff), &misconfigured()))?;
+        if provider::needs_answer_id(settings.kind) {
+            settings.answer_id = answer_id(headers);
+        }
         let mut attempt = Self {
             seat: Rc::clone(seat),
             handoff,
@@ -72,6 +79,8 @@ impl Attempt {
             response: Response::Awaiting,
             held: Vec::new(),
             preamble_bytes: 0,
+            is_credential_refused: false,
+            owner: CredentialOwner::Gateway,
         };
         match provider::translate_request(body, &attempt.settings, out) {
             Ok(request) => attempt.request = request,
@@ -90,7 +99,7 @@ impl Attempt {
     }
 
     /// The head of the request, with the credential that is to be presented; writes down whose it is.
-    fn head(&self, headers: &Headers, credentials: &Credentials, content_length: usize) -> UpstreamHead {
+    fn head(&mut self, headers: &Headers, credentials: &Credentials, content_length: usize) -> UpstreamHead {
         let handoff = self.handoff.try_borrow().ok();
         let (credential, owner) = handoff.as_deref().map_or_else(
             || (credentials.own.as_deref(), CredentialOwner::Gateway),
@@ -98,8 +107,14 @@ impl Attempt {
         );
         let head = request::head(&self.seat, headers, &self.request, credential, content_length);
         drop(handoff);
+        self.owner = owner;
         self.record(|record| record.credential_owner = owner);
         head
+    }
+
+    /// Whether the provider has refused the gateway's credential; true once.
+    pub const fn take_credential_refusal(&mut self) -> bool {
+        core::mem::replace(&mut self.is_credential_refused, false)
     }
 
     /// Writes to this attempt's record. The borrow cannot fail: both seats run on one thread and neither holds a
@@ -128,9 +143,21 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         credential_owner: CredentialOwner::Gateway,
         phase: Phase::Waiting,
     };
-    let settings = seat.settings(upstream_model, handoff.created);
+    let settings = seat.settings(upstream_model, handoff.operation, handoff.created);
     handoff.attempt = Some(record);
     Some(settings)
+}
+
+/// An id for an answer whose provider gives none: the exchange's own, which the logs know too. A client may have
+/// chosen it, so only what is plain of it is repeated.
+fn answer_id(headers: &Headers) -> String {
+    const MAX_BYTES: usize = 64;
+    let exchange = headers.str("x-request-id").unwrap_or_default();
+    let plain = exchange
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(MAX_BYTES);
+    "chatcmpl-".chars().chain(plain).collect()
 }
 
 fn refusal(seat: &ProviderSeat, handoff: Option<&Rc<RefCell<Handoff>>>, error: &ApiError) -> LocalReply {

@@ -2,8 +2,8 @@
 
 //! The provider's answer: held, judged, translated.
 
-use super::Attempt;
-use crate::handoff::Phase;
+use super::{Attempt, credential};
+use crate::handoff::{CredentialOwner, Phase};
 use crate::headers::Headers;
 use crate::local_reply::{LocalReply, whole_seconds};
 use crate::provider::{self, ErrorAnswer, Progress, ResponseStream, UpstreamFault};
@@ -81,6 +81,9 @@ impl Attempt {
             .and_then(|status| status.parse().ok())
             .unwrap_or(0);
         let head = self.pass_on(headers);
+        if let Some(name) = provider::input_tokens_header(self.settings.kind, self.settings.operation) {
+            self.settings.told_input_tokens = headers.str(name).and_then(|count| count.trim().parse().ok());
+        }
         if (200..300).contains(&status) {
             self.record(|record| record.phase = Phase::Begun);
         }
@@ -91,12 +94,13 @@ impl Attempt {
             .starts_with(provider::stream_media_type(self.settings.kind));
         let encoding = headers.str("content-encoding").unwrap_or("identity");
         self.response = if !encoding.eq_ignore_ascii_case("identity") {
-            Response::Refused {
-                fault: UpstreamFault::misbehaved(
-                    "The provider's answer is compressed, which was not asked for.",
-                ),
-                head,
-            }
+            let fault = if credential::is_refusal(status) {
+                self.is_credential_refused = self.owner != CredentialOwner::Caller;
+                credential::refused(self.owner)
+            } else {
+                UpstreamFault::misbehaved("The provider's answer is compressed, which was not asked for.")
+            };
+            Response::Refused { fault, head }
         } else if status >= 400 {
             Response::Error {
                 status,
@@ -209,8 +213,8 @@ impl Attempt {
         }
     }
 
-    fn on_json(&self, body: &[u8], mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
-        match provider::translate_response(body, &self.settings, out) {
+    fn on_json(&mut self, body: &[u8], mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
+        match provider::translate_response(body, &self.settings, &self.request, out) {
             Ok(tally) if self.request.is_streaming => {
                 // It is of no use to the client, and it was produced all the same.
                 self.record(|record| record.tally = tally);
@@ -255,7 +259,7 @@ impl Attempt {
             Err(fault) if self.held_content(&*stream) => {
                 // Content and fault came in one piece: the content counts, so the client gets both.
                 self.release_stream(&mut head, out);
-                self.end_with_error(&fault, out);
+                self.end_with_error(fault, out);
                 BodyStep::Release(head)
             }
             Err(fault) => self.fail(fault, head, end_of_stream, out),
@@ -290,7 +294,7 @@ impl Attempt {
         self.record(|record| record.tally = stream.tally());
         match result {
             Ok(progress) => self.after(stream, progress, end_of_stream),
-            Err(fault) => self.end_with_error(&fault, out),
+            Err(fault) => self.end_with_error(fault, out),
         }
         BodyStep::Pass
     }
@@ -324,12 +328,13 @@ impl Attempt {
     /// replaced by a reply of our own: that stops the provider and leaves the client's connection in order, but
     /// the router never retries it.
     fn fail(
-        &self,
-        fault: UpstreamFault,
+        &mut self,
+        mut fault: UpstreamFault,
         mut head: ResponseHead,
         is_over: bool,
         out: &mut Vec<u8>,
     ) -> BodyStep {
+        self.is_credential_refused |= credential::replace(&mut fault, self.owner);
         out.clear();
         out.extend_from_slice(&fault.error.to_json());
         let status = if fault.is_retryable {
@@ -367,11 +372,12 @@ impl Attempt {
 
     /// Tells of a failure after content: the status has gone, so the stream itself must say it. No `[DONE]`
     /// follows: clients take that for success.
-    fn end_with_error(&self, fault: &UpstreamFault, out: &mut Vec<u8>) {
+    fn end_with_error(&mut self, mut fault: UpstreamFault, out: &mut Vec<u8>) {
+        self.is_credential_refused |= credential::replace(&mut fault, self.owner);
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&fault.error.to_json());
         out.extend_from_slice(b"\n\n");
-        self.record(|record| record.phase = Phase::Failed(fault.error.clone()));
+        self.record(|record| record.phase = Phase::Failed(fault.error));
     }
 }
 

@@ -48,6 +48,7 @@ fn bench(body: &[u8], request_headers: &[(&str, &str)]) -> Bench {
     let route = Rc::clone(routes.resolve("fast").unwrap());
     let handoff = Rc::new(RefCell::new(Handoff::new(
         route,
+        crate::provider::Operation::Chat,
         "fast".to_owned(),
         7,
         vec![("x-ratelimit-limit-tokens", "9".to_owned())],
@@ -421,4 +422,104 @@ fn the_caller_s_credential_comes_before_its_team_s_and_that_before_the_gateway_s
             "a secret cannot be printed"
         );
     }
+}
+
+#[crate::test]
+fn a_refused_credential_of_the_caller_s_is_the_caller_s_fault() {
+    let mut bench = bench(PLAIN, &[]);
+    bench.attempt.owner = CredentialOwner::Caller;
+    bench.answer_head("401", "application/json", &[]);
+    let (head, out) =
+        bench.answer_body([br#"{"error":{"message":"Incorrect API key: sk-mine"}}"#.as_slice()]);
+    assert_eq!(
+        value(&head.unwrap().0, ":status"),
+        Some("401"),
+        "not tried elsewhere"
+    );
+    let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(error["error"]["code"], "provider_credential_refused");
+    assert!(!String::from_utf8(out).unwrap().contains("sk-mine"));
+    assert!(
+        !bench.attempt.take_credential_refusal(),
+        "nothing for the operator"
+    );
+}
+
+const REFUSED: &str = "The provider refused the gateway's credential.";
+
+#[crate::test]
+fn a_refused_credential_is_the_gateway_s_fault_and_tells_nothing_of_it() {
+    let secret = r#"{"error":{"message":"Incorrect API key provided: sk-1","type":"invalid_request_error","code":"invalid_api_key"}}"#;
+    let event = format!("data: {secret}\n\n");
+    for (request, status, content_type, more, body) in [
+        (PLAIN, "401", "application/json", None, secret),
+        (PLAIN, "403", "text/html", None, "<html>sk-1"),
+        (PLAIN, "403", "application/json", None, ""),
+        (
+            PLAIN,
+            "401",
+            "application/json",
+            Some(("content-encoding", "gzip")),
+            "sk-1",
+        ),
+        (PLAIN, "200", "application/json", None, secret),
+        (BODY, "401", "application/json", None, secret),
+        (BODY, "200", "text/event-stream", None, event.as_str()),
+    ] {
+        let mut bench = bench(request, &[]);
+        let more: Vec<_> = more.into_iter().collect();
+        bench.answer_head(status, content_type, &more);
+        let (_, out) = bench.answer_body([body.as_bytes()]);
+        let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(error["error"]["message"], REFUSED, "{status} {body}");
+        assert_eq!(error["error"]["code"], "upstream_credential_refused");
+        assert!(bench.phase().contains("status: 502"), "{}", bench.phase());
+        assert!(bench.attempt.take_credential_refusal() && !bench.attempt.take_credential_refusal());
+    }
+}
+
+#[crate::test]
+fn a_credential_refused_after_content_ends_the_stream_alike() {
+    let mut bench = bench(BODY, &[]);
+    bench.answer_head("200", "text/event-stream", &[]);
+    let upto = STREAM.find("data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},").unwrap();
+    let error = b"data: {\"error\":{\"message\":\"sk-1 expired\",\"code\":401}}\n\n";
+    let (_, body) = bench.answer_body([&STREAM.as_bytes()[..upto], &error[..]]);
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains(REFUSED) && !body.contains("sk-1"), "{body}");
+    assert!(bench.attempt.take_credential_refusal());
+}
+
+#[crate::test]
+fn other_failures_are_no_refusal_of_the_credential() {
+    for status in ["400", "402", "404", "429", "500"] {
+        let mut bench = bench(PLAIN, &[]);
+        bench.answer_head(status, "application/json", &[]);
+        let (_, out) = bench.answer_body([br#"{"error":{"message":"told"}}"#.as_slice()]);
+        assert!(String::from_utf8(out).unwrap().contains("told"));
+        assert!(!bench.attempt.take_credential_refusal());
+    }
+}
+
+#[crate::test]
+fn a_flagged_prompt_is_the_request_s_fault() {
+    let mut bench = bench(PLAIN, &[]);
+    bench.answer_head("403", "application/json", &[]);
+    let body = br#"{"error":{"code":403,"message":"Your input was flagged","metadata":{"reasons":["violence"],"flagged_input":"..."}}}"#;
+    let (head, out) = bench.answer_body([body.as_slice()]);
+    assert_eq!(value(&head.unwrap().0, ":status"), Some("403"));
+    assert!(String::from_utf8(out).unwrap().contains("flagged"));
+    assert!(!bench.attempt.take_credential_refusal());
+}
+
+#[crate::test]
+fn the_log_tells_of_a_refused_credential_once_a_minute() {
+    let provider: Provider =
+        serde_json::from_value(json!({"kind": "openai", "endpoint": "http://llm.example"})).unwrap();
+    let seat = ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap();
+    let told: Vec<bool> = [100, 100, 159, 160, 161, 400]
+        .into_iter()
+        .map(|second| seat.is_refusal_news(crate::clock::Timestamp::from_secs(second)))
+        .collect();
+    assert_eq!(told, [true, false, false, true, false, true]);
 }

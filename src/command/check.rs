@@ -7,12 +7,13 @@
 
 use super::source::Source;
 use crate::config::load::FromTree;
-use crate::config::{ConfigError, Endpoint, Gateway, Jwks};
+use crate::config::{ConfigError, Gateway, Jwks};
 use crate::policy::access::AccessRules;
 use crate::policy::auth::Authenticator;
 use crate::policy::brought::BroughtHeaders;
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
+use crate::provider::configured;
 use core::net::IpAddr;
 
 /// A file that was found sound: the configuration with its key sets inlined, and its routes.
@@ -45,8 +46,9 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
         }
     }
     for (name, provider) in &gateway.providers {
-        if let Err(message) = provider.endpoint.parse::<Endpoint>() {
-            faults.push(ConfigError::new(format!("providers.{name}.endpoint"), message));
+        faults.extend(provider.signing(name).err());
+        if let Some((key, message)) = configured::fault(provider) {
+            faults.push(ConfigError::new(format!("providers.{name}.{key}"), message));
         }
     }
     if let (true, Err(found)) = (faults.is_empty(), Authenticator::new(&gateway.identity)) {

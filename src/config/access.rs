@@ -86,6 +86,8 @@ pub enum Capability {
 pub enum AccessEndpoint {
     /// `POST /v1/chat/completions`.
     ChatCompletions,
+    /// `POST /v1/embeddings`.
+    Embeddings,
 }
 
 /// When a rule holds. All conditions must be met; every time is in UTC.

@@ -7,6 +7,7 @@
 //! nothing of ours. Unknown keys are errors everywhere.
 
 pub mod access;
+mod aws;
 pub mod endpoint;
 pub mod error;
 pub mod identity;
@@ -16,12 +17,14 @@ pub mod load;
 pub mod model;
 mod moment;
 pub mod plugin;
+mod preset;
 pub mod provider;
 mod quantity;
 
 pub use access::{
     AccessEffect, AccessEndpoint, AccessOptions, AccessRule, AccessTime, Capability, HiddenModels, Weekday,
 };
+pub use aws::Signing;
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
 pub use identity::{
@@ -32,7 +35,8 @@ pub use listener::{Admin, Listener};
 pub use model::{Model, Target};
 pub use moment::Moment;
 pub use plugin::PluginConfig;
-pub use provider::{Credential, OnUnsupported, Provider, ProviderKind};
+pub use preset::{Facts, Preset};
+pub use provider::{Credential, CredentialScheme, OnUnsupported, Provider, ProviderKind};
 pub use quantity::{ByteSize, Period};
 
 use serde::{Deserialize, Serialize};

@@ -3,12 +3,13 @@
 //! What a request is for, by its method and path.
 
 use crate::api_error::{ApiError, INVALID_REQUEST};
+use crate::provider::Operation;
 
 /// What the gateway serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
-    /// `POST /v1/chat/completions`.
-    ChatCompletions,
+    /// `POST /v1/chat/completions` and the like: what a provider serves.
+    Inference(Operation),
     /// `GET /v1/models`.
     Models,
     /// `GET /healthz`, without credentials.
@@ -20,7 +21,8 @@ impl Endpoint {
     pub(super) fn find(method: &str, path: &str) -> Result<Self, ApiError> {
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let (endpoint, allowed) = match path {
-            "/v1/chat/completions" => (Self::ChatCompletions, "POST"),
+            "/v1/chat/completions" => (Self::Inference(Operation::Chat), "POST"),
+            "/v1/embeddings" => (Self::Inference(Operation::Embeddings), "POST"),
             "/v1/models" => (Self::Models, "GET"),
             "/healthz" => (Self::Health, "GET"),
             _ => {
@@ -40,12 +42,17 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::Endpoint;
+    use crate::provider::Operation;
 
     #[crate::test]
     fn an_endpoint_is_found_by_method_and_path() {
         assert_eq!(
             Endpoint::find("POST", "/v1/chat/completions?x=1").unwrap(),
-            Endpoint::ChatCompletions
+            Endpoint::Inference(Operation::Chat)
+        );
+        assert_eq!(
+            Endpoint::find("POST", "/v1/embeddings").unwrap(),
+            Endpoint::Inference(Operation::Embeddings)
         );
         assert_eq!(Endpoint::find("HEAD", "/healthz").unwrap(), Endpoint::Health);
         assert_eq!(

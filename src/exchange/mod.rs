@@ -10,6 +10,7 @@
 //! It never speaks a provider's dialect: what it learns of an answer it reads in the [`Handoff`].
 
 mod allowance;
+mod ask;
 mod endpoint;
 mod models;
 mod policy;
@@ -27,6 +28,7 @@ use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
 use crate::policy::brought::Secret;
 use crate::policy::rate_limit::Reservation;
+use crate::provider::Operation;
 use crate::usage::estimate::PromptSize;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -74,6 +76,7 @@ pub enum Answer {
 pub struct Exchange {
     policy: Rc<Policy>,
     principal: Option<Rc<Principal>>,
+    operation: Operation,
     /// The request's headers that go no further: credentials, and `x-tollgate-*`, which is ours alone.
     withheld: Vec<String>,
     /// The credentials for providers that the caller has brought.
@@ -104,6 +107,7 @@ impl Exchange {
         Self {
             policy,
             principal: None,
+            operation: Operation::Chat,
             withheld: Vec::new(),
             brought: Vec::new(),
             request_model: String::new(),

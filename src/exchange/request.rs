@@ -2,21 +2,19 @@
 
 //! The request: who calls, for what, and whether there is room for it.
 
+use super::ask::Ask;
 use super::endpoint::Endpoint;
 use super::{Admitted, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step, allowance, models, rescue};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
-use crate::config::AccessEndpoint;
 use crate::handoff::Handoff;
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
-use crate::policy::access::{Caller, Use};
+use crate::policy::access::Caller;
 use crate::policy::auth::Deny;
 use crate::policy::rate_limit::{Demand, Refusal};
 use crate::policy::routing::Route;
-use crate::protocol::openai::envelope::ChatEnvelope;
 use crate::shared_store::SharedStore;
-use crate::usage::estimate::PromptSize;
 use core::time::Duration;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -67,12 +65,13 @@ impl Exchange {
             Err(deny) => return Err(self.unauthenticated(deny).into()),
         };
         self.principal = Some(Rc::clone(&principal));
-        if endpoint == Endpoint::Models {
+        let Endpoint::Inference(operation) = endpoint else {
             return Ok(Step::Reply(LocalReply::json(
                 200,
                 models::list(&self.policy, &principal, now),
             )));
-        }
+        };
+        self.operation = operation;
         self.brought = self
             .policy
             .brought_headers
@@ -93,7 +92,7 @@ impl Exchange {
         if has_body {
             Ok(Step::Buffer)
         } else {
-            Ok(ChatEnvelope::parse(b"").map(|_| Step::Buffer)?)
+            Ok(Ask::read(operation, b"").map(|_| Step::Buffer)?)
         }
     }
 
@@ -154,32 +153,30 @@ impl Exchange {
 
     fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, LocalReply> {
         let principal = self.principal.clone().ok_or_else(rescue::unreachable)?;
-        let envelope = ChatEnvelope::parse(body)?;
-        self.request_model = envelope.model.clone().into_owned();
+        let ask = Ask::read(self.operation, body)?;
+        self.request_model = ask.model.clone().into_owned();
         let policy = Rc::clone(&self.policy);
         let route = policy
             .routes
-            .resolve(&envelope.model)
-            .ok_or_else(|| rescue::unknown_model(&envelope.model))?;
-        let prompt = PromptSize {
-            text_bytes: envelope.text_bytes,
-            images: envelope.images,
-        };
-        let estimate = self.estimate(&envelope, route, prompt, store);
+            .resolve(&ask.model)
+            .ok_or_else(|| rescue::unknown_model(&ask.model))?;
+        let estimate = self.estimate(&ask, route, store);
         let caller = Caller::new(&principal, policy.connection.as_ref(), now);
-        let asked = asked(&envelope, body, estimate.input_tokens);
-        policy.access.check(&caller, &asked).map_err(|refused| {
-            self.refused_by = Some("access");
-            self.refused_rule = Some(refused.rule.unwrap_or_else(|| "default".to_owned()));
-            rescue::access_denied(&envelope.model, refused.reason)
-        })?;
+        policy
+            .access
+            .check(&caller, &ask.as_use(self.operation, estimate.input_tokens))
+            .map_err(|refused| {
+                self.refused_by = Some("access");
+                self.refused_rule = Some(refused.rule.unwrap_or_else(|| "default".to_owned()));
+                rescue::access_denied(&ask.model, refused.reason)
+            })?;
         let demand = Demand {
             principal: &principal,
-            model: &envelope.model,
+            model: &ask.model,
             route: &route.name,
             input_tokens: estimate.input_bound,
             output_tokens: estimate.output_tokens,
-            output_is_guess: envelope.max_output_tokens.is_none(),
+            output_is_guess: ask.max_output_tokens.is_none(),
         };
         let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
             self.refused_by = Some("limit");
@@ -189,7 +186,8 @@ impl Exchange {
         })?;
         let mut handoff = Handoff::new(
             Rc::clone(route),
-            envelope.model.clone().into_owned(),
+            self.operation,
+            ask.model.clone().into_owned(),
             now.as_secs(),
             allowance::of(&reservation),
         );
@@ -199,7 +197,7 @@ impl Exchange {
         }
         self.admitted = Some(Admitted {
             reservation,
-            prompt,
+            prompt: ask.prompt,
             input_tokens: estimate.input_tokens,
             handoff: Rc::new(RefCell::new(handoff)),
         });
@@ -207,24 +205,22 @@ impl Exchange {
     }
 
     /// What a request will cost, as far as that can be known, and what it may cost.
-    fn estimate(
-        &self,
-        envelope: &ChatEnvelope<'_>,
-        route: &Route,
-        prompt: PromptSize,
-        store: &dyn SharedStore,
-    ) -> Estimate {
+    fn estimate(&self, ask: &Ask<'_>, route: &Route, store: &dyn SharedStore) -> Estimate {
         let estimator = &self.policy.estimator;
         let provider_model = route.targets.first().map_or(0, |target| target.index);
         let expected = u64::from(route.expected_output_tokens.unwrap_or(EXPECTED_OUTPUT_TOKENS));
-        let output_tokens = match envelope.max_output_tokens {
+        let output_tokens = match ask.max_output_tokens {
             Some(bound) => bound,
             None => estimator.output_tokens(provider_model, expected, store),
         };
         Estimate {
-            input_tokens: estimator.input_tokens(provider_model, prompt, store),
-            input_bound: estimator.input_tokens_bound(provider_model, prompt, store),
-            output_tokens: output_tokens.saturating_mul(envelope.n),
+            input_tokens: estimator
+                .input_tokens(provider_model, ask.prompt, store)
+                .saturating_add(ask.input_ids),
+            input_bound: estimator
+                .input_tokens_bound(provider_model, ask.prompt, store)
+                .saturating_add(ask.input_ids),
+            output_tokens: output_tokens.saturating_mul(ask.n),
         }
     }
 
@@ -251,26 +247,6 @@ struct Estimate {
     input_tokens: u64,
     input_bound: u64,
     output_tokens: u64,
-}
-
-/// What a request asks for, as access rules see it.
-fn asked<'a>(envelope: &'a ChatEnvelope<'_>, body: &[u8], input_tokens: u64) -> Use<'a> {
-    Use {
-        model: &envelope.model,
-        endpoint: AccessEndpoint::ChatCompletions,
-        images: envelope.images > 0,
-        streaming: envelope.is_streaming,
-        tools: envelope
-            .fields
-            .iter()
-            .filter(|field| field.key == "tools" || field.key == "functions")
-            .any(|field| {
-                let value = body.get(field.span.clone()).unwrap_or_default();
-                !matches!(value, b"null" | b"[]")
-            }),
-        input_tokens,
-        output_tokens: envelope.max_output_tokens.unwrap_or(u64::MAX),
-    }
 }
 
 /// A header of the client's that goes no further: its credential, and what only the gateway may set.

@@ -9,6 +9,7 @@ use crate::handoff::{AttemptRecord, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::policy::rate_limit::Spent;
+use crate::provider::Operation;
 use crate::shared_store::SharedStore;
 use crate::telemetry::{Record, UsageSource};
 use crate::usage::estimate::Learned;
@@ -97,10 +98,12 @@ impl Exchange {
                 record.credential = Some(attempt.credential_owner.as_str());
                 record.upstream_model.clone_from(&attempt.upstream_model);
                 record.usage_source = Some(cost.source);
-                if attempt.phase == Phase::Complete {
+                // Ids of tokens that a client sent say nothing of bytes.
+                if attempt.phase == Phase::Complete && admitted.prompt.text_bytes > 0 {
+                    let has_output = handoff.operation == Operation::Chat;
                     let learned = Learned {
                         input_tokens: attempt.tally.usage.input_tokens,
-                        output_tokens: attempt.tally.usage.output_tokens,
+                        output_tokens: attempt.tally.usage.output_tokens.filter(|_| has_output),
                         output_bytes: attempt.tally.output_bytes,
                     };
                     estimator.learn(attempt.provider_model, admitted.prompt, learned, store);

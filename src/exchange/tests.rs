@@ -9,7 +9,7 @@ use crate::config::Gateway;
 use crate::handoff::{AttemptRecord, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
-use crate::provider::Tally;
+use crate::provider::{Operation, Tally};
 use crate::shared_store::LocalStore;
 use crate::telemetry::{Record, UsageSource};
 use crate::usage::TokenUsage;
@@ -521,4 +521,79 @@ fn what_envoy_makes_up_is_said_in_openai_s_shape() {
             }
         );
     }
+}
+
+fn embeddings(policy: &Rc<Policy>, input: &Value, store: &LocalStore) -> (Exchange, Step) {
+    let mut exchange = Exchange::new(Rc::clone(policy));
+    let headers = request("POST", "/v1/embeddings", &[KEY]);
+    assert_eq!(exchange.on_request_headers(&headers, true, NOW), Step::Buffer);
+    let body = serde_json::to_vec(&json!({"model": "fast", "input": input})).unwrap();
+    let step = exchange.on_request_body(body, NOW, store);
+    (exchange, step)
+}
+
+#[crate::test]
+fn embeddings_reserve_their_input_and_no_output() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    let before = remaining(&policy, &store);
+    let ids: Vec<u32> = (0..900).collect();
+    let (exchange, step) = embeddings(&policy, &json!(ids), &store);
+    assert!(matches!(step, Step::Forward(_)), "{step:?}");
+    assert_eq!(
+        exchange.handoff().unwrap().borrow().operation,
+        Operation::Embeddings
+    );
+    let (_, refused) = embeddings(&policy, &json!(ids), &store);
+    assert_eq!(
+        reply(refused).0.status,
+        429,
+        "the ids are reserved, one token each"
+    );
+    serve(&exchange, reported(11, 0), 0, Phase::Complete);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!((record.input_tokens, record.output_tokens), (11, 0));
+    assert_eq!(record.usage_source, Some(UsageSource::Reported));
+    assert_eq!(remaining(&policy, &store), before - 11);
+    let (_, step) = embeddings(&policy, &json!((0..1001).collect::<Vec<u32>>()), &store);
+    assert_eq!(reply(step).1["error"]["code"], "request_exceeds_limit");
+}
+
+#[crate::test]
+fn embeddings_without_a_report_are_charged_by_their_estimate() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    let (exchange, _) = embeddings(&policy, &json!(["a".repeat(400), "b".repeat(400)]), &store);
+    serve(&exchange, TokenUsage::default(), 0, Phase::Complete);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!((record.input_tokens, record.output_tokens), (208, 0));
+    assert_eq!(record.usage_source, Some(UsageSource::Estimated));
+}
+
+#[crate::test]
+fn embeddings_do_not_teach_what_answers_are_long() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    for _ in 0..20 {
+        let (exchange, _) = embeddings(&policy, &json!("a"), &store);
+        serve(&exchange, reported(1, 0), 0, Phase::Complete);
+        exchange.finish(NOW, &store);
+    }
+    let body = json!({"model": "fast", "messages": [{"role": "user", "content": "Hi"}]});
+    let (exchange, _) = admit(&policy, &serde_json::to_vec(&body).unwrap(), &store);
+    assert!(exchange.admitted.unwrap().reservation.output_tokens() > 60);
+}
+
+#[crate::test]
+fn bad_embeddings_are_refused_and_hold_nothing() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    let before = remaining(&policy, &store);
+    for input in [json!(null), json!([]), json!([1, "a"]), json!({})] {
+        let (exchange, step) = embeddings(&policy, &input, &store);
+        let (reply, error) = reply(step);
+        assert_eq!(
+            (reply.status, &error["error"]["param"]),
+            (400, &json!("input")),
+            "{input}"
+        );
+        assert!(exchange.finish(NOW, &store).usage_source.is_none());
+    }
+    assert_eq!(remaining(&policy, &store), before);
 }

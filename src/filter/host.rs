@@ -3,6 +3,7 @@
 //! The host, in the core's words.
 
 use super::abi::{self, Buffer, Map, Status};
+use crate::attempt::SESSION_HEADER;
 use crate::clock::Timestamp;
 use crate::exchange::HeaderEdit;
 use crate::handoff::Handoff;
@@ -125,9 +126,9 @@ pub(super) fn reply(reply: &LocalReply) {
 }
 
 /// Adds to one of Envoy's statistics.
-pub(super) fn count(name: &'static str, by: u64) {
+pub(super) fn count(name: &str, by: u64) {
     thread_local! {
-        static IDS: RefCell<HashMap<&'static str, u32>> = RefCell::default();
+        static IDS: RefCell<HashMap<String, u32>> = RefCell::default();
     }
     let Ok(by) = i64::try_from(by) else { return };
     if by == 0 {
@@ -136,7 +137,7 @@ pub(super) fn count(name: &'static str, by: u64) {
     let known = IDS.with_borrow(|ids| ids.get(name).copied());
     let id = known.or_else(|| given(abi::define_counter(name), "define a counter"));
     if let Some(id) = id {
-        IDS.with_borrow_mut(|ids| ids.insert(name, id));
+        IDS.with_borrow_mut(|ids| ids.insert(name.to_owned(), id));
         given(abi::increment(id, by), "count");
     }
 }
@@ -162,7 +163,7 @@ pub(super) fn is_from_upstream() -> bool {
 
 /// The same for every header that may carry one, where no provider seat will do it.
 pub(super) fn forget_credentials() {
-    for name in CREDENTIAL_HEADERS {
+    for name in CREDENTIAL_HEADERS.into_iter().chain([SESSION_HEADER]) {
         forget_credential(name);
     }
 }

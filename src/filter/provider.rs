@@ -70,6 +70,22 @@ impl ProviderFilter {
         }
     }
 
+    /// Tells the operator of a refused credential.
+    fn tell_refusal(&mut self) {
+        if !self
+            .attempt
+            .as_mut()
+            .is_some_and(Attempt::take_credential_refusal)
+        {
+            return;
+        }
+        let name = &self.seat.name;
+        host::count(&["tollgate.upstream_credential_refused.", name].concat(), 1);
+        if self.seat.is_refusal_news(host::now()) {
+            log::warn!("provider {name} refused the gateway's credential");
+        }
+    }
+
     /// `out` is what goes on of the answer's body, `None` if that is just what came.
     fn carry_out(&mut self, step: BodyStep, size: usize, out: Option<&[u8]>) -> Action {
         self.consumed = 0;
@@ -116,6 +132,7 @@ impl ProviderFilter {
         let start = if is_whole { 0 } else { self.consumed };
         let chunk = host::body(Buffer::ResponseBody, start, size);
         let step = attempt.on_response_body(&chunk, end_of_stream, &mut out);
+        self.tell_refusal();
         let is_unchanged = start == 0 && out == chunk;
         self.carry_out(step, size, (!is_unchanged).then_some(&out))
     }
@@ -158,7 +175,9 @@ impl HttpContext for ProviderFilter {
         };
         attempt.on_response_headers(&host::headers(Map::Response));
         self.buffered = 0;
-        host::forget_credential(self.seat.credential_header_name());
+        for name in self.seat.credential_header_names() {
+            host::forget_credential(name);
+        }
         if let Some(path) = self.path.take() {
             host::restore_path(&path);
         }
@@ -171,6 +190,7 @@ impl HttpContext for ProviderFilter {
             head.without_body();
             host::set_headers(Map::Response, &head.0);
         }
+        self.tell_refusal();
         Action::Continue
     }
 

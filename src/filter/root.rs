@@ -61,7 +61,7 @@ impl Root {
                 bounds,
             } => {
                 let seat =
-                    ProviderSeat::new(cluster, &name, provider, bounds).map_err(|error| vec![error])?;
+                    ProviderSeat::new(cluster, &name, *provider, bounds).map_err(|error| vec![error])?;
                 let credentials = credentials(&seat);
                 Ok(Seat::Provider {
                     seat: Rc::new(seat),

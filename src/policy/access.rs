@@ -167,7 +167,14 @@ impl AccessRules {
     /// Whether `caller` may use `model` for anything.
     #[must_use]
     pub fn shows(&self, caller: &Caller<'_>, model: &str) -> bool {
-        self.judge(caller, &Use::smallest(model)).is_ok()
+        let endpoints = [AccessEndpoint::ChatCompletions, AccessEndpoint::Embeddings];
+        endpoints.into_iter().any(|endpoint| {
+            let smallest = Use {
+                endpoint,
+                ..Use::smallest(model)
+            };
+            self.judge(caller, &smallest).is_ok()
+        })
     }
 
     /// Judges a request.

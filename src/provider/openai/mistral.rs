@@ -6,14 +6,20 @@
 //! for what it has under another name; the rest is dropped and reported, or refused. Members that are null say
 //! nothing and go in silence, and so does `stream_options`: Mistral reports usage unasked. Ids of calls get the
 //! form that Mistral insists on.
+//!
+//! Mistral also insists on an order that others do not: a user may not speak right after a tool (`Unexpected role
+//! 'user' after role 'tool'`), so the assistant says a word between them, and a conversation may only end with the
+//! assistant if its message is marked as the answer's beginning
+//! (<https://docs.mistral.ai/capabilities/completion/prefix>). Both are reported as approximated.
 
-mod call_id;
+pub(super) mod call_id;
 
 use super::reshape::{each, written};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
 use crate::provider::dropped::{Dropped, is_told_by_answers, plain_name};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -54,6 +60,12 @@ const REQUEST: &[&str] = &[
 /// Where a message stands.
 const MESSAGE: &str = "messages[]";
 
+/// What the assistant says between a tool's answer and the user.
+const BRIDGE: &str = r#"{"role":"assistant","content":"OK."}"#;
+
+/// What was left out, and what was not kept exactly.
+type Reported = (Vec<Cow<'static, str>>, Vec<Cow<'static, str>>);
+
 /// Adds to `editor` what Mistral needs changed, and names what had to be left out.
 ///
 /// # Errors
@@ -63,7 +75,7 @@ pub(super) fn edit_request<'o>(
     object: &'o Object<'_>,
     on_unsupported: OnUnsupported,
     editor: &mut Editor<'o, '_>,
-) -> Result<Vec<Cow<'static, str>>, ApiError> {
+) -> Result<Reported, ApiError> {
     let losses = Losses::default();
     // OpenAI's newer name wins over the deprecated one that Mistral still uses.
     move_member(object, editor, "max_completion_tokens", "max_tokens");
@@ -78,30 +90,58 @@ pub(super) fn edit_request<'o>(
         }
         is_known
     });
-    if let Some(messages) = object
-        .get("messages")
-        .and_then(|messages| edited(messages, &losses, message))
-    {
-        editor.set("messages", messages);
+    let mut approximated = Vec::new();
+    if let Some(messages) = object.get("messages") {
+        let edited = edited(messages, &losses, message);
+        if let Some(ordered) = ordered(edited.as_deref().unwrap_or(messages)) {
+            approximated.push(Cow::Borrowed("messages"));
+            editor.set("messages", ordered);
+        } else if let Some(edited) = edited {
+            editor.set("messages", edited);
+        }
     }
     if let Some(tools) = object.get("tools").and_then(|tools| edited(tools, &losses, tool)) {
         editor.set("tools", tools);
     }
-    let Losses { dropped, refused } = losses;
-    match (on_unsupported, refused.into_inner()) {
-        (OnUnsupported::Reject, Some(first)) => {
-            let message = format!("The provider of this model has no counterpart for `{first}`.");
-            Err(ApiError::bad_request(None, message)
-                .with_param(first)
-                .with_code("unsupported_parameter"))
+    Ok((losses.into_dropped(on_unsupported)?, approximated))
+}
+
+/// The messages in an order that Mistral takes; `None` if they are.
+fn ordered(messages: &str) -> Option<String> {
+    let items: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
+    let parsed = items.iter().map(|item| Object::parse(item.get()).ok());
+    let parsed: Vec<Object<'_>> = parsed.collect::<Option<_>>()?;
+    let speaks = |message: &Object<'_>, role: &str| message.get("role") == Some(role);
+    let mut out = String::with_capacity(messages.len().saturating_add(BRIDGE.len()));
+    let (mut is_changed, mut is_after_tool) = (false, false);
+    for (index, message) in parsed.iter().enumerate() {
+        out.push(if index == 0 { '[' } else { ',' });
+        if is_after_tool && speaks(message, r#""user""#) {
+            out.push_str(BRIDGE);
+            out.push(',');
+            is_changed = true;
         }
-        _ => Ok(dropped.into_inner().into_paths()),
+        is_after_tool = speaks(message, r#""tool""#);
+        let is_beginning = index + 1 == parsed.len()
+            && speaks(message, r#""assistant""#)
+            && message.get("prefix").is_none()
+            && matches!(message.get("tool_calls"), None | Some("[]"));
+        if is_beginning {
+            let mut editor = Editor::new(message);
+            editor.set("prefix", "true");
+            out.push_str(&written(editor)?);
+            is_changed = true;
+        } else {
+            out.push_str(message.text);
+        }
     }
+    out.push(']');
+    is_changed.then_some(out)
 }
 
 /// What has no counterpart.
 #[derive(Default)]
-struct Losses {
+pub(super) struct Losses {
     dropped: RefCell<Dropped>,
     /// The first loss that is a reason to refuse the request.
     refused: RefCell<Option<String>>,
@@ -109,7 +149,7 @@ struct Losses {
 
 impl Losses {
     /// A member of the object at `path`, which is empty for the request itself.
-    fn add(&self, path: &str, member: &str) {
+    pub(super) fn add(&self, path: &str, member: &str) {
         let dot = if path.is_empty() { "" } else { "." };
         let is_refusable = path != MESSAGE || !is_told_by_answers(member);
         let path = [path, dot, plain_name(member)].concat();
@@ -118,10 +158,26 @@ impl Losses {
         }
         self.dropped.borrow_mut().add(path.into());
     }
+
+    /// What was left out, or the refusal of the first of it.
+    pub(super) fn into_dropped(
+        self,
+        on_unsupported: OnUnsupported,
+    ) -> Result<Vec<Cow<'static, str>>, ApiError> {
+        match (on_unsupported, self.refused.into_inner()) {
+            (OnUnsupported::Reject, Some(first)) => {
+                let message = format!("The provider of this model has no counterpart for `{first}`.");
+                Err(ApiError::bad_request(None, message)
+                    .with_param(first)
+                    .with_code("unsupported_parameter"))
+            }
+            _ => Ok(self.dropped.into_inner().into_paths()),
+        }
+    }
 }
 
 /// Moves the value of `from` to `to`; a null is removed and leaves `to` alone.
-fn move_member<'o>(object: &'o Object<'_>, editor: &mut Editor<'o, '_>, from: &str, to: &'o str) {
+pub(super) fn move_member<'o>(object: &'o Object<'_>, editor: &mut Editor<'o, '_>, from: &str, to: &'o str) {
     match object.get(from) {
         None => {}
         Some("null") => editor.remove(from),

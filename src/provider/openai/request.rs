@@ -7,13 +7,12 @@
 //! sent beyond that is between it and the provider
 //! (<https://platform.openai.com/docs/api-reference/chat/create>).
 
-use super::mistral;
 use super::told::without_told;
+use super::{azure, mistral};
 use crate::api_error::ApiError;
 use crate::config::ProviderKind;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
 use crate::provider::{Settings, UpstreamRequest};
-use std::borrow::Cow;
 
 #[cfg(test)]
 mod tests;
@@ -43,14 +42,26 @@ pub(super) fn translate_request(
         editor.set("model", quote(&settings.upstream_model));
     }
     let mut dropped = Vec::new();
-    if settings.kind == ProviderKind::OpenAi
+    if matches!(settings.kind, ProviderKind::AzureOpenAi | ProviderKind::OpenAi)
         && let Some((messages, left_out)) = object.get("messages").and_then(without_told)
     {
         editor.set("messages", messages);
         dropped = left_out;
     }
+    if !settings.unsupported.is_empty() {
+        let losses = mistral::Losses::default();
+        editor.retain(|field| {
+            let is_refused = settings.unsupported.contains(&&*field.key);
+            if is_refused && object.value(field) != Some("null") {
+                losses.add("", &field.key);
+            }
+            !is_refused
+        });
+        dropped = losses.into_dropped(settings.on_unsupported)?;
+    }
+    let mut approximated = Vec::new();
     if settings.kind == ProviderKind::Mistral {
-        dropped = mistral::edit_request(&object, settings.on_unsupported, &mut editor)?;
+        (dropped, approximated) = mistral::edit_request(&object, settings.on_unsupported, &mut editor)?;
     } else if is_streaming && settings.stream_usage && !include_usage {
         editor.set("stream_options", with_usage(options.as_ref()));
     } else if let Some(options) = options.filter(|_| include_usage && !settings.stream_usage) {
@@ -67,12 +78,12 @@ pub(super) fn translate_request(
         editor.write(out);
     }
     Ok(UpstreamRequest {
-        path: Cow::Borrowed("/chat/completions"),
-        headers: Vec::new(),
+        path: azure::path(settings, "/chat/completions")?,
         dropped,
-        approximated: Vec::new(),
+        approximated,
         is_streaming,
         include_usage: is_streaming && include_usage,
+        ..UpstreamRequest::default()
     })
 }
 

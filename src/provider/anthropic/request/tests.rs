@@ -8,12 +8,17 @@ use crate::provider::{Settings, UpstreamRequest};
 fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
     Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: upstream_model.to_owned(),
         on_unsupported,
         stream_usage: true,
         default_max_tokens: 4096,
         created: 7,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 1024,
+        api_version: None,
+        unsupported: &[],
     }
 }
 
@@ -275,4 +280,28 @@ fn the_newer_name_of_the_output_bound_wins() {
     let body = r#"{"messages":[{"role":"user","content":"Hi"}],"max_tokens":9,"max_completion_tokens":5}"#;
     let (found, _) = translate(body, &settings("claude", OnUnsupported::Drop)).unwrap();
     assert!(found.contains(r#""max_tokens":5,"#));
+}
+
+#[crate::test]
+fn at_vertex_ai_the_path_names_the_model_and_the_body_the_version() {
+    let mut settings = settings("claude-sonnet-4-5@20250929", OnUnsupported::Drop);
+    settings.kind = ProviderKind::VertexAi;
+    for (stream, member, method) in [
+        ("false", "", "rawPredict"),
+        ("true", r#","stream":true"#, "streamRawPredict"),
+    ] {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}],"stream":{stream}}}"#);
+        let (found, request) = translate(&body, &settings).unwrap();
+        assert_eq!(
+            request.path,
+            format!("/publishers/anthropic/models/claude-sonnet-4-5@20250929:{method}")
+        );
+        assert!(request.headers.is_empty());
+        assert_eq!(
+            found,
+            format!(
+                r#"{{"anthropic_version":"vertex-2023-10-16","max_tokens":4096,"messages":[{{"role":"user","content":"Hi"}}]{member}}}"#
+            )
+        );
+    }
 }

@@ -7,12 +7,17 @@ use crate::provider::{Settings, UpstreamRequest};
 fn settings(kind: ProviderKind, stream_usage: bool) -> Settings {
     Settings {
         kind,
+        operation: crate::provider::Operation::Chat,
         upstream_model: "gpt-x".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage,
         default_max_tokens: 0,
         created: 0,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 0,
+        api_version: None,
+        unsupported: &[],
     }
 }
 
@@ -167,7 +172,7 @@ fn the_name_of_what_was_dropped_cannot_become_a_header() {
 fn a_call_and_its_answer_keep_one_id_in_mistrals_form() {
     check_mistral(
         r#""messages":[{"role":"assistant","content":"a","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call\u005f1","content":"c"},{"role":"user","content":"d","tool_call_id":"call_1"}]"#,
-        r#""messages":[{"role":"assistant","content":"a","tool_calls":[{"id":"9gD2Dimct","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"9gD2Dimct","content":"c"},{"role":"user","content":"d"}]"#,
+        r#""messages":[{"role":"assistant","content":"a","tool_calls":[{"id":"9gD2Dimct","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"9gD2Dimct","content":"c"},{"role":"assistant","content":"OK."},{"role":"user","content":"d"}]"#,
         &["messages[].tool_call_id"],
     );
 }
@@ -195,4 +200,63 @@ fn what_mistral_does_not_know_is_refused_if_so_configured() {
     let answer = br#"{"messages":[{"role":"assistant","content":"a","reasoning_content":"r"}]}"#;
     let request = translate_request(answer, &settings, &mut Vec::new()).unwrap();
     assert_eq!(request.dropped, ["messages[].reasoning_content"]);
+}
+
+fn sent_to_mistral(messages: &str) -> (serde_json::Value, Vec<String>) {
+    let body = format!(r#"{{"model":"m","messages":{messages}}}"#);
+    let mut out = Vec::new();
+    let settings = Settings::of(ProviderKind::Mistral, "m");
+    let request = translate_request(body.as_bytes(), &settings, &mut out).unwrap();
+    let sent: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let approximated = request.approximated.iter().map(ToString::to_string).collect();
+    (sent["messages"].clone(), approximated)
+}
+
+#[crate::test]
+fn between_a_tool_and_a_user_mistral_hears_the_assistant() {
+    let (messages, approximated) = sent_to_mistral(
+        r#"[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"abcdefghi","type":"function","function":{"name":"f","arguments":"{}"}}]},
+            {"role":"tool","tool_call_id":"abcdefghi","content":"1"},{"role":"user","content":"b"},{"role":"developer","content":"c"}]"#,
+    );
+    let roles: Vec<_> = messages
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["role"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        roles,
+        ["user", "assistant", "tool", "assistant", "user", "system"]
+    );
+    assert_eq!(approximated, ["messages"]);
+}
+
+#[crate::test]
+fn an_assistant_that_speaks_last_begins_mistrals_answer() {
+    let (messages, approximated) =
+        sent_to_mistral(r#"[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]"#);
+    assert_eq!((&messages[1]["prefix"], approximated.len()), (&true.into(), 1));
+    for kept in [
+        r#"[{"role":"assistant","content":"b"},{"role":"user","content":"a"}]"#,
+        r#"[{"role":"user","content":"a"},{"role":"assistant","content":"b","prefix":false}]"#,
+        r#"[{"role":"user","content":"a"},{"role":"tool","content":"b"},{"role":"tool","content":"c"}]"#,
+    ] {
+        let (messages, approximated) = sent_to_mistral(kept);
+        assert_eq!(messages, serde_json::from_str::<serde_json::Value>(kept).unwrap());
+        assert!(approximated.is_empty());
+    }
+}
+
+#[crate::test]
+fn what_a_preset_s_service_refuses_is_left_out_by_name() {
+    let body = br#"{"model":"m","messages":[],"logit_bias":{"1":2},"top_logprobs":null,"seed":7}"#;
+    let mut settings = Settings::of(ProviderKind::OpenAiCompatible, "m");
+    settings.unsupported = crate::config::Preset::Groq.facts().unsupported;
+    let mut out = Vec::new();
+    let request = translate_request(body, &settings, &mut out).unwrap();
+    assert_eq!(request.dropped, ["logit_bias"]);
+    assert_eq!(out, br#"{"model":"m","messages":[],"seed":7}"#);
+    settings.on_unsupported = OnUnsupported::Reject;
+    let error = translate_request(body, &settings, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("logit_bias"));
 }
