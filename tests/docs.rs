@@ -374,7 +374,13 @@ fn the_readme_has_every_header_of_an_answer() {
             .map(move |rest| format!("{prefix}{rest}"))
     });
     // These are set on requests, and the first is a prefix.
-    let inner = ["x-tollgate-", "x-tollgate-route", "x-tollgate-cluster"];
+    let inner = [
+        "x-tollgate-",
+        "x-tollgate-route",
+        "x-tollgate-cluster",
+        "x-tollgate-usage-cost",
+        "x-tollgate-explain",
+    ];
     for header in ours.filter(|header| !inner.contains(&header.as_str())) {
         assert!(told.contains(&header), "README.md lacks {header}");
     }
@@ -409,6 +415,8 @@ fn the_telemetry_document_has_every_value_that_the_filter_writes() {
         refused_by: Some("limit"),
         refused_rule: Some("a".to_owned()),
         credential: Some("gateway"),
+        cost: Some("1".to_owned()),
+        would_refuse: vec!["a".to_owned()],
         ..Record::default()
     };
     let telemetry = read("docs/telemetry.md");
@@ -497,6 +505,7 @@ fn settings(kind: ProviderKind) -> Settings {
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 0,
         answer_id: String::new(),
         told_input_tokens: None,

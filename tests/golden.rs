@@ -36,6 +36,7 @@ fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 1_700_000_000,
         answer_id: "chatcmpl-golden".to_owned(),
         told_input_tokens: None,

@@ -17,6 +17,7 @@ fn settings(kind: ProviderKind) -> Settings {
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 1_700_000_000,
         answer_id: String::new(),
         told_input_tokens: None,

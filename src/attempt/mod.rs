@@ -10,6 +10,7 @@
 //! failure before that moment becomes the status [`RETRYABLE`], which Envoy's retry policy takes to the next
 //! group of targets, or a plain status if no other provider could do better.
 
+mod ceiling;
 mod credential;
 mod credentials;
 mod request;
@@ -42,6 +43,8 @@ pub struct Attempt {
     held: Vec<u8>,
     /// How many bytes of the answer came before it.
     preamble_bytes: usize,
+    /// How many events with output have come, where a limit counts them.
+    output_events: u64,
     is_credential_refused: bool,
     /// Whose credential was presented.
     owner: CredentialOwner,
@@ -79,6 +82,7 @@ impl Attempt {
             response: Response::Awaiting,
             held: Vec::new(),
             preamble_bytes: 0,
+            output_events: 0,
             is_credential_refused: false,
             owner: CredentialOwner::Gateway,
         };
@@ -141,9 +145,11 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         approximated: Vec::new(),
         tally: provider::Tally::default(),
         credential_owner: CredentialOwner::Gateway,
+        output_events: 0,
         phase: Phase::Waiting,
     };
-    let settings = seat.settings(upstream_model, handoff.operation, handoff.created);
+    let mut settings = seat.settings(upstream_model, handoff.operation, handoff.created);
+    settings.max_output_tokens = handoff.max_output_tokens;
     handoff.attempt = Some(record);
     Some(settings)
 }

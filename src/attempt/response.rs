@@ -2,6 +2,7 @@
 
 //! The provider's answer: held, judged, translated.
 
+use super::ceiling::Fed;
 use super::{Attempt, credential};
 use crate::handoff::{CredentialOwner, Phase};
 use crate::headers::Headers;
@@ -69,6 +70,8 @@ pub(super) enum Response {
         fault: UpstreamFault,
         head: ResponseHead,
     },
+    /// The answer was stopped at its ceiling: whatever comes next stops the provider.
+    Stopped,
     /// All that the client gets has gone. What still comes is dropped.
     Ended { dropped: usize },
 }
@@ -147,7 +150,10 @@ impl Attempt {
     /// Whether the answer's headers are held.
     #[must_use]
     pub const fn holds_headers(&self) -> bool {
-        !matches!(self.response, Response::Streaming { .. } | Response::Ended { .. })
+        !matches!(
+            self.response,
+            Response::Streaming { .. } | Response::Stopped | Response::Ended { .. }
+        )
     }
 
     /// Whether a body of `bytes` may still be held.
@@ -163,6 +169,7 @@ impl Attempt {
             Response::Awaiting
             | Response::Streaming { .. }
             | Response::Refused { .. }
+            | Response::Stopped
             | Response::Ended { .. } => {
                 return BodyStep::Stop;
             }
@@ -179,6 +186,10 @@ impl Attempt {
     pub fn on_response_body(&mut self, chunk: &[u8], end_of_stream: bool, out: &mut Vec<u8>) -> BodyStep {
         match core::mem::replace(&mut self.response, Response::Ended { dropped: 0 }) {
             Response::Awaiting => BodyStep::Pass,
+            Response::Stopped => {
+                self.response = Response::Stopped;
+                BodyStep::Stop
+            }
             Response::Ended { dropped } => self.drop_rest(dropped.saturating_add(chunk.len())),
             Response::Refused { fault, head } => self.fail(fault, head, end_of_stream, out),
             Response::Error {
@@ -226,6 +237,15 @@ impl Attempt {
                 )
             }
             Ok(tally) => {
+                let cost = self
+                    .handoff
+                    .try_borrow()
+                    .ok()
+                    .and_then(|handoff| handoff.cost(&tally.usage));
+                let priced = cost.and_then(|usd| provider::with_cost(str::from_utf8(out).ok()?, &usd));
+                if let Some(priced) = priced {
+                    *out = priced;
+                }
                 self.record(|record| {
                     record.tally = tally;
                     record.phase = Phase::Complete;
@@ -248,13 +268,17 @@ impl Attempt {
         out: &mut Vec<u8>,
     ) -> BodyStep {
         self.preamble_bytes = self.preamble_bytes.saturating_add(chunk.len());
-        let mut result = stream.on_bytes(chunk, &mut self.held);
-        if end_of_stream && let Ok(progress) = result {
+        let mut held = core::mem::take(&mut self.held);
+        let start = held.len();
+        let mut result = self.feed(&mut *stream, chunk, &mut held);
+        if end_of_stream && let Ok(Fed::Passed(progress)) = result {
             result = stream
-                .on_end(&mut self.held)
-                .map(|()| progress.max(Progress::Content));
+                .on_end(&mut held)
+                .map(|()| Fed::Passed(progress.max(Progress::Content)));
         }
-        self.record(|record| record.tally = stream.tally());
+        self.add_cost(&*stream, start, &mut held);
+        self.held = held;
+        self.note(&*stream);
         match result {
             Err(fault) if self.held_content(&*stream) => {
                 // Content and fault came in one piece: the content counts, so the client gets both.
@@ -263,11 +287,16 @@ impl Attempt {
                 BodyStep::Release(head)
             }
             Err(fault) => self.fail(fault, head, end_of_stream, out),
-            Ok(Progress::Preamble) if self.may_hold(self.preamble_bytes) => {
+            Ok(Fed::Stopped) => {
+                self.release_stream(&mut head, out);
+                self.stopped(end_of_stream);
+                BodyStep::Release(head)
+            }
+            Ok(Fed::Passed(Progress::Preamble)) if self.may_hold(self.preamble_bytes) => {
                 self.response = Response::Preamble { stream, head };
                 BodyStep::Hold
             }
-            Ok(progress) => {
+            Ok(Fed::Passed(progress)) => {
                 self.release_stream(&mut head, out);
                 self.after(stream, progress, end_of_stream);
                 BodyStep::Release(head)
@@ -287,13 +316,16 @@ impl Attempt {
             self.after(stream, Progress::Done, end_of_stream);
             return BodyStep::Pass;
         }
-        let mut result = stream.on_bytes(chunk, out);
-        if end_of_stream && let Ok(progress) = result {
-            result = stream.on_end(out).map(|()| progress);
+        let start = out.len();
+        let mut result = self.feed(&mut *stream, chunk, out);
+        if end_of_stream && let Ok(Fed::Passed(progress)) = result {
+            result = stream.on_end(out).map(|()| Fed::Passed(progress));
         }
-        self.record(|record| record.tally = stream.tally());
+        self.add_cost(&*stream, start, out);
+        self.note(&*stream);
         match result {
-            Ok(progress) => self.after(stream, progress, end_of_stream),
+            Ok(Fed::Passed(progress)) => self.after(stream, progress, end_of_stream),
+            Ok(Fed::Stopped) => self.stopped(end_of_stream),
             Err(fault) => self.end_with_error(fault, out),
         }
         BodyStep::Pass

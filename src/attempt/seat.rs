@@ -104,6 +104,7 @@ impl ProviderSeat {
                 .stream_usage
                 .unwrap_or(provider.kind != ProviderKind::Mistral),
             default_max_tokens: provider.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
+            max_output_tokens: None,
             created,
             answer_id: String::new(),
             told_input_tokens: None,

@@ -4,9 +4,10 @@
 
 use super::{Attempt, BodyStep, Credentials, ProviderSeat, RETRYABLE, ResponseHead};
 use crate::config::{Listener, Model, Provider};
-use crate::handoff::{CredentialOwner, Handoff, Phase};
+use crate::handoff::{Ceiling, CredentialOwner, Handoff, Phase};
 use crate::headers::Headers;
 use crate::policy::brought::BroughtHeaders;
+use crate::policy::prices::Prices;
 use crate::policy::routing::Routes;
 use serde_json::json;
 use std::cell::RefCell;
@@ -442,6 +443,138 @@ fn a_refused_credential_of_the_caller_s_is_the_caller_s_fault() {
     assert!(
         !bench.attempt.take_credential_refusal(),
         "nothing for the operator"
+    );
+}
+
+/// A stream of so many events with output, under a ceiling, cut into pieces of so many bytes.
+fn stopped(events: usize, ceiling: Ceiling, size: usize) -> (Bench, String, BodyStep) {
+    let mut bench = bench(BODY, &[]);
+    bench.handoff.borrow_mut().ceiling = Some(ceiling);
+    bench.answer_head("200", "text/event-stream", &[]);
+    let (head, rest) = STREAM.split_once("data: {\"id\":\"c1\"").unwrap();
+    let (role, rest) = rest.split_once("\n\n").unwrap();
+    let (word, end) = rest.split_once("\n\n").unwrap();
+    let text = format!(
+        "{head}data: {{\"id\":\"c1\"{role}\n\n{}{end}",
+        format!("{word}\n\n").repeat(events)
+    );
+    let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+    let (mut body, mut last) = (Vec::new(), BodyStep::Hold);
+    for (index, piece) in pieces.iter().enumerate() {
+        let mut out = Vec::new();
+        last = bench
+            .attempt
+            .on_response_body(piece, index + 1 == pieces.len(), &mut out);
+        if last == BodyStep::Stop {
+            break;
+        }
+        body.extend(out);
+    }
+    (bench, String::from_utf8(body).unwrap(), last)
+}
+
+const CEILING: Ceiling = Ceiling {
+    output_tokens: 3,
+    output_bytes: 1_000,
+    output_guess: None,
+    choices: 1,
+    input_tokens: 5,
+};
+
+#[crate::test]
+fn a_stream_is_stopped_at_its_ceiling_however_it_is_cut() {
+    for size in [1, 7, 100, 300, 100_000] {
+        let (bench, body, last) = stopped(9, CEILING, size);
+        assert_eq!(body.matches("grüß").count(), 3, "{size}");
+        let (_, end) = body.rsplit_once("grüß").unwrap();
+        assert!(end.contains(r#""finish_reason":"length""#), "{end}");
+        assert!(
+            end.contains(r#""id":"c1","created":1"#),
+            "the chunk belongs to the answer: {end}"
+        );
+        assert!(body.ends_with("data: [DONE]\n\n") && !end.contains("prompt_tokens"));
+        assert_eq!(
+            last == BodyStep::Stop,
+            size < 100_000,
+            "the provider goes on: {size}"
+        );
+        assert_eq!(bench.phase(), "Stopped");
+        assert_eq!(bench.handoff.borrow().attempt.as_ref().unwrap().output_events, 4);
+    }
+}
+
+#[crate::test]
+fn an_answer_that_keeps_to_its_ceiling_ends_as_it_is() {
+    for (events, output_tokens) in [(3, 3), (9, 10)] {
+        let ceiling = Ceiling {
+            output_tokens,
+            ..CEILING
+        };
+        let (bench, body, last) = stopped(events, ceiling, 50);
+        assert_eq!(body.matches("grüß").count(), events);
+        assert!(body.contains(r#""finish_reason":"stop""#) && body.ends_with("data: [DONE]\n\n"));
+        assert_eq!((bench.phase().as_str(), last), ("Complete", BodyStep::Pass));
+    }
+}
+
+#[crate::test]
+fn output_is_bounded_in_bytes_where_events_hold_many_tokens() {
+    let ceiling = Ceiling {
+        output_tokens: 100,
+        output_bytes: 20,
+        ..CEILING
+    };
+    let (_, body, _) = stopped(9, ceiling, 50);
+    assert_eq!(body.matches("grüß").count(), 3, "six bytes each");
+    assert!(body.contains(r#""finish_reason":"length""#));
+}
+
+#[crate::test]
+fn a_stopped_answer_tells_its_usage_if_asked() {
+    let body =
+        br#"{"model":"fast","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hi"}]}"#;
+    let mut bench = bench(body, &[]);
+    bench.handoff.borrow_mut().ceiling = Some(Ceiling {
+        output_tokens: 0,
+        ..CEILING
+    });
+    bench.answer_head("200", "text/event-stream", &[]);
+    let (head, body) = bench.answer_body([STREAM.as_bytes()]);
+    assert_eq!(value(&head.unwrap().0, ":status"), Some("200"));
+    let body = String::from_utf8(body).unwrap();
+    let usage = r#""usage":{"prompt_tokens":5,"completion_tokens":0,"total_tokens":5}"#;
+    assert!(body.contains(usage), "{body}");
+}
+
+#[crate::test]
+fn the_cost_stands_in_the_usage_of_who_asks_for_it() {
+    let prices = || {
+        let price = json!([{"provider": "p", "model": "m-1", "input": 1, "output": 10}]);
+        let provider = json!({"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}});
+        let providers = serde_json::from_value(provider).unwrap();
+        let prices = Prices::new(&serde_json::from_value::<Vec<_>>(price).unwrap(), &providers);
+        Some(Rc::new(prices.unwrap()))
+    };
+    let asking = br#"{"model":"fast","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hi"}]}"#;
+    for size in [1, 64, 100_000] {
+        let mut bench = bench(asking, &[]);
+        bench.handoff.borrow_mut().prices = prices();
+        bench.answer_head("200", "text/event-stream", &[]);
+        let (_, body) = bench.answer_body(STREAM.as_bytes().chunks(size));
+        let body = String::from_utf8(body).unwrap();
+        assert!(body.contains(r#""total_tokens":11,"cost":0.000029}"#), "{body}");
+        assert_eq!(body.matches("cost").count(), 1);
+    }
+    let json = br#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}"#;
+    let mut bench = bench(PLAIN, &[]);
+    bench.handoff.borrow_mut().prices = prices();
+    bench.answer_head("200", "application/json", &[]);
+    let (head, body) = bench.answer_body([&json[..]]);
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains(r#""cost":0.000029"#), "{body}");
+    assert_eq!(
+        value(&head.unwrap().0, "content-length"),
+        Some(body.len().to_string().as_str())
     );
 }
 

@@ -3,7 +3,8 @@
 //! Everything that can be wrong with `gateway.yaml`, in one run.
 //!
 //! First the shape, then the meaning: the meaning is told by the very types that the filter builds at its start
-//! ([`Routes`], [`Authenticator`], [`AccessRules`], [`RateLimiter`]), so a file that passes here is a file that the filter takes.
+//! ([`Routes`], [`Authenticator`], [`AccessRules`], [`RateLimiter`], [`Prices`]), so a file that passes here is a file
+//! that the filter takes.
 
 use super::source::Source;
 use crate::config::load::FromTree;
@@ -11,6 +12,7 @@ use crate::config::{ConfigError, Gateway, Jwks};
 use crate::policy::access::AccessRules;
 use crate::policy::auth::Authenticator;
 use crate::policy::brought::BroughtHeaders;
+use crate::policy::prices::Prices;
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
 use crate::provider::configured;
@@ -60,9 +62,10 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
     if let Err(found) = AccessRules::new(&gateway.access, gateway.access_options) {
         faults.extend(found);
     }
-    if let Err(found) = RateLimiter::new(&gateway.limits, &gateway.limit_store) {
-        faults.extend(found);
-    }
+    let limiter = RateLimiter::new(&gateway.limits, &gateway.limit_store);
+    let limiter = limiter.map_err(|found| faults.extend(found)).ok();
+    let prices = Prices::new(&gateway.prices, &gateway.providers);
+    let prices = prices.map_err(|found| faults.extend(found)).ok();
     let routes = match Routes::new(&gateway.models, &gateway.providers) {
         Ok(routes) => routes,
         Err(found) => {
@@ -70,6 +73,9 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
             return Err(faults);
         }
     };
+    if let (Some(limiter), Some(prices), true) = (limiter, prices, faults.is_empty()) {
+        faults = prices.missing(&routes, &limiter);
+    }
     if faults.is_empty() {
         Ok(Checked { gateway, routes })
     } else {

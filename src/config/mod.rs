@@ -10,6 +10,7 @@ pub mod access;
 mod aws;
 pub mod endpoint;
 pub mod error;
+pub mod explain;
 pub mod identity;
 pub mod limits;
 pub mod listener;
@@ -18,6 +19,7 @@ pub mod model;
 mod moment;
 pub mod plugin;
 mod preset;
+pub mod price;
 pub mod provider;
 mod quantity;
 
@@ -27,17 +29,22 @@ pub use access::{
 pub use aws::Signing;
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
+pub use explain::PrincipalMatch;
 pub use identity::{
     ApiKey, ClaimDefaults, ClaimMapping, Identity, Jwks, JwtProvider, RemoteJwks, Trusted, TrustedHeaders,
 };
-pub use limits::{Limit, LimitCount, LimitMatch, LimitStore};
+pub use limits::{
+    Bucket, CalendarUnit, CalendarWindow, Limit, LimitCount, LimitMatch, LimitMode, LimitOverride,
+    LimitStore, OnShort, Weights,
+};
 pub use listener::{Admin, Listener};
 pub use model::{Model, Target};
 pub use moment::Moment;
 pub use plugin::PluginConfig;
 pub use preset::{Facts, Preset};
+pub use price::{LongPrompt, Price};
 pub use provider::{Credential, CredentialScheme, OnUnsupported, Provider, ProviderKind};
-pub use quantity::{ByteSize, Period};
+pub use quantity::{ByteSize, Decimal, Period};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,6 +75,12 @@ pub struct Gateway {
     /// How much may be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
+    /// Who may have decisions explained. Empty: nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explain: Vec<PrincipalMatch>,
+    /// What providers charge, where it differs from the list that ships with the gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prices: Vec<Price>,
     /// The memory that limits may take.
     #[serde(default)]
     pub limit_store: LimitStore,

@@ -12,6 +12,8 @@ pub(super) enum Endpoint {
     Inference(Operation),
     /// `GET /v1/models`.
     Models,
+    /// `GET /v1/tollgate/usage`.
+    Usage,
     /// `GET /healthz`, without credentials.
     Health,
 }
@@ -24,6 +26,7 @@ impl Endpoint {
             "/v1/chat/completions" => (Self::Inference(Operation::Chat), "POST"),
             "/v1/embeddings" => (Self::Inference(Operation::Embeddings), "POST"),
             "/v1/models" => (Self::Models, "GET"),
+            "/v1/tollgate/usage" => (Self::Usage, "GET"),
             "/healthz" => (Self::Health, "GET"),
             _ => {
                 return Err(

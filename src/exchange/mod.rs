@@ -12,6 +12,7 @@
 mod allowance;
 mod ask;
 mod endpoint;
+mod explain;
 mod models;
 mod policy;
 mod request;
@@ -19,6 +20,7 @@ mod rescue;
 mod response;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use policy::Policy;
 
@@ -27,7 +29,7 @@ use crate::handoff::Handoff;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
 use crate::policy::brought::Secret;
-use crate::policy::rate_limit::Reservation;
+use crate::policy::rate_limit::Lease;
 use crate::provider::Operation;
 use crate::usage::estimate::PromptSize;
 use std::cell::RefCell;
@@ -35,6 +37,12 @@ use std::rc::Rc;
 
 /// The header that the rendered routes match on.
 pub const ROUTE_HEADER: &str = "x-tollgate-route";
+
+/// The header by which a client asks for an explanation.
+pub(crate) const EXPLAIN_HEADER: &str = "x-tollgate-explain";
+
+/// The header by which a client asks for `usage.cost`.
+pub(crate) const COST_HEADER: &str = "x-tollgate-usage-cost";
 
 /// The header that names the cluster where both seats are one filter.
 pub const CLUSTER_HEADER: &str = "x-tollgate-cluster";
@@ -48,6 +56,8 @@ pub enum Step {
     AwaitKeys,
     /// Answer the client; no provider is asked.
     Reply(LocalReply),
+    /// Answer the client with [`Exchange::usage`], which needs the shared store.
+    TellUsage,
     /// Let the request go on to its route, with these changes to its headers.
     Forward(Vec<HeaderEdit>),
 }
@@ -81,6 +91,10 @@ pub struct Exchange {
     withheld: Vec<String>,
     /// The credentials for providers that the caller has brought.
     brought: Vec<(String, Secret)>,
+    /// Whether the client wants to know what the answer costs.
+    wants_cost: bool,
+    /// Whether it wants an explanation and no answer.
+    wants_explanation: bool,
     /// The model that the client asked for, once it is known.
     request_model: String,
     admitted: Option<Admitted>,
@@ -94,7 +108,7 @@ pub struct Exchange {
 
 /// A request that holds a reservation.
 struct Admitted {
-    reservation: Reservation,
+    lease: Rc<Lease>,
     prompt: PromptSize,
     input_tokens: u64,
     handoff: Rc<RefCell<Handoff>>,
@@ -110,6 +124,8 @@ impl Exchange {
             operation: Operation::Chat,
             withheld: Vec::new(),
             brought: Vec::new(),
+            wants_cost: false,
+            wants_explanation: false,
             request_model: String::new(),
             admitted: None,
             envoy_status: None,

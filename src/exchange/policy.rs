@@ -3,15 +3,19 @@
 //! Everything that one configuration says about requests, ready for use.
 
 use crate::clock::Timestamp;
-use crate::config::{ConfigError, Gateway, Listener};
+use crate::config::{ConfigError, Gateway, Listener, PrincipalMatch};
+use crate::handoff::AttemptRecord;
 use crate::policy::access::AccessRules;
-use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Sources};
+use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Principal, Sources};
 use crate::policy::brought::BroughtHeaders;
 use crate::policy::connection::{Connection, NoConnection};
-use crate::policy::rate_limit::RateLimiter;
-use crate::policy::routing::Routes;
+use crate::policy::prices::Prices;
+use crate::policy::rate_limit::{RateLimiter, Spent};
+use crate::policy::routing::{Route, Routes};
 use crate::shared_store::SharedStore;
+use crate::usage::TokenUsage;
 use crate::usage::estimate::Estimator;
+use crate::usage::price::CostBound;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -24,8 +28,10 @@ pub struct Policy {
     pub(super) access: AccessRules,
     pub(super) connection: Rc<dyn Connection>,
     pub(super) routes: Routes,
-    pub(super) limiter: RateLimiter,
+    pub(super) limiter: Rc<RateLimiter>,
     pub(super) estimator: Estimator,
+    pub(super) prices: Rc<Prices>,
+    explain: Vec<PrincipalMatch>,
 }
 
 impl Policy {
@@ -47,11 +53,22 @@ impl Policy {
             &mut faults,
         );
         let brought = keep(BroughtHeaders::new(&gateway.providers), &mut faults);
-        let (Some(mut authenticator), Some(routes), Some(limiter), Some(access), Some(brought_headers)) =
-            (authenticator, routes, limiter, access, brought)
+        let prices = keep(Prices::new(&gateway.prices, &gateway.providers), &mut faults);
+        let (
+            Some(mut authenticator),
+            Some(routes),
+            Some(limiter),
+            Some(access),
+            Some(brought_headers),
+            Some(prices),
+        ) = (authenticator, routes, limiter, access, brought, prices)
         else {
             return Err(faults);
         };
+        let faults = prices.missing(&routes, &limiter);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         authenticator.keep_claims(access.claims());
         Ok(Self {
             bounds: gateway.listener.clone(),
@@ -62,7 +79,9 @@ impl Policy {
             connection: Rc::new(NoConnection),
             estimator: Estimator::new(routes.provider_models()),
             routes,
-            limiter,
+            limiter: Rc::new(limiter),
+            prices: Rc::new(prices),
+            explain: gateway.explain.clone(),
         })
     }
 }
@@ -76,10 +95,63 @@ impl Policy {
         self
     }
 
+    /// Whether a principal may have decisions explained.
+    pub(super) fn may_explain(&self, principal: &Principal) -> bool {
+        self.explain.iter().any(|who| {
+            who.consumer
+                .as_ref()
+                .is_none_or(|wanted| *wanted == principal.consumer)
+                && who
+                    .team
+                    .as_ref()
+                    .is_none_or(|wanted| Some(wanted) == principal.team.as_ref())
+                && who
+                    .labels
+                    .iter()
+                    .all(|(name, value)| principal.labels.get(name) == Some(value))
+        })
+    }
+
     /// Whether access logs are to tell of each exchange.
     #[must_use]
     pub const fn writes_log(&self) -> bool {
         self.bounds.access_log
+    }
+
+    /// The most that a request may cost, whichever target serves it. `None` if no limit wants to know, or a price
+    /// is not known.
+    pub(super) fn cost_bound(
+        &self,
+        route: &Route,
+        model: &str,
+        input_tokens: u64,
+        images: u64,
+    ) -> Option<CostBound> {
+        if !self.limiter.counts_money() {
+            return None;
+        }
+        let mut bound = CostBound::default();
+        for target in &route.targets {
+            let name = target.model.as_deref().unwrap_or(model);
+            let price = self.prices.find(&target.provider, name)?;
+            bound = bound.max(price.bound(input_tokens, images));
+        }
+        Some(bound)
+    }
+
+    /// Adds to what was spent which part of it has a price or a weight of its own, and what it costs.
+    pub(super) fn price(&self, spent: &mut Spent, attempt: &AttemptRecord, images: u64) {
+        let usage = TokenUsage {
+            input_tokens: Some(spent.input_tokens),
+            output_tokens: Some(spent.output_tokens),
+            ..attempt.tally.usage
+        };
+        spent.cached_input_tokens = usage.cache_read_input_tokens.unwrap_or(0);
+        spent.reasoning_tokens = usage.reasoning_output_tokens.unwrap_or(0);
+        if self.limiter.counts_money() {
+            let price = self.prices.find(&attempt.provider, &attempt.upstream_model);
+            spent.cost = price.map_or(0, |price| price.cost(&usage, images));
+        }
     }
 
     /// Every cluster that a route uses, with the provider that it belongs to.

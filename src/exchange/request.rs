@@ -2,20 +2,27 @@
 
 //! The request: who calls, for what, and whether there is room for it.
 
+use super::EXPLAIN_HEADER;
 use super::ask::Ask;
 use super::endpoint::Endpoint;
-use super::{Admitted, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step, allowance, models, rescue};
+use super::explain::{Explained, explain};
+use super::response::BYTES_TO_SPARE;
+use super::{
+    Admitted, COST_HEADER, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step, allowance, models, rescue, usage,
+};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
-use crate::handoff::Handoff;
+use crate::handoff::{Ceiling, Handoff};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::policy::access::Caller;
 use crate::policy::auth::Deny;
-use crate::policy::rate_limit::{Demand, Refusal};
+use crate::policy::rate_limit::{Demand, Lease, Refusal, Reservation};
 use crate::policy::routing::Route;
 use crate::shared_store::SharedStore;
+use crate::usage::estimate::Prediction;
 use core::time::Duration;
+use serde::Serialize;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -65,6 +72,9 @@ impl Exchange {
             Err(deny) => return Err(self.unauthenticated(deny).into()),
         };
         self.principal = Some(Rc::clone(&principal));
+        if endpoint == Endpoint::Usage {
+            return Ok(Step::TellUsage);
+        }
         let Endpoint::Inference(operation) = endpoint else {
             return Ok(Step::Reply(LocalReply::json(
                 200,
@@ -77,6 +87,13 @@ impl Exchange {
             .brought_headers
             .find(headers)
             .map_err(|header| rescue::bad_provider_credential(&header))?;
+        if headers.str(EXPLAIN_HEADER) == Some("true") {
+            if !self.policy.may_explain(&principal) {
+                return Err(rescue::explain_not_allowed().into());
+            }
+            self.wants_explanation = true;
+        }
+        self.wants_cost = headers.str(COST_HEADER) == Some("true");
         if headers
             .get("content-encoding")
             .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
@@ -162,46 +179,102 @@ impl Exchange {
             .ok_or_else(|| rescue::unknown_model(&ask.model))?;
         let estimate = self.estimate(&ask, route, store);
         let caller = Caller::new(&principal, policy.connection.as_ref(), now);
-        policy
-            .access
-            .check(&caller, &ask.as_use(self.operation, estimate.input_tokens))
-            .map_err(|refused| {
-                self.refused_by = Some("access");
-                self.refused_rule = Some(refused.rule.unwrap_or_else(|| "default".to_owned()));
-                rescue::access_denied(&ask.model, refused.reason)
-            })?;
+        let asked = ask.as_use(self.operation, estimate.prediction.input_tokens);
+        policy.access.check(&caller, &asked).map_err(|refused| {
+            self.refused_by = Some("access");
+            self.refused_rule = Some(refused.rule.unwrap_or_else(|| "default".to_owned()));
+            rescue::access_denied(&ask.model, refused.reason)
+        })?;
         let demand = Demand {
             principal: &principal,
             model: &ask.model,
             route: &route.name,
-            input_tokens: estimate.input_bound,
+            input_tokens: estimate.prediction.input_bound,
             output_tokens: estimate.output_tokens,
-            output_is_guess: ask.max_output_tokens.is_none(),
+            choices: ask.n,
+            cost: policy.cost_bound(
+                route,
+                &ask.model,
+                estimate.prediction.input_bound,
+                ask.prompt.images,
+            ),
+            output_is_guess: estimate.output_is_guess,
         };
+        if self.wants_explanation {
+            let judgement = policy.limiter.judge(&demand, now, store);
+            let explained = Explained {
+                principal: &principal,
+                model: &ask.model,
+                route,
+                estimate: &estimate,
+                judgement: &judgement,
+                access_rule: policy.access.rule_for(&caller, &asked),
+            };
+            return Ok(Step::Reply(explain(&explained)));
+        }
         let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
             self.refused_by = Some("limit");
-            let (Refusal::Exceeded { limit, .. } | Refusal::TooLarge { limit, .. }) = &refusal;
+            let (Refusal::Exceeded { limit, .. }
+            | Refusal::TooLarge { limit, .. }
+            | Refusal::Unpriced { limit, .. }) = &refusal;
             self.refused_rule = Some(limit.clone());
             rescue::refused(&refusal)
         })?;
+        let mut handoff = self.open(&ask, route, &estimate, &reservation, now);
+        handoff.brought = core::mem::take(&mut self.brought);
+        if policy.brought_headers.are_for_teams {
+            handoff.team.clone_from(&principal.team);
+        }
+        let lease = Rc::new(Lease::new(Rc::clone(&policy.limiter), reservation));
+        handoff.lease = Some(Rc::clone(&lease));
+        self.admitted = Some(Admitted {
+            lease,
+            prompt: ask.prompt,
+            input_tokens: estimate.prediction.input_tokens,
+            handoff: Rc::new(RefCell::new(handoff)),
+        });
+        Ok(Step::Forward(self.forward(&route.name)))
+    }
+
+    /// What the provider seat has to know of a request.
+    fn open(
+        &self,
+        ask: &Ask<'_>,
+        route: &Rc<Route>,
+        estimate: &Estimate,
+        reservation: &Reservation,
+        now: Timestamp,
+    ) -> Handoff {
         let mut handoff = Handoff::new(
             Rc::clone(route),
             self.operation,
             ask.model.clone().into_owned(),
             now.as_secs(),
-            allowance::of(&reservation),
+            allowance::of(reservation),
         );
-        handoff.brought = core::mem::take(&mut self.brought);
-        if policy.brought_headers.are_for_teams {
-            handoff.team.clone_from(&principal.team);
+        if reservation.is_clamped() {
+            let cap = reservation.output_tokens() / ask.n.max(1);
+            handoff.max_output_tokens = Some(cap);
+            handoff.allowances.push(allowance::clamped(cap));
+        } else if ask.max_output_tokens.is_none() {
+            handoff.max_output_tokens = route.default_max_output_tokens.map(u64::from);
         }
-        self.admitted = Some(Admitted {
-            reservation,
-            prompt: ask.prompt,
-            input_tokens: estimate.input_tokens,
-            handoff: Rc::new(RefCell::new(handoff)),
-        });
-        Ok(Step::Forward(self.forward(&route.name)))
+        if self.wants_cost {
+            handoff.prices = Some(Rc::clone(&self.policy.prices));
+            handoff.images = ask.prompt.images;
+        }
+        if reservation.bounds_output() {
+            let output_tokens = reservation.output_tokens();
+            let output_bytes = estimate.prediction.bytes_of_output(output_tokens);
+            handoff.ceiling = Some(Ceiling {
+                output_tokens,
+                output_bytes: output_bytes.saturating_mul(BYTES_TO_SPARE),
+                output_guess: estimate.output_is_guess.then_some(output_tokens),
+                choices: ask.n,
+                input_tokens: estimate.prediction.input_tokens,
+            });
+        }
+        handoff
     }
 
     /// What a request will cost, as far as that can be known, and what it may cost.
@@ -209,18 +282,29 @@ impl Exchange {
         let estimator = &self.policy.estimator;
         let provider_model = route.targets.first().map_or(0, |target| target.index);
         let expected = u64::from(route.expected_output_tokens.unwrap_or(EXPECTED_OUTPUT_TOKENS));
-        let output_tokens = match ask.max_output_tokens {
-            Some(bound) => bound,
-            None => estimator.output_tokens(provider_model, expected, store),
-        };
+        let bound = ask
+            .max_output_tokens
+            .or_else(|| route.default_max_output_tokens.map(u64::from));
+        let mut prediction = estimator.predict(provider_model, ask.prompt, store);
+        prediction.input_tokens = prediction.input_tokens.saturating_add(ask.input_ids);
+        prediction.input_bound = prediction.input_bound.saturating_add(ask.input_ids);
+        let output_tokens = bound
+            .or(prediction.expected_output_tokens)
+            .unwrap_or_else(|| expected.max(1));
         Estimate {
-            input_tokens: estimator
-                .input_tokens(provider_model, ask.prompt, store)
-                .saturating_add(ask.input_ids),
-            input_bound: estimator
-                .input_tokens_bound(provider_model, ask.prompt, store)
-                .saturating_add(ask.input_ids),
             output_tokens: output_tokens.saturating_mul(ask.n),
+            output_is_guess: bound.is_none(),
+            prompt_bytes: ask.prompt.text_bytes,
+            prompt_images: ask.prompt.images,
+            prediction,
+        }
+    }
+
+    /// Tells the caller its own limits.
+    pub fn usage(&mut self, now: Timestamp, store: &dyn SharedStore) -> Step {
+        match &self.principal {
+            Some(principal) => Step::Reply(usage::tell(&self.policy, principal, now, store)),
+            None => self.refuse(rescue::unreachable().into()),
         }
     }
 
@@ -243,10 +327,15 @@ impl Exchange {
     }
 }
 
-struct Estimate {
-    input_tokens: u64,
-    input_bound: u64,
+/// What a request will cost, as far as that can be known, and on what that rests.
+#[derive(Serialize)]
+pub(super) struct Estimate {
     output_tokens: u64,
+    output_is_guess: bool,
+    prompt_bytes: u64,
+    prompt_images: u64,
+    #[serde(flatten)]
+    prediction: Prediction,
 }
 
 /// A header of the client's that goes no further: its credential, and what only the gateway may set.

@@ -8,7 +8,8 @@ use crate::config::{Capability, Listener};
 use crate::local_reply::{LocalReply, whole_seconds};
 use crate::policy::access::Reason;
 use crate::policy::auth::Deny;
-use crate::policy::rate_limit::Refusal;
+use crate::policy::rate_limit::{Refusal, Unit};
+use crate::usage::price::{pico_from_micro, usd};
 use core::time::Duration;
 
 const LIST_MODELS: &str = "GET /v1/models lists the models that you may use.";
@@ -112,6 +113,11 @@ pub(super) fn bad_provider_credential(header: &str) -> ApiError {
     ApiError::new(400, INVALID_REQUEST, message).with_code("invalid_provider_credential")
 }
 
+pub(super) fn explain_not_allowed() -> ApiError {
+    let message = "You may not have decisions explained.";
+    ApiError::new(403, INVALID_REQUEST, message).with_code("explain_not_allowed")
+}
+
 pub(super) fn compressed_request() -> ApiError {
     let message = "content-encoding: expected an uncompressed request body.";
     ApiError::new(415, INVALID_REQUEST, message).with_code("unsupported_content_encoding")
@@ -121,7 +127,24 @@ pub(super) fn refused(refusal: &Refusal) -> LocalReply {
     match refusal {
         Refusal::Exceeded {
             limit,
+            unit: Unit::MicroUsd,
+            allowance,
+            ..
+        } => {
+            let message = format!(
+                "The budget \"{limit}\" of {} USD is used up. It is whole again in {} s.",
+                usd(pico_from_micro(allowance.limit)),
+                whole_seconds(allowance.reset)
+            );
+            let error = ApiError::new(429, "insufficient_quota", message).with_code("insufficient_quota");
+            let mut reply = LocalReply::from(error);
+            reply.headers.push(("x-should-retry", "false".to_owned()));
+            reply
+        }
+        Refusal::Exceeded {
+            limit,
             count,
+            unit,
             retry_after,
             allowance,
         } => {
@@ -130,7 +153,7 @@ pub(super) fn refused(refusal: &Refusal) -> LocalReply {
                 allowance.limit,
                 whole_seconds(*retry_after)
             );
-            let kind = if *count == "requests" {
+            let kind = if *unit == Unit::Requests {
                 "requests"
             } else {
                 "tokens"
@@ -150,15 +173,29 @@ pub(super) fn refused(refusal: &Refusal) -> LocalReply {
         Refusal::TooLarge {
             limit,
             count,
+            unit,
             max,
             asked,
         } => {
+            let (max, asked) = match unit {
+                Unit::MicroUsd => (usd(pico_from_micro(*max)), usd(pico_from_micro(*asked))),
+                Unit::Requests | Unit::Tokens => (max.to_string(), asked.to_string()),
+            };
             let message = format!(
                 "The request needs {asked} {count}, more than the limit \"{limit}\" of {max} can ever allow. \
                  Shorten the prompt or lower max_completion_tokens."
             );
             ApiError::new(400, INVALID_REQUEST, message)
                 .with_code("request_exceeds_limit")
+                .into()
+        }
+        Refusal::Unpriced { limit } => {
+            let message = format!(
+                "The budget \"{limit}\" applies, and the gateway knows no price for this model. Ask its operator for one."
+            );
+            ApiError::new(403, INVALID_REQUEST, message)
+                .with_param("model")
+                .with_code("model_without_price")
                 .into()
         }
     }

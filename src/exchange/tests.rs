@@ -20,7 +20,15 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const KEY: (&str, &str) = ("authorization", "Bearer key-a");
 
 fn policy(limit: u64) -> Rc<Policy> {
-    let gateway: Gateway = serde_json::from_value(json!({
+    policy_of(json!({"limits": [
+        {"name": "per-team", "per": ["team"], "count": "total_tokens", "max": limit, "window": "60s"},
+        {"name": "calls", "per": ["consumer"], "count": "requests", "max": 100, "window": "60s"},
+    ]}))
+}
+
+/// The policy of a configuration with these sections in place of the usual ones.
+fn policy_of(sections: Value) -> Rc<Policy> {
+    let mut gateway = json!({
         "listener": {"max_request_body_bytes": 4096},
         "providers": {"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}},
         "models": [
@@ -32,12 +40,11 @@ fn policy(limit: u64) -> Rc<Policy> {
             {"sha256": "8e2d9e1b2c4ffdd5c0fa6a3ca7d3ae6ac0ec1a24b2d3e9c1a1f1e6c5d9d8d0aa", "consumer": "a", "team": "t"},
         ]},
         "access": [{"team": "t", "models": ["fast"]}],
-        "limits": [
-            {"name": "per-team", "per": ["team"], "count": "total_tokens", "max": limit, "window": "60s"},
-            {"name": "calls", "per": ["consumer"], "count": "requests", "max": 100, "window": "60s"},
-        ],
-    }))
-    .unwrap();
+    });
+    for (key, section) in sections.as_object().unwrap() {
+        gateway[key] = section.clone();
+    }
+    let gateway: Gateway = serde_json::from_value(gateway).unwrap();
     let policy = Policy::new(&with_digest(gateway)).map_err(|errors| format!("{errors:?}"));
     Rc::new(policy.ok().unwrap())
 }
@@ -88,6 +95,7 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
         approximated: vec!["stop".into()],
         tally: Tally { usage, output_bytes },
         credential_owner: Default::default(),
+        output_events: 0,
         phase,
     });
 }
@@ -523,6 +531,333 @@ fn what_envoy_makes_up_is_said_in_openai_s_shape() {
     }
 }
 
+#[crate::test]
+fn an_answer_is_lowered_to_what_is_left_and_the_client_told() {
+    let policy = policy_of(json!({"limits": [
+        {"name": "soft", "count": "output_tokens", "max": 1_000, "window": "60s", "on_short": "clamp"},
+    ]}));
+    let store = LocalStore::default();
+    for (asked, cap) in [(400, None), (900, Some(600)), (300, None)] {
+        let (exchange, step) = admit(&policy, &chat("fast", asked), &store);
+        assert!(matches!(step, Step::Forward(_)), "{step:?}");
+        let handoff = exchange.handoff().unwrap();
+        assert_eq!(handoff.borrow().max_output_tokens, cap, "{asked}");
+        let told = handoff.borrow().answer_headers();
+        let told = told.iter().find(|(name, _)| *name == "x-tollgate-clamped");
+        let cap = cap.map(|cap| format!("max_output_tokens={cap}"));
+        assert_eq!(told.map(|(_, value)| value), cap.as_ref());
+        if asked == 900 {
+            serve(&exchange, reported(0, 0), 0, Phase::Complete);
+            exchange.finish(NOW, &store);
+        }
+    }
+}
+
+#[crate::test]
+fn a_request_without_a_bound_gets_the_route_s() {
+    let policy = policy_of(json!({"models": [
+        {"name": "fast", "default_max_output_tokens": 700, "targets": [{"provider": "p"}]},
+    ]}));
+    for (body, cap) in [
+        (chat("fast", 9_000), None),
+        (
+            br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#.to_vec(),
+            Some(700),
+        ),
+    ] {
+        let (exchange, _) = admit(&policy, &body, &LocalStore::default());
+        let handoff = exchange.handoff().unwrap();
+        assert_eq!(handoff.borrow().max_output_tokens, cap);
+        let told = handoff.borrow().answer_headers();
+        assert!(told.iter().all(|(name, _)| *name != "x-tollgate-clamped"));
+    }
+}
+
+#[crate::test]
+fn an_answer_without_a_bound_may_have_more_until_nothing_is_left() {
+    let policy = policy_of(json!({
+        "models": [{"name": "fast", "expected_output_tokens": 100, "targets": [{"provider": "p"}]}],
+        "limits": [
+            {"name": "own", "per": ["consumer"], "count": "output_tokens", "max": 280, "window": "60s"},
+            {"name": "all", "count": "total_tokens", "max": 300, "window": "60s"},
+        ],
+    }));
+    let store = LocalStore::default();
+    let body = br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
+    let (exchange, _) = admit(&policy, body, &store);
+    let handoff = exchange.handoff().unwrap();
+    let ceiling = handoff.borrow().ceiling.unwrap();
+    assert_eq!((ceiling.output_tokens, ceiling.output_guess), (100, Some(100)));
+    let lease = handoff.borrow().lease.clone().unwrap();
+    let granted: Vec<u64> = (0..4).map(|_| lease.extend(64, NOW, &store)).collect();
+    let input = exchange.admitted.as_ref().unwrap().input_tokens;
+    assert!(input < 20);
+    assert_eq!(granted[..2], [64, 64]);
+    assert!((40..=52).contains(&granted[2]) && granted[3] == 0, "{granted:?}");
+    handoff.borrow_mut().raise_ceiling(granted.iter().sum());
+    let raised = handoff.borrow().ceiling.unwrap();
+    assert_eq!(raised.output_tokens, lease.output_tokens());
+    assert_eq!(
+        raised.output_bytes / raised.output_tokens,
+        ceiling.output_bytes / ceiling.output_tokens
+    );
+    let (_, step) = admit(&policy, body, &store);
+    assert_eq!(reply(step).0.status, 429);
+    serve(&exchange, TokenUsage::default(), 300, Phase::Stopped);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(
+        (record.output_tokens, record.usage_source),
+        (75, Some(UsageSource::Partial))
+    );
+    assert_eq!(lease.extend(1, NOW, &store), 0, "a settled lease has no more");
+    let (_, step) = admit(&policy, &chat("fast", 180), &store);
+    assert!(
+        matches!(step, Step::Forward(_)),
+        "what was not used is free again: {step:?}"
+    );
+}
+
+#[crate::test]
+fn limits_that_count_no_output_stop_nothing() {
+    let policy = policy_of(json!({"limits": [
+        {"name": "calls", "count": "requests", "max": 100, "window": "60s"},
+    ]}));
+    let (exchange, _) = admit(&policy, &chat("fast", 9), &LocalStore::default());
+    assert_eq!(exchange.handoff().unwrap().borrow().ceiling, None);
+}
+
+fn budget(max: &str, prices: Value) -> Value {
+    json!({
+        "limits": [{"name": "team", "per": ["team"], "count": "usd", "max": max, "calendar": {"every": "month"}}],
+        "prices": prices,
+    })
+}
+
+#[crate::test]
+fn a_budget_is_charged_with_what_an_answer_cost() {
+    // A dollar a million in, two out: 8 + 2 and 5 at once, and the request 0.001.
+    let prices = json!([{"provider": "p", "model": "*", "input": 1, "cached_input": 0.5, "output": 2, "request": 0.001}]);
+    let policy = policy_of(budget("0.002", prices));
+    let store = LocalStore::default();
+    let (exchange, step) = admit(&policy, &chat("fast", 400), &store);
+    assert!(matches!(step, Step::Forward(_)), "{step:?}");
+    let usage = TokenUsage {
+        cache_read_input_tokens: Some(4),
+        ..reported(10, 100)
+    };
+    serve(&exchange, usage, 9, Phase::Complete);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(record.cost.as_deref(), Some("0.001208"));
+    let (_, step) = admit(&policy, &chat("fast", 400), &store);
+    let (refusal, body) = reply(step);
+    assert_eq!(
+        (refusal.status, &body["error"]["code"]),
+        (429, &json!("insufficient_quota"))
+    );
+    assert_eq!(body["error"]["type"], "insufficient_quota");
+    let has = |name: &str| refusal.headers.iter().find(|(known, _)| *known == name);
+    assert_eq!(
+        has("x-should-retry").map(|(_, value)| value.as_str()),
+        Some("false")
+    );
+    assert_eq!(has("retry-after"), None);
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("The budget \"team\" of 0.002 USD is used up."),
+        "{message}"
+    );
+}
+
+#[crate::test]
+fn a_failed_attempt_costs_no_money() {
+    let prices = json!([{"provider": "p", "model": "m-1", "input": 1, "output": 2, "request": 1},
+        {"provider": "p", "model": "secret", "input": 1, "output": 2}]);
+    let policy = policy_of(budget("1.5", prices));
+    let store = LocalStore::default();
+    for _ in 0..3 {
+        let (exchange, step) = admit(&policy, &chat("fast", 4), &store);
+        assert!(matches!(step, Step::Forward(_)), "{step:?}");
+        serve(
+            &exchange,
+            TokenUsage::default(),
+            0,
+            Phase::Failed(ApiError::new(500, "api_error", "No.")),
+        );
+        assert_eq!(exchange.finish(NOW, &store).cost.as_deref(), Some("0"));
+    }
+}
+
+#[crate::test]
+fn a_budget_needs_a_price_for_every_model() {
+    let mut gateway = budget(
+        "1",
+        json!([{"provider": "p", "model": "m-1", "input": 1, "output": 2}]),
+    );
+    gateway["models"] = json!([{"name": "fast", "targets": [{"provider": "p", "model": "m-1"}]},
+        {"name": "secret", "targets": [{"provider": "p"}]}, {"name": "x-*", "targets": [{"provider": "p"}]}]);
+    let faults = std::panic::catch_unwind(|| policy_of(gateway.clone()));
+    assert!(faults.is_err(), "`secret` has no price");
+    gateway["models"].as_array_mut().unwrap().remove(1);
+    gateway["access"] = json!([]);
+    let (_, step) = admit(&policy_of(gateway), &chat("x-1", 4), &LocalStore::default());
+    let (refusal, body) = reply(step);
+    assert_eq!(
+        (refusal.status, &body["error"]["code"]),
+        (403, &json!("model_without_price"))
+    );
+}
+
+#[crate::test]
+fn the_cost_is_told_to_who_asks() {
+    let prices = json!([{"provider": "p", "model": "*", "input": 1, "output": 2}]);
+    let policy = policy_of(json!({"prices": prices, "limits": []}));
+    for (ask, expected) in [(None, None), (Some("true"), Some("0.000021"))] {
+        let mut exchange = Exchange::new(Rc::clone(&policy));
+        let mut headers = vec![KEY];
+        headers.extend(ask.map(|value| ("x-tollgate-usage-cost", value)));
+        exchange.on_request_headers(&post(&headers), true, NOW);
+        let step = exchange.on_request_body(chat("fast", 9), NOW, &LocalStore::default());
+        assert!(matches!(step, Step::Forward(_)), "{step:?}");
+        serve(&exchange, reported(1, 10), 9, Phase::Complete);
+        let handoff = exchange.handoff().unwrap();
+        let cost = handoff.borrow().cost(&reported(1, 10));
+        assert_eq!(cost.as_deref(), expected);
+    }
+}
+
+/// What a principal with these limits is told of them.
+fn usage(policy: &Rc<Policy>, store: &LocalStore) -> Value {
+    let mut exchange = Exchange::new(Rc::clone(policy));
+    let step = exchange.on_request_headers(&request("GET", "/v1/tollgate/usage", &[KEY]), false, NOW);
+    assert_eq!(step, Step::TellUsage);
+    let (reply, body) = reply(exchange.usage(NOW, store));
+    assert_eq!(reply.status, 200);
+    body
+}
+
+#[crate::test]
+fn a_caller_is_told_its_own_limits() {
+    let policy = policy_of(json!({
+        "models": [{"name": "fast", "targets": [{"provider": "p"}]}, {"name": "slow-*", "targets": [{"provider": "p"}]},
+            {"name": "secret", "targets": [{"provider": "p"}]}],
+        "access": [{"models": ["fast", "slow-*"]}],
+        "prices": [{"provider": "p", "model": "*", "input": 1, "output": 2}],
+        "limits": [
+            {"name": "own", "per": ["consumer"], "count": "requests", "max": 5, "window": "60s"},
+            {"name": "each", "per": ["model"], "count": "total_tokens", "max": 1000, "window": "60s"},
+            {"name": "money", "count": "usd", "max": 2.5, "window": "60s", "mode": "shadow"},
+            {"name": "other", "match": {"consumer": "b"}, "count": "requests", "max": 5, "window": "60s"},
+        ],
+    }));
+    let store = LocalStore::default();
+    let (exchange, _) = admit(&policy, &chat("fast", 100), &store);
+    serve(&exchange, reported(10, 40), 9, Phase::Complete);
+    exchange.finish(NOW, &store);
+    let body = usage(&policy, &store);
+    assert_eq!(
+        (&body["object"], &body["consumer"], &body["team"]),
+        (&json!("tollgate.usage"), &json!("a"), &json!("t"))
+    );
+    let limits: Vec<_> = body["limits"].as_array().unwrap().clone();
+    let short: Vec<Value> = limits
+        .iter()
+        .map(|limit| {
+            json!([
+                limit["name"],
+                limit["model"],
+                limit["max"],
+                limit["used"],
+                limit["remaining"],
+                limit["mode"]
+            ])
+        })
+        .collect();
+    let expected = [
+        json!(["own", null, 5, 1, 4, "enforce"]),
+        json!(["each", "fast", 1000, 50, 950, "enforce"]),
+        json!(["money", null, 2.5, 0.00009, 2.49991, "shadow"]),
+        json!(["each", "slow-*", 1000, 0, 1000, "enforce"]),
+    ];
+    assert_eq!(short, expected);
+    assert!(limits[0]["reset_seconds"].as_f64().unwrap() > 50.0);
+    assert_eq!(limits[3]["reset_seconds"], 0.0);
+}
+
+/// What an explanation of a request says; the store is as before.
+fn explained(policy: &Rc<Policy>, body: &[u8], store: &LocalStore) -> (LocalReply, Value) {
+    let mut exchange = Exchange::new(Rc::clone(policy));
+    let asking = [KEY, ("x-tollgate-explain", "true")];
+    match exchange.on_request_headers(&post(&asking), true, NOW) {
+        Step::Buffer => reply(exchange.on_request_body(body.to_vec(), NOW, store)),
+        step => reply(step),
+    }
+}
+
+#[crate::test]
+fn a_decision_is_explained_and_not_made() {
+    let policy = policy_of(json!({
+        "explain": [{"team": "other"}, {"team": "t"}],
+        "models": [{"name": "fast", "targets": [
+            {"provider": "p", "model": "m-2", "priority": 1}, {"provider": "p", "model": "m-1", "weight": 3}]}],
+        "limits": [
+            {"name": "soft", "count": "output_tokens", "max": 1000, "window": "60s", "on_short": "clamp"},
+            {"name": "calls", "per": ["consumer"], "count": "requests", "max": 1, "window": "60s"},
+        ],
+    }));
+    let store = LocalStore::default();
+    for _ in 0..3 {
+        let (reply, body) = explained(&policy, &chat("fast", 5_000), &store);
+        assert_eq!(
+            (reply.status, &body["object"]),
+            (200, &json!("tollgate.explanation"))
+        );
+        assert_eq!(
+            body["principal"],
+            json!({"consumer": "a", "team": "t", "labels": {}})
+        );
+        assert_eq!(body["access_rule"], 0);
+        let targets = body["route"]["targets"].as_array().unwrap();
+        assert_eq!(
+            (targets.len(), &targets[0]["model"], &targets[1]["model"]),
+            (2, &json!("m-1"), &json!("m-2"))
+        );
+        assert_eq!(body["estimate"]["output_tokens"], 5_000);
+        assert_eq!(body["estimate"]["prompts_seen"], 0);
+        assert_eq!(
+            body["decision"],
+            json!({"admitted": true, "output_tokens": 1_000, "clamped": true, "refusal": null})
+        );
+        assert_eq!(
+            (&body["limits"][0]["asked"], &body["limits"][0]["remaining"]),
+            (&json!(1_000), &json!(1_000))
+        );
+    }
+    let (exchange, _) = admit(&policy, &chat("fast", 100), &store);
+    let (_, body) = explained(&policy, &chat("fast", 100), &store);
+    assert_eq!(body["decision"]["admitted"], false);
+    assert_eq!(
+        body["decision"]["refusal"]["error"]["code"],
+        "rate_limit_exceeded"
+    );
+    let calls = &body["limits"][1];
+    assert_eq!(
+        (&calls["admits"], &calls["remaining"]),
+        (&json!(false), &json!(0))
+    );
+    assert!(calls["wait_seconds"].as_f64().unwrap() > 59.0);
+    assert_eq!(exchange.finish(NOW, &store).attempts, 0);
+}
+
+#[crate::test]
+fn only_who_may_is_explained_anything() {
+    let policy = policy_of(json!({"explain": [{"team": "other"}]}));
+    let (reply, body) = explained(&policy, &chat("fast", 5), &LocalStore::default());
+    assert_eq!(
+        (reply.status, &body["error"]["code"]),
+        (403, &json!("explain_not_allowed"))
+    );
+}
+
 fn embeddings(policy: &Rc<Policy>, input: &Value, store: &LocalStore) -> (Exchange, Step) {
     let mut exchange = Exchange::new(Rc::clone(policy));
     let headers = request("POST", "/v1/embeddings", &[KEY]);
@@ -578,7 +913,7 @@ fn embeddings_do_not_teach_what_answers_are_long() {
     }
     let body = json!({"model": "fast", "messages": [{"role": "user", "content": "Hi"}]});
     let (exchange, _) = admit(&policy, &serde_json::to_vec(&body).unwrap(), &store);
-    assert!(exchange.admitted.unwrap().reservation.output_tokens() > 60);
+    assert!(exchange.admitted.unwrap().lease.output_tokens() > 60);
 }
 
 #[crate::test]

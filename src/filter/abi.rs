@@ -42,6 +42,7 @@ pub(super) enum Map {
 const OK: u32 = 0;
 const REQUEST_STREAM: u32 = 0;
 const COUNTER: u32 = 0;
+const HISTOGRAM: u32 = 2;
 const RESPONSE_STREAM: u32 = 1;
 const NO_GRPC_STATUS: i32 = -1;
 
@@ -114,6 +115,7 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
 }
 
 const fn check(status: u32) -> Result<()> {
@@ -278,10 +280,25 @@ pub(super) fn call(name: &str) -> Result<()> {
 
 /// Defines a counter among the host's statistics.
 pub(super) fn define_counter(name: &str) -> Result<u32> {
+    define(COUNTER, name)
+}
+
+/// Defines a histogram among the host's statistics.
+pub(super) fn define_histogram(name: &str) -> Result<u32> {
+    define(HISTOGRAM, name)
+}
+
+fn define(kind: u32, name: &str) -> Result<u32> {
     let mut id = 0;
     // SAFETY: the host reads the name while it is alive and writes one number to a live place.
-    check(unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) })?;
+    check(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) })?;
     Ok(id)
+}
+
+/// Adds a value to a histogram.
+pub(super) fn record(id: u32, value: u64) -> Result<()> {
+    // SAFETY: no memory passes.
+    check(unsafe { proxy_record_metric(id, value) })
 }
 
 pub(super) fn increment(id: u32, by: i64) -> Result<()> {

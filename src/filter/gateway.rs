@@ -87,7 +87,7 @@ impl GatewayFilter {
     pub(super) fn renew(&mut self) {
         self.pieces = self.pieces.wrapping_add(1);
         if self.pieces.is_multiple_of(PIECES_PER_RENEWAL)
-            && let Some(exchange) = self.exchange.as_mut()
+            && let Some(exchange) = &self.exchange
         {
             exchange.renew(host::now(), &SharedData);
         }
@@ -98,6 +98,16 @@ impl GatewayFilter {
             Step::Buffer | Step::AwaitKeys => Action::Pause,
             Step::Reply(reply) => {
                 host::reply(&reply);
+                Action::Pause
+            }
+            Step::TellUsage => {
+                if let Some(Step::Reply(reply)) = self
+                    .exchange
+                    .as_mut()
+                    .map(|exchange| exchange.usage(host::now(), &SharedData))
+                {
+                    host::reply(&reply);
+                }
                 Action::Pause
             }
             Step::Forward(edits) => {
@@ -147,7 +157,7 @@ impl AwaitsKeys for GatewayFilter {
                 }
                 action
             }
-            Step::Buffer | Step::Forward(_) | Step::Reply(_) => self.carry_out(step),
+            Step::Buffer | Step::Forward(_) | Step::Reply(_) | Step::TellUsage => self.carry_out(step),
         }
     }
 
@@ -253,6 +263,11 @@ impl HttpContext for GatewayFilter {
             let record = exchange.finish(host::now(), &SharedData);
             host::count("tollgate.limit_evictions", record.limit_evictions);
             host::count("tollgate.limit_failures", record.limit_failures);
+            if let Some(error) = record.input_estimate_error {
+                host::observe("tollgate.input_estimate_error_permille", error);
+            }
+            let would_refuse = u64::from(!record.would_refuse.is_empty());
+            host::count("tollgate.limit_would_refuse", would_refuse);
             if self.writes_log {
                 for (name, value) in record.fields() {
                     host::set_property(&["tollgate.", name].concat(), value.as_bytes());

@@ -142,6 +142,21 @@ pub(super) fn count(name: &str, by: u64) {
     }
 }
 
+/// Adds a value to one of Envoy's histograms.
+pub(super) fn observe(name: &'static str, value: u64) {
+    thread_local! {
+        static IDS: RefCell<HashMap<&'static str, u32>> = RefCell::default();
+    }
+    let known = IDS.with_borrow(|ids| ids.get(name).copied());
+    let id = known.or_else(|| given(abi::define_histogram(name), "define a histogram"));
+    if let Some(id) = id {
+        if known.is_none() {
+            IDS.with_borrow_mut(|ids| ids.insert(name, id));
+        }
+        given(abi::record(id, value), "record a value");
+    }
+}
+
 /// Takes the provider's credential out of the request's headers once they have been sent: access logs and traces
 /// read the same map.
 pub(super) fn forget_credential(name: &str) {

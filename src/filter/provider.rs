@@ -3,7 +3,7 @@
 //! The provider seat: an upstream filter of one cluster.
 
 use super::abi::{Buffer, Map};
-use super::host;
+use super::host::{self, SharedData};
 use crate::attempt::{Attempt, BodyStep, Credentials, ProviderSeat, ResponseHead};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -131,6 +131,9 @@ impl ProviderFilter {
         }
         let start = if is_whole { 0 } else { self.consumed };
         let chunk = host::body(Buffer::ResponseBody, start, size);
+        if let Some((lease, wanted)) = attempt.wants_more(&chunk) {
+            attempt.raise_ceiling(lease.extend(wanted, host::now(), &SharedData));
+        }
         let step = attempt.on_response_body(&chunk, end_of_stream, &mut out);
         self.tell_refusal();
         let is_unchanged = start == 0 && out == chunk;

@@ -177,6 +177,14 @@ impl AccessRules {
         })
     }
 
+    /// The first rule that lets `caller` make this request, by its place; `None` if none does, or there are none.
+    #[must_use]
+    pub fn rule_for(&self, caller: &Caller<'_>, asked: &Use<'_>) -> Option<usize> {
+        self.rules
+            .iter()
+            .position(|rule| rule.written.effect == AccessEffect::Allow && rule.fits(caller, asked))
+    }
+
     /// Judges a request.
     ///
     /// # Errors

@@ -7,5 +7,6 @@ pub mod auth;
 pub mod brought;
 pub mod connection;
 pub(crate) mod pattern;
+pub mod prices;
 pub mod rate_limit;
 pub mod routing;

@@ -6,13 +6,21 @@
 //! request is translated afresh for every attempt, from the bytes that the client sent, so a translator never
 //! changes its input. Whatever has no counterpart is named in [`UpstreamRequest::dropped`] or
 //! [`UpstreamRequest::approximated`], or refused; nothing is lost in silence.
+//!
+//! Every translator bounds the output by [`Settings::output_bound`], in the provider's own field (`max_tokens`,
+//! `max_completion_tokens`, `maxOutputTokens`, `inferenceConfig.maxTokens`) and after all that it makes of the
+//! client's own bound: what the gateway has reserved is what the provider may produce. A bound that the client
+//! gave is only ever lowered; where it gave none, the field is added. Thinking that has no room below it goes
+//! the way of every field without a counterpart.
 
 pub mod anthropic;
 pub mod bedrock;
 pub mod cohere;
 pub mod configured;
+mod cost;
 mod dropped;
 mod embeddings;
+mod ending;
 pub mod gemini;
 mod google_path;
 mod json_slice;
@@ -20,6 +28,9 @@ pub mod openai;
 mod path_segment;
 pub mod sagemaker;
 mod unsupported;
+
+pub use cost::{add_cost_to_events, with_cost};
+pub use ending::{Ending, end_for_length};
 
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
 use crate::codec::event_stream::Fault;
@@ -57,6 +68,9 @@ pub struct Settings {
     pub stream_usage: bool,
     /// The output bound for providers that require one, when the client gave none.
     pub default_max_tokens: u32,
+    /// The most output tokens that each choice may have: what the client's limits leave room for. `None`: as many
+    /// as the client asked for.
+    pub max_output_tokens: Option<u64>,
     /// Unix seconds, for `created` where the provider does not report it.
     pub created: u64,
     /// An id for answers whose provider gives none; empty where it does.
@@ -82,12 +96,24 @@ impl Settings {
             on_unsupported: OnUnsupported::Drop,
             stream_usage: kind != ProviderKind::Mistral,
             default_max_tokens: 4096,
+            max_output_tokens: None,
             created: 1_700_000_000,
             answer_id: String::new(),
             told_input_tokens: None,
             max_event_bytes: 1 << 20,
             api_version: None,
             unsupported: &[],
+        }
+    }
+}
+
+impl Settings {
+    /// The output bound to send for a client that `asked` for one, or did not.
+    #[must_use]
+    pub fn output_bound(&self, asked: Option<u64>) -> Option<u64> {
+        match (asked, self.max_output_tokens) {
+            (Some(asked), Some(most)) => Some(asked.min(most)),
+            (asked, most) => asked.or(most),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::protocol::anthropic::messages::Thinking;
 use crate::protocol::openai::chat::ChatCompletionRequest;
 use crate::provider::unsupported::Report;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The smallest budget that Anthropic accepts.
@@ -34,6 +35,8 @@ const MIN_BUDGET_TOKENS: u64 = 1024;
 pub(in crate::provider) struct Circumstances {
     pub(in crate::provider) generation: Generation,
     pub(in crate::provider) max_tokens: u64,
+    /// The client had asked for more output than it may have.
+    pub(in crate::provider) is_lowered: bool,
     /// `tool_choice` makes the model call a tool.
     pub(in crate::provider) is_tool_forced: bool,
     /// The prompt ends with a tool's answer to a call that comes without its thinking.
@@ -89,8 +92,12 @@ pub(in crate::provider) fn reasoning<'r>(
             report.drop_field("thinking")?;
             return Ok(Reasoning::default());
         }
+        let thinking = fitted(given, circumstances);
+        if thinking.is_none() {
+            report.drop_field("thinking")?;
+        }
         return Ok(Reasoning {
-            thinking: Some(Thinking::Given(given)),
+            thinking,
             effort: None,
         });
     }
@@ -107,6 +114,23 @@ pub(in crate::provider) fn reasoning<'r>(
         report.drop_field("reasoning_effort")?;
     }
     Ok(reasoning)
+}
+
+/// What the client gave, unless a limit has lowered the output bound to the budget or below: Anthropic refuses
+/// that, and the client could not know.
+fn fitted<'r>(given: &'r RawValue, circumstances: &Circumstances) -> Option<Thinking<'r>> {
+    #[derive(Deserialize)]
+    struct Given {
+        budget_tokens: u64,
+    }
+    let max_tokens = circumstances.max_tokens;
+    let budget = serde_json::from_str::<Given>(given.get()).map(|given| given.budget_tokens);
+    if !circumstances.is_lowered || !budget.is_ok_and(|budget| budget >= max_tokens) {
+        return Some(Thinking::Given(given));
+    }
+    (max_tokens > MIN_BUDGET_TOKENS).then(|| Thinking::Enabled {
+        budget_tokens: MIN_BUDGET_TOKENS.max(max_tokens / 2),
+    })
 }
 
 fn with_budget(effort: Effort, circumstances: &Circumstances) -> (Reasoning<'static>, bool) {
@@ -296,6 +320,7 @@ mod tests {
         let circumstances = Circumstances {
             generation: Generation::of(model),
             max_tokens,
+            is_lowered: false,
             is_tool_forced,
             lacks_thinking: false,
         };

@@ -85,16 +85,16 @@ fn messages_request<'r>(
     if let Some(options) = &request.stream_options {
         report.drop_rest(Place::TOP, &options.rest)?;
     }
-    let max_tokens = request
-        .max_completion_tokens
-        .or(request.max_tokens)
-        .unwrap_or_else(|| settings.default_max_tokens.into());
+    let asked = request.max_completion_tokens.or(request.max_tokens);
+    let asked = asked.unwrap_or_else(|| settings.default_max_tokens.into());
+    let max_tokens = settings.output_bound(Some(asked)).unwrap_or(asked);
     let prompt = prompt(request, report)?;
     let tools = tools(request, report)?;
     let tool_choice = tool_choice(request, report)?;
     let circumstances = Circumstances {
         generation: Generation::of(&settings.upstream_model),
         max_tokens,
+        is_lowered: max_tokens < asked,
         is_tool_forced: matches!(
             tool_choice,
             Some(ToolChoice::Any { .. } | ToolChoice::Tool { .. })

@@ -47,8 +47,10 @@ pub(super) struct Reasoning {
 
 /// What thinking must get along with.
 pub(super) struct Context {
-    /// The output bound that the client gave.
+    /// The output bound, where there is one.
     pub(super) max_tokens: Option<u64>,
+    /// The client had asked for more output than it may have.
+    pub(super) is_lowered: bool,
     /// Whether the client gave a sampling parameter.
     pub(super) has_sampling: bool,
     /// `tool_choice` makes the model call a tool.
@@ -76,6 +78,7 @@ pub(super) fn reasoning(
             generation,
             // Without a bound of the client's, one is sent that leaves room for both.
             max_tokens: context.max_tokens.unwrap_or(u64::MAX),
+            is_lowered: context.is_lowered,
             is_tool_forced: context.is_tool_forced,
             lacks_thinking: context.lacks_thinking,
         };
@@ -242,6 +245,7 @@ mod tests {
         let mut report = Report::new(OnUnsupported::Drop);
         let context = Context {
             max_tokens: request.max_tokens,
+            is_lowered: false,
             has_sampling: false,
             is_tool_forced: false,
             lacks_thinking: false,

@@ -78,9 +78,11 @@ fn converse_request<'r>(
         prompt.end_with(point);
     }
     let tool_config = tool_config(request, &prompt, names, report)?;
-    let max_tokens = request.max_completion_tokens.or(request.max_tokens);
+    let asked = request.max_completion_tokens.or(request.max_tokens);
+    let max_tokens = settings.output_bound(asked);
     let context = Context {
         max_tokens,
+        is_lowered: max_tokens.is_some() && max_tokens != asked,
         has_sampling: request.temperature.is_some() || request.top_p.is_some(),
         is_tool_forced: is_forced(tool_config.as_ref()),
         lacks_thinking: prompt.lacks_thinking(),

@@ -95,7 +95,7 @@ fn chat_request<'r>(
         strict_tools: tools.strict.filter(|_| !own.contains_key("strict_tools")),
         response_format: response_format(request)?,
         thinking: thinking(request, report)?,
-        max_tokens: request.max_completion_tokens.or(request.max_tokens),
+        max_tokens: settings.output_bound(request.max_completion_tokens.or(request.max_tokens)),
         stop_sequences: match &request.stop {
             None => Vec::new(),
             Some(Stop::One(one)) => vec![&**one],

@@ -112,7 +112,7 @@ fn generate_content<'r>(
         top_p: request.top_p.clone(),
         top_k: request.top_k.clone(),
         candidate_count: request.n.filter(|n| *n != 1),
-        max_output_tokens: request.max_completion_tokens.or(request.max_tokens),
+        max_output_tokens: settings.output_bound(request.max_completion_tokens.or(request.max_tokens)),
         stop_sequences: stop_sequences(request, report)?,
         seed: fields.seed,
         presence_penalty: fields.presence_penalty.clone(),

@@ -18,6 +18,7 @@ use super::reshape::{each, written};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::provider::Settings;
 use crate::provider::dropped::{Dropped, is_told_by_answers, plain_name};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -73,12 +74,13 @@ type Reported = (Vec<Cow<'static, str>>, Vec<Cow<'static, str>>);
 /// With [`OnUnsupported::Reject`], 400 that names the first field without a counterpart.
 pub(super) fn edit_request<'o>(
     object: &'o Object<'_>,
-    on_unsupported: OnUnsupported,
+    settings: &Settings,
     editor: &mut Editor<'o, '_>,
 ) -> Result<Reported, ApiError> {
     let losses = Losses::default();
     // OpenAI's newer name wins over the deprecated one that Mistral still uses.
     move_member(object, editor, "max_completion_tokens", "max_tokens");
+    bound_output(object, settings, editor);
     move_member(object, editor, "seed", "random_seed");
     editor.remove("stream_options");
     editor.retain(|field| {
@@ -103,7 +105,7 @@ pub(super) fn edit_request<'o>(
     if let Some(tools) = object.get("tools").and_then(|tools| edited(tools, &losses, tool)) {
         editor.set("tools", tools);
     }
-    Ok((losses.into_dropped(on_unsupported)?, approximated))
+    Ok((losses.into_dropped(settings.on_unsupported)?, approximated))
 }
 
 /// The messages in an order that Mistral takes; `None` if they are.
@@ -137,6 +139,18 @@ fn ordered(messages: &str) -> Option<String> {
     }
     out.push(']');
     is_changed.then_some(out)
+}
+
+/// Puts the output bound in the one field that there is, where a limit lowers it.
+fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Editor<'o, '_>) {
+    let given = |field| object.get(field).filter(|given| *given != "null");
+    let asked = given("max_completion_tokens").or_else(|| given("max_tokens"));
+    let asked = asked.and_then(|asked| asked.parse::<u64>().ok());
+    let Some(bound) = settings.output_bound(asked).filter(|bound| Some(*bound) != asked) else {
+        return;
+    };
+    editor.remove("max_completion_tokens");
+    editor.set("max_tokens", bound.to_string());
 }
 
 /// What has no counterpart.

@@ -15,6 +15,7 @@ fn stream() -> MessageStream {
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 7,
         answer_id: String::new(),
         told_input_tokens: None,

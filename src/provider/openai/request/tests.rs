@@ -12,6 +12,7 @@ fn settings(kind: ProviderKind, stream_usage: bool) -> Settings {
         on_unsupported: OnUnsupported::Drop,
         stream_usage,
         default_max_tokens: 0,
+        max_output_tokens: None,
         created: 0,
         answer_id: String::new(),
         told_input_tokens: None,
@@ -200,6 +201,56 @@ fn what_mistral_does_not_know_is_refused_if_so_configured() {
     let answer = br#"{"messages":[{"role":"assistant","content":"a","reasoning_content":"r"}]}"#;
     let request = translate_request(answer, &settings, &mut Vec::new()).unwrap();
     assert_eq!(request.dropped, ["messages[].reasoning_content"]);
+}
+
+#[crate::test]
+fn a_limit_lowers_the_output_bound_in_the_provider_s_own_field() {
+    let check = |kind, members: &str, expected: &str| {
+        let settings = Settings {
+            max_output_tokens: Some(50),
+            ..settings(kind, false)
+        };
+        let (out, request) = translate(&format!(r#"{{"model":"gpt-x"{members}}}"#), &settings);
+        assert_eq!(out, format!(r#"{{"model":"gpt-x"{expected}}}"#), "{members}");
+        assert_eq!(request.dropped, [""; 0]);
+    };
+    for kind in [
+        ProviderKind::OpenAi,
+        ProviderKind::OpenAiCompatible,
+        ProviderKind::OpenRouter,
+    ] {
+        check(kind, r#","max_tokens":51"#, r#","max_tokens":50"#);
+        check(kind, r#","max_tokens":49"#, r#","max_tokens":49"#);
+        check(
+            kind,
+            r#","max_completion_tokens":99,"max_tokens":7"#,
+            r#","max_completion_tokens":50,"max_tokens":7"#,
+        );
+    }
+    check(ProviderKind::OpenAi, "", r#","max_completion_tokens":50"#);
+    check(
+        ProviderKind::OpenAi,
+        r#","max_tokens":null"#,
+        r#","max_tokens":null,"max_completion_tokens":50"#,
+    );
+    check(ProviderKind::OpenAiCompatible, "", r#","max_tokens":50"#);
+    check(
+        ProviderKind::OpenRouter,
+        r#","max_tokens":null"#,
+        r#","max_tokens":50"#,
+    );
+    check(ProviderKind::Mistral, "", r#","max_tokens":50"#);
+    check(ProviderKind::Mistral, r#","max_tokens":7"#, r#","max_tokens":7"#);
+    check(
+        ProviderKind::Mistral,
+        r#","max_completion_tokens":99,"max_tokens":7"#,
+        r#","max_tokens":50"#,
+    );
+    check(
+        ProviderKind::Mistral,
+        r#","max_completion_tokens":9,"max_tokens":7"#,
+        r#","max_tokens":9"#,
+    );
 }
 
 fn sent_to_mistral(messages: &str) -> (serde_json::Value, Vec<String>) {

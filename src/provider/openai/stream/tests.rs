@@ -21,6 +21,7 @@ fn stream(include_usage: bool) -> ChunkStream {
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
         default_max_tokens: 0,
+        max_output_tokens: None,
         created: 0,
         answer_id: String::new(),
         told_input_tokens: None,
