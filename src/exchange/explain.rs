@@ -5,8 +5,8 @@
 //! Nothing is reserved and nothing is counted. Only principals of the `explain` section may ask.
 
 use super::request::Estimate;
+use super::rescue;
 use super::usage::{Limit, amount};
-use super::{rescue};
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
 use crate::policy::rate_limit::Judgement;
