@@ -8,6 +8,7 @@
 
 use crate::api_error::ApiError;
 use crate::headers;
+use crate::policy::brought::Secret;
 use crate::policy::prices::Prices;
 pub use crate::policy::rate_limit::Lease;
 use crate::policy::routing::{Route, Target};
@@ -34,6 +35,12 @@ pub struct Handoff {
     pub created: u64,
     /// What the client is told of its limits.
     pub allowances: Vec<(&'static str, String)>,
+    /// The caller's team, where a provider may have a credential for it.
+    pub team: Option<String>,
+    /// The credentials that the caller has brought, by provider.
+    pub brought: Vec<(String, Secret)>,
+    /// The path that the client asked for, where the provider seat has to put it back for access logs and traces.
+    pub path_to_restore: Option<Vec<u8>>,
     /// The most output tokens that each choice may have, where that is less than the client asked for.
     pub max_output_tokens: Option<u64>,
     /// How much output may pass, where a limit counts it.
@@ -83,10 +90,36 @@ pub struct AttemptRecord {
     pub approximated: Vec<Cow<'static, str>>,
     /// What has been seen of the answer.
     pub tally: Tally,
+    /// Whose credential it presents.
+    pub credential_owner: CredentialOwner,
     /// How many events with output have been seen, each at least a token, if they were counted.
     pub output_events: u64,
     /// How far the attempt has come.
     pub phase: Phase,
+}
+
+/// Whose credential an attempt presents, and so who pays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CredentialOwner {
+    /// The gateway's own, or none at all.
+    #[default]
+    Gateway,
+    /// The caller's team's.
+    Team,
+    /// The caller's own.
+    Caller,
+}
+
+impl CredentialOwner {
+    /// The word in access logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Team => "team",
+            Self::Caller => "caller",
+        }
+    }
 }
 
 /// How far an attempt has come.
@@ -122,6 +155,9 @@ impl Handoff {
             request_model,
             created,
             allowances,
+            team: None,
+            brought: Vec::new(),
+            path_to_restore: None,
             max_output_tokens: None,
             ceiling: None,
             lease: None,
@@ -131,6 +167,13 @@ impl Handoff {
             attempts: 0,
             attempt: None,
         }
+    }
+
+    /// The credential that the caller has brought for this provider.
+    #[must_use]
+    pub fn brought_credential(&self, provider: &str) -> Option<&str> {
+        let found = self.brought.iter().find(|(name, _)| name == provider);
+        found.map(|(_, secret)| secret.expose())
     }
 
     /// Keeps the request's body for the first attempt.

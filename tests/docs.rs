@@ -412,6 +412,8 @@ fn the_telemetry_document_has_every_value_that_the_filter_writes() {
         upstream_model: "a".to_owned(),
         usage_source: Some(UsageSource::Reported),
         refused_by: Some("limit"),
+        refused_rule: Some("a".to_owned()),
+        credential: Some("gateway"),
         cost: Some("1".to_owned()),
         would_refuse: vec!["a".to_owned()],
         ..Record::default()
@@ -446,4 +448,66 @@ fn every_document_is_reached_from_the_readme_or_the_index() {
         let name = path.rsplit('/').next().unwrap();
         assert!(linked.contains(name), "nothing links to {path}");
     }
+}
+
+/// The words after `fn ` in every source file, with the file.
+fn functions_of(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![PathBuf::from(folder)];
+    while let Some(here) = open.pop() {
+        for path in fs::read_dir(here).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.to_string_lossy().replace(['/', '.'], "::");
+                let text = read(&path);
+                let names = text
+                    .split("fn ")
+                    .skip(1)
+                    .filter_map(|rest| rest.split('(').next());
+                found.extend(names.map(|function| (name.clone(), function.to_owned())));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_row_of_the_threat_model_names_a_test_that_exists() {
+    let security = read("SECURITY.md");
+    let section = security
+        .split("## Threat model")
+        .nth(1)
+        .unwrap()
+        .split("### What does not stop them")
+        .next()
+        .unwrap();
+    let functions = functions_of("src");
+    let mut count = 0;
+    for line in section.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        if cells[0] == "attack" || cells[0].starts_with("---") {
+            continue;
+        }
+        count += 1;
+        let test = spans(cells[2])
+            .next()
+            .unwrap_or_else(|| panic!("no test: {line}"));
+        if test.contains("::") {
+            let (room, function) = test.rsplit_once("::").unwrap();
+            let room = room.split("::").next().unwrap();
+            // A room without a function stands for all of its tests.
+            let exists = functions.iter().any(|(path, name)| {
+                if function.is_empty() {
+                    path.contains(room)
+                } else {
+                    name == function
+                }
+            });
+            assert!(exists, "{test}");
+        } else {
+            assert!(Path::new("tests").join(test).exists(), "{test}");
+        }
+    }
+    assert!(count >= 30, "{count} rows");
 }

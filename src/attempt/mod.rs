@@ -12,17 +12,19 @@
 
 mod ceiling;
 mod credential;
+mod credentials;
 mod request;
 mod response;
 mod seat;
 #[cfg(test)]
 mod tests;
 
+pub use credentials::Credentials;
 pub use response::{BodyStep, RETRYABLE, ResponseHead};
 pub use seat::{ProviderSeat, SESSION_HEADER, UpstreamHead};
 
 use crate::api_error::{API_ERROR, ApiError};
-use crate::handoff::{AttemptRecord, Handoff, PROVIDER_HEADER, Phase};
+use crate::handoff::{AttemptRecord, CredentialOwner, Handoff, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::provider::{self, Settings, UpstreamRequest};
@@ -44,13 +46,15 @@ pub struct Attempt {
     /// How many events with output have come, where a limit counts them.
     output_events: u64,
     is_credential_refused: bool,
+    /// Whose credential was presented.
+    owner: CredentialOwner,
 }
 
 impl Attempt {
     /// Begins an attempt: finds the target, translates `body` into `out` and lists the headers to send.
     ///
-    /// `headers` are the request's as the host has them, `credential` is the provider's. `handoff` is `None` if
-    /// the host knows no exchange for this request.
+    /// `headers` are the request's as the host has them, `credentials` are those that the gateway has for
+    /// the provider. `handoff` is `None` if the host knows no exchange for this request.
     ///
     /// # Errors
     ///
@@ -61,7 +65,7 @@ impl Attempt {
         handoff: Option<Rc<RefCell<Handoff>>>,
         headers: &Headers,
         body: &[u8],
-        credential: Option<&str>,
+        credentials: &Credentials,
         out: &mut Vec<u8>,
     ) -> Result<(Self, UpstreamHead), LocalReply> {
         let handoff = handoff.ok_or_else(|| refusal(seat, None, &misconfigured()))?;
@@ -80,6 +84,7 @@ impl Attempt {
             preamble_bytes: 0,
             output_events: 0,
             is_credential_refused: false,
+            owner: CredentialOwner::Gateway,
         };
         match provider::translate_request(body, &attempt.settings, out) {
             Ok(request) => attempt.request = request,
@@ -93,8 +98,22 @@ impl Attempt {
             record.dropped.clone_from(&attempt.request.dropped);
             record.approximated.clone_from(&attempt.request.approximated);
         });
-        let head = request::head(seat, headers, &attempt.request, credential, out.len());
+        let head = attempt.head(headers, credentials, out.len());
         Ok((attempt, head))
+    }
+
+    /// The head of the request, with the credential that is to be presented; writes down whose it is.
+    fn head(&mut self, headers: &Headers, credentials: &Credentials, content_length: usize) -> UpstreamHead {
+        let handoff = self.handoff.try_borrow().ok();
+        let (credential, owner) = handoff.as_deref().map_or_else(
+            || (credentials.own.as_deref(), CredentialOwner::Gateway),
+            |handoff| credentials.choose(handoff, &self.seat.name),
+        );
+        let head = request::head(&self.seat, headers, &self.request, credential, content_length);
+        drop(handoff);
+        self.owner = owner;
+        self.record(|record| record.credential_owner = owner);
+        head
     }
 
     /// Whether the provider has refused the gateway's credential; true once.
@@ -125,6 +144,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         dropped: Vec::new(),
         approximated: Vec::new(),
         tally: provider::Tally::default(),
+        credential_owner: CredentialOwner::Gateway,
         output_events: 0,
         phase: Phase::Waiting,
     };

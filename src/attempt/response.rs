@@ -4,7 +4,7 @@
 
 use super::ceiling::Fed;
 use super::{Attempt, credential};
-use crate::handoff::Phase;
+use crate::handoff::{CredentialOwner, Phase};
 use crate::headers::Headers;
 use crate::local_reply::{LocalReply, whole_seconds};
 use crate::provider::{self, ErrorAnswer, Progress, ResponseStream, UpstreamFault};
@@ -98,8 +98,8 @@ impl Attempt {
         let encoding = headers.str("content-encoding").unwrap_or("identity");
         self.response = if !encoding.eq_ignore_ascii_case("identity") {
             let fault = if credential::is_refusal(status) {
-                self.is_credential_refused = true;
-                credential::refused()
+                self.is_credential_refused = self.owner != CredentialOwner::Caller;
+                credential::refused(self.owner)
             } else {
                 UpstreamFault::misbehaved("The provider's answer is compressed, which was not asked for.")
             };
@@ -366,7 +366,7 @@ impl Attempt {
         is_over: bool,
         out: &mut Vec<u8>,
     ) -> BodyStep {
-        self.is_credential_refused |= credential::replace(&mut fault);
+        self.is_credential_refused |= credential::replace(&mut fault, self.owner);
         out.clear();
         out.extend_from_slice(&fault.error.to_json());
         let status = if fault.is_retryable {
@@ -405,7 +405,7 @@ impl Attempt {
     /// Tells of a failure after content: the status has gone, so the stream itself must say it. No `[DONE]`
     /// follows: clients take that for success.
     fn end_with_error(&mut self, mut fault: UpstreamFault, out: &mut Vec<u8>) {
-        self.is_credential_refused |= credential::replace(&mut fault);
+        self.is_credential_refused |= credential::replace(&mut fault, self.owner);
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&fault.error.to_json());
         out.extend_from_slice(b"\n\n");

@@ -70,6 +70,15 @@ impl ProviderSeat {
         }
     }
 
+    /// The environment variables that hold teams' credentials, by team.
+    pub fn team_credential_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let teams = self.provider.team_credentials.iter();
+        teams.filter_map(|(team, credential)| match credential {
+            Credential::Env(name) => Some((team.as_str(), name.as_str())),
+            Credential::File(_) => None,
+        })
+    }
+
     /// The headers that carry the credential, Envoy's signature included.
     pub fn credential_header_names(&self) -> impl Iterator<Item = &'static str> {
         let is_signed = self.provider.is_signed();

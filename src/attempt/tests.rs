@@ -2,10 +2,11 @@
 
 //! Attempts from begin to end, as the filter drives them.
 
-use super::{Attempt, BodyStep, ProviderSeat, RETRYABLE, ResponseHead};
+use super::{Attempt, BodyStep, Credentials, ProviderSeat, RETRYABLE, ResponseHead};
 use crate::config::{Listener, Model, Provider};
-use crate::handoff::{Ceiling, Handoff, Phase};
+use crate::handoff::{Ceiling, CredentialOwner, Handoff, Phase};
 use crate::headers::Headers;
+use crate::policy::brought::BroughtHeaders;
 use crate::policy::prices::Prices;
 use crate::policy::routing::Routes;
 use serde_json::json;
@@ -65,7 +66,7 @@ fn bench(body: &[u8], request_headers: &[(&str, &str)]) -> Bench {
         Some(Rc::clone(&handoff)),
         &headers,
         body,
-        Some("sk-1"),
+        &own(),
         &mut sent,
     );
     let (attempt, head) = begun.ok().unwrap();
@@ -343,8 +344,106 @@ fn a_request_without_an_exchange_is_refused() {
     let provider: Provider =
         serde_json::from_value(json!({"kind": "openai", "endpoint": "http://llm.example"})).unwrap();
     let seat = Rc::new(ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap());
-    let refused = Attempt::begin(&seat, None, &Headers::default(), PLAIN, None, &mut Vec::new());
+    let refused = Attempt::begin(
+        &seat,
+        None,
+        &Headers::default(),
+        PLAIN,
+        &Credentials::default(),
+        &mut Vec::new(),
+    );
     assert_eq!(refused.err().unwrap().status, 500);
+}
+
+/// The gateway's credential.
+fn own() -> Credentials {
+    Credentials {
+        own: Some("sk-1".into()),
+        ..Credentials::default()
+    }
+}
+
+#[crate::test]
+fn the_caller_s_credential_comes_before_its_team_s_and_that_before_the_gateway_s() {
+    let provider: Provider =
+        serde_json::from_value(json!({"kind": "openai", "endpoint": "http://llm.example"})).unwrap();
+    let seat =
+        Rc::new(ProviderSeat::new("p".to_owned(), "p", provider.clone(), Listener::default()).unwrap());
+    let brought_headers = {
+        let mut with_header = provider;
+        with_header.caller_credential_header = Some("x-p-key".to_owned());
+        BroughtHeaders::new(&[("p".to_owned(), with_header)].into_iter().collect()).unwrap()
+    };
+    let mut credentials = own();
+    credentials
+        .teams
+        .insert("search".to_owned(), Some("sk-search".into()));
+    credentials.teams.insert("ads".to_owned(), None);
+    for (brought, team, expected, owner) in [
+        (None, None, Some("Bearer sk-1"), CredentialOwner::Gateway),
+        (None, Some("other"), Some("Bearer sk-1"), CredentialOwner::Gateway),
+        (
+            None,
+            Some("search"),
+            Some("Bearer sk-search"),
+            CredentialOwner::Team,
+        ),
+        (None, Some("ads"), None, CredentialOwner::Team),
+        (
+            Some("sk-mine"),
+            Some("search"),
+            Some("Bearer sk-mine"),
+            CredentialOwner::Caller,
+        ),
+    ] {
+        let handoff = bench(PLAIN, &[]).handoff;
+        let pairs: Vec<_> = brought.map(|key| ("x-p-key", key)).into_iter().collect();
+        let headers: Headers = pairs.iter().copied().collect();
+        handoff.borrow_mut().brought = brought_headers.find(&headers).unwrap();
+        handoff.borrow_mut().team = team.map(str::to_owned);
+        let begun = Attempt::begin(
+            &seat,
+            Some(Rc::clone(&handoff)),
+            &headers,
+            PLAIN,
+            &credentials,
+            &mut Vec::new(),
+        );
+        let (_, head) = begun.ok().unwrap();
+        let sent = head.iter().find(|(name, _)| *name == "authorization");
+        assert_eq!(
+            sent.map(|(_, value)| value.as_slice()),
+            expected.map(str::as_bytes)
+        );
+        assert!(head.iter().all(|(name, _)| *name != "x-p-key"));
+        let handoff = handoff.borrow();
+        assert_eq!(handoff.attempt.as_ref().unwrap().credential_owner, owner);
+        assert!(
+            !format!("{handoff:?}").contains("sk-"),
+            "a secret cannot be printed"
+        );
+    }
+}
+
+#[crate::test]
+fn a_refused_credential_of_the_caller_s_is_the_caller_s_fault() {
+    let mut bench = bench(PLAIN, &[]);
+    bench.attempt.owner = CredentialOwner::Caller;
+    bench.answer_head("401", "application/json", &[]);
+    let (head, out) =
+        bench.answer_body([br#"{"error":{"message":"Incorrect API key: sk-mine"}}"#.as_slice()]);
+    assert_eq!(
+        value(&head.unwrap().0, ":status"),
+        Some("401"),
+        "not tried elsewhere"
+    );
+    let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(error["error"]["code"], "provider_credential_refused");
+    assert!(!String::from_utf8(out).unwrap().contains("sk-mine"));
+    assert!(
+        !bench.attempt.take_credential_refusal(),
+        "nothing for the operator"
+    );
 }
 
 /// A stream of so many events with output, under a ceiling, cut into pieces of so many bytes.

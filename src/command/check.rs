@@ -3,12 +3,15 @@
 //! Everything that can be wrong with `gateway.yaml`, in one run.
 //!
 //! First the shape, then the meaning: the meaning is told by the very types that the filter builds at its start
-//! ([`Routes`], [`Authenticator`], [`RateLimiter`], [`Prices`]), so a file that passes here is a file that the filter takes.
+//! ([`Routes`], [`Authenticator`], [`AccessRules`], [`RateLimiter`], [`Prices`]), so a file that passes here is a file
+//! that the filter takes.
 
 use super::source::Source;
 use crate::config::load::FromTree;
 use crate::config::{ConfigError, Gateway, Jwks};
+use crate::policy::access::AccessRules;
 use crate::policy::auth::Authenticator;
+use crate::policy::brought::BroughtHeaders;
 use crate::policy::prices::Prices;
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
@@ -51,6 +54,12 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
         }
     }
     if let (true, Err(found)) = (faults.is_empty(), Authenticator::new(&gateway.identity)) {
+        faults.extend(found);
+    }
+    if let Err(found) = BroughtHeaders::new(&gateway.providers) {
+        faults.extend(found);
+    }
+    if let Err(found) = AccessRules::new(&gateway.access, gateway.access_options) {
         faults.extend(found);
     }
     let limiter = RateLimiter::new(&gateway.limits, &gateway.limit_store);

@@ -276,7 +276,7 @@ mod tests {
             faults(&tree),
             [
                 "frobnicate: unknown key, expected one of `listener`, `admin`, `providers`, `models`, `identity`, \
-                 `access`, `limits`, `explain`, `prices`, `limit_store`",
+                 `access`, `access_options`, `limits`, `explain`, `prices`, `limit_store`",
                 "models[0].tagets: unknown key, did you mean `targets`?",
                 "models[0].targets[0].wieght: unknown key, did you mean `weight`?",
             ]

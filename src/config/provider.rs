@@ -4,6 +4,7 @@
 
 use super::{Period, Preset};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One provider: an API, an endpoint and a credential.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -32,6 +33,12 @@ pub struct Provider {
     /// requests to AWS are signed with the credentials that Envoy finds where AWS's own tools look for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
+    /// A request header in which a caller may bring a credential of its own for this provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_credential_header: Option<String>,
+    /// Credentials for teams, in place of the one for everybody: environment variables, by team.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub team_credentials: BTreeMap<String, Credential>,
     /// What the credential is, where the provider takes several kinds: for `azure_openai` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_scheme: Option<CredentialScheme>,

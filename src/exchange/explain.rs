@@ -5,8 +5,8 @@
 //! Nothing is reserved and nothing is counted. Only principals of the `explain` section may ask.
 
 use super::request::Estimate;
+use super::rescue;
 use super::usage::{Limit, amount};
-use super::{Policy, rescue};
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
 use crate::policy::rate_limit::Judgement;
@@ -22,15 +22,18 @@ pub(super) struct Explained<'a> {
     pub(super) route: &'a Route,
     pub(super) estimate: &'a Estimate,
     pub(super) judgement: &'a Judgement,
+    /// The rule that lets the principal make the request, by its place.
+    pub(super) access_rule: Option<usize>,
 }
 
-pub(super) fn explain(policy: &Policy, explained: &Explained<'_>) -> LocalReply {
+pub(super) fn explain(explained: &Explained<'_>) -> LocalReply {
     let Explained {
         principal,
         model,
         route,
         estimate,
         judgement,
+        access_rule,
     } = explained;
     let limits = judgement.limits.iter().map(|state| ExplainedLimit {
         limit: Limit::new(state, None),
@@ -59,7 +62,7 @@ pub(super) fn explain(policy: &Policy, explained: &Explained<'_>) -> LocalReply 
             team: principal.team.as_deref(),
             labels: &principal.labels,
         },
-        access_rule: policy.access.rule_for(principal, model),
+        access_rule: *access_rule,
         model,
         route: ExplainedRoute {
             name: &route.name,

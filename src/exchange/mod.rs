@@ -24,9 +24,11 @@ mod usage;
 
 pub use policy::Policy;
 
+use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
+use crate::policy::brought::Secret;
 use crate::policy::rate_limit::Lease;
 use crate::provider::Operation;
 use crate::usage::estimate::PromptSize;
@@ -50,6 +52,8 @@ pub const CLUSTER_HEADER: &str = "x-tollgate-cluster";
 pub enum Step {
     /// Wait until the body is whole.
     Buffer,
+    /// Wait until the keys of the caller's issuer have come, or did not, and ask again.
+    AwaitKeys,
     /// Answer the client; no provider is asked.
     Reply(LocalReply),
     /// Answer the client with [`Exchange::usage`], which needs the shared store.
@@ -85,6 +89,8 @@ pub struct Exchange {
     operation: Operation,
     /// The request's headers that go no further: credentials, and `x-tollgate-*`, which is ours alone.
     withheld: Vec<String>,
+    /// The credentials for providers that the caller has brought.
+    brought: Vec<(String, Secret)>,
     /// Whether the client wants to know what the answer costs.
     wants_cost: bool,
     /// Whether it wants an explanation and no answer.
@@ -95,6 +101,9 @@ pub struct Exchange {
     /// The status of an answer that Envoy made up because no provider gave one.
     envoy_status: Option<u16>,
     refused_by: Option<&'static str>,
+    refused_rule: Option<String>,
+    /// Since when the request has waited for its issuer's keys.
+    awaits_keys_since: Option<Timestamp>,
 }
 
 /// A request that holds a reservation.
@@ -114,12 +123,15 @@ impl Exchange {
             principal: None,
             operation: Operation::Chat,
             withheld: Vec::new(),
+            brought: Vec::new(),
             wants_cost: false,
             wants_explanation: false,
             request_model: String::new(),
             admitted: None,
             envoy_status: None,
             refused_by: None,
+            refused_rule: None,
+            awaits_keys_since: None,
         }
     }
 

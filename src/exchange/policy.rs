@@ -6,7 +6,9 @@ use crate::clock::Timestamp;
 use crate::config::{ConfigError, Gateway, Listener, PrincipalMatch};
 use crate::handoff::AttemptRecord;
 use crate::policy::access::AccessRules;
-use crate::policy::auth::{Authenticator, Principal};
+use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Principal, Sources};
+use crate::policy::brought::BroughtHeaders;
+use crate::policy::connection::{Connection, NoConnection};
 use crate::policy::prices::Prices;
 use crate::policy::rate_limit::{RateLimiter, Spent};
 use crate::policy::routing::{Route, Routes};
@@ -21,7 +23,10 @@ use std::rc::Rc;
 pub struct Policy {
     pub(super) bounds: Listener,
     pub(super) authenticator: RefCell<Authenticator>,
+    pub(super) credential_sources: Rc<Sources>,
+    pub(super) brought_headers: BroughtHeaders,
     pub(super) access: AccessRules,
+    pub(super) connection: Rc<dyn Connection>,
     pub(super) routes: Routes,
     pub(super) limiter: Rc<RateLimiter>,
     pub(super) estimator: Estimator,
@@ -43,9 +48,20 @@ impl Policy {
             RateLimiter::new(&gateway.limits, &gateway.limit_store),
             &mut faults,
         );
+        let access = keep(
+            AccessRules::new(&gateway.access, gateway.access_options),
+            &mut faults,
+        );
+        let brought = keep(BroughtHeaders::new(&gateway.providers), &mut faults);
         let prices = keep(Prices::new(&gateway.prices, &gateway.providers), &mut faults);
-        let (Some(authenticator), Some(routes), Some(limiter), Some(prices), true) =
-            (authenticator, routes, limiter, prices, faults.is_empty())
+        let (
+            Some(mut authenticator),
+            Some(routes),
+            Some(limiter),
+            Some(access),
+            Some(brought_headers),
+            Some(prices),
+        ) = (authenticator, routes, limiter, access, brought, prices)
         else {
             return Err(faults);
         };
@@ -53,10 +69,14 @@ impl Policy {
         if !faults.is_empty() {
             return Err(faults);
         }
+        authenticator.keep_claims(access.claims());
         Ok(Self {
             bounds: gateway.listener.clone(),
+            credential_sources: authenticator.sources(),
+            brought_headers,
             authenticator: RefCell::new(authenticator),
-            access: AccessRules::new(gateway.access.clone()),
+            access,
+            connection: Rc::new(NoConnection),
             estimator: Estimator::new(routes.provider_models()),
             routes,
             limiter: Rc::new(limiter),
@@ -67,6 +87,14 @@ impl Policy {
 }
 
 impl Policy {
+    /// Asks this host about requests from now on.
+    #[must_use]
+    pub fn connected(mut self, connection: Rc<dyn Connection>) -> Self {
+        self.with_keys(|keeper| keeper.connect(Rc::clone(&connection)));
+        self.connection = connection;
+        self
+    }
+
     /// Whether a principal may have decisions explained.
     pub(super) fn may_explain(&self, principal: &Principal) -> bool {
         self.explain.iter().any(|who| {
@@ -135,6 +163,44 @@ impl Policy {
     /// Makes the shared store ready. Call it while the filter is being configured, before it serves.
     pub fn prepare(&self, now: Timestamp, store: &dyn SharedStore) {
         self.limiter.prepare(now, store);
+        self.with_keys(|keeper| keeper.prepare_keys(store));
+    }
+
+    /// Whether keys are fetched while the filter serves: then it has to call the next three.
+    #[must_use]
+    pub fn has_remote_keys(&self) -> bool {
+        self.with_keys(Authenticator::has_remote_keys)
+    }
+
+    /// Reads the keys that other workers have fetched; whether there was anything new.
+    pub fn sync_keys(&self, store: &dyn SharedStore) -> bool {
+        self.with_keys(|keeper| keeper.sync_keys(store))
+    }
+
+    /// The calls for keys that this worker has to make now.
+    #[must_use]
+    pub fn calls_for_keys(&self, now: Timestamp, store: &dyn SharedStore) -> Vec<KeyCall> {
+        self.with_keys(|keeper| keeper.calls_for_keys(now, store))
+    }
+
+    /// Takes what came of such a call. The second value is the issuer's name.
+    #[must_use]
+    pub fn on_key_answer(
+        &self,
+        call: &KeyCall,
+        answer: KeyAnswer<'_>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> Option<(KeyOutcome, String)> {
+        self.with_keys(|keeper| {
+            let outcome = keeper.on_key_answer(call, answer, now, store);
+            Some((outcome, keeper.issuer(call.issuer)?.to_owned()))
+        })
+    }
+
+    fn with_keys<T: Default>(&self, ask: impl FnOnce(&mut Authenticator) -> T) -> T {
+        let keeper = self.authenticator.try_borrow_mut();
+        keeper.map_or_else(|_| T::default(), |mut keeper| ask(&mut keeper))
     }
 }
 

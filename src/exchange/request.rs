@@ -8,31 +8,44 @@ use super::endpoint::Endpoint;
 use super::explain::{Explained, explain};
 use super::response::BYTES_TO_SPARE;
 use super::{
-    Admitted, COST_HEADER, Exchange, HeaderEdit, ROUTE_HEADER, Step, allowance, models, rescue, usage,
+    Admitted, COST_HEADER, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step, allowance, models, rescue, usage,
 };
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::handoff::{Ceiling, Handoff};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
-use crate::policy::auth::{CREDENTIAL_HEADERS, Principal};
-use crate::policy::rate_limit::{Demand, Lease, Reservation};
+use crate::policy::access::Caller;
+use crate::policy::auth::Deny;
+use crate::policy::rate_limit::{Demand, Lease, Refusal, Reservation};
 use crate::policy::routing::Route;
 use crate::shared_store::SharedStore;
 use crate::usage::estimate::Prediction;
+use core::time::Duration;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::rc::Rc;
+
+/// How long a request waits for its issuer's keys.
+const LONGEST_KEY_WAIT: Duration = Duration::from_secs(10);
 
 /// Output tokens to reserve for a request without a bound, while nothing was learned and nothing configured.
 const EXPECTED_OUTPUT_TOKENS: u32 = 1024;
 
 impl Exchange {
+    /// The path to go on with, if the one that came carries a credential.
+    #[must_use]
+    pub fn path_without_credential(&self, path: &[u8]) -> Option<String> {
+        self.policy
+            .credential_sources
+            .without_credential(core::str::from_utf8(path).ok()?)
+    }
+
     /// Judges a request by its headers. `has_body` tells whether a body follows.
     pub fn on_request_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Step {
         self.withheld = headers
             .iter()
-            .filter_map(|(name, _)| withheld_name(name))
+            .filter_map(|(name, _)| withheld_name(name, &self.policy))
             .collect();
         self.read_headers(headers, has_body, now)
             .unwrap_or_else(|reply| self.refuse(reply))
@@ -49,17 +62,31 @@ impl Exchange {
         if endpoint == Endpoint::Health {
             return Ok(Step::Reply(LocalReply::json(200, br#"{"status":"ok"}"#.to_vec())));
         }
-        let principal = self.authenticate(headers, now)?;
+        let outcome = match self.policy.authenticator.try_borrow_mut() {
+            Ok(mut authenticator) => authenticator.authenticate(headers, now),
+            Err(_) => return Err(rescue::unreachable().into()),
+        };
+        let principal = match outcome {
+            Ok(principal) => principal,
+            Err(Deny::KeysAwaited(_)) if self.may_await_keys(now) => return Ok(Step::AwaitKeys),
+            Err(deny) => return Err(self.unauthenticated(deny).into()),
+        };
+        self.principal = Some(Rc::clone(&principal));
         if endpoint == Endpoint::Usage {
             return Ok(Step::TellUsage);
         }
         let Endpoint::Inference(operation) = endpoint else {
             return Ok(Step::Reply(LocalReply::json(
                 200,
-                models::list(&self.policy, &principal),
+                models::list(&self.policy, &principal, now),
             )));
         };
         self.operation = operation;
+        self.brought = self
+            .policy
+            .brought_headers
+            .find(headers)
+            .map_err(|header| rescue::bad_provider_credential(&header))?;
         if headers.str(EXPLAIN_HEADER) == Some("true") {
             if !self.policy.may_explain(&principal) {
                 return Err(rescue::explain_not_allowed().into());
@@ -86,18 +113,30 @@ impl Exchange {
         }
     }
 
-    fn authenticate(&mut self, headers: &Headers, now: Timestamp) -> Result<Rc<Principal>, ApiError> {
-        let mut authenticator = self
-            .policy
-            .authenticator
-            .try_borrow_mut()
-            .map_err(|_| rescue::unreachable())?;
-        let principal = authenticator
-            .authenticate(headers, now)
-            .map_err(rescue::unauthenticated)?;
-        drop(authenticator);
-        self.principal = Some(Rc::clone(&principal));
-        Ok(principal)
+    fn may_await_keys(&mut self, now: Timestamp) -> bool {
+        now.since(*self.awaits_keys_since.get_or_insert(now)) < LONGEST_KEY_WAIT
+    }
+
+    /// Stops waiting for the issuer's keys.
+    pub fn on_no_room_to_wait(&mut self) -> Step {
+        let error = rescue::keys_unavailable(None);
+        self.refused_by = Some("authentication");
+        self.refused_rule = Some(Deny::KeysUnavailable(0).code().to_owned());
+        self.refuse(error.into())
+    }
+
+    fn unauthenticated(&mut self, deny: Deny) -> ApiError {
+        self.refused_by = Some("authentication");
+        self.refused_rule = Some(deny.code().to_owned());
+        if let Deny::KeysAwaited(place) | Deny::KeysUnavailable(place) = deny {
+            let authenticator = self.policy.authenticator.try_borrow().ok();
+            let issuer = authenticator.as_ref().and_then(|keeper| keeper.issuer(place));
+            return rescue::keys_unavailable(issuer);
+        }
+        if deny == Deny::TooManyFailures {
+            return rescue::too_many_failures();
+        }
+        rescue::unauthenticated(deny)
     }
 
     /// Whether `bytes` of a body are more than may be read. The answer to it is [`Exchange::on_body_too_large`].
@@ -138,10 +177,14 @@ impl Exchange {
             .routes
             .resolve(&ask.model)
             .ok_or_else(|| rescue::unknown_model(&ask.model))?;
-        if !policy.access.allows(&principal, &ask.model) {
-            return Err(rescue::model_not_allowed(&ask.model).into());
-        }
         let estimate = self.estimate(&ask, route, store);
+        let caller = Caller::new(&principal, policy.connection.as_ref(), now);
+        let asked = ask.as_use(self.operation, estimate.prediction.input_tokens);
+        policy.access.check(&caller, &asked).map_err(|refused| {
+            self.refused_by = Some("access");
+            self.refused_rule = Some(refused.rule.unwrap_or_else(|| "default".to_owned()));
+            rescue::access_denied(&ask.model, refused.reason)
+        })?;
         let demand = Demand {
             principal: &principal,
             model: &ask.model,
@@ -165,14 +208,23 @@ impl Exchange {
                 route,
                 estimate: &estimate,
                 judgement: &judgement,
+                access_rule: policy.access.rule_for(&caller, &asked),
             };
-            return Ok(Step::Reply(explain(&policy, &explained)));
+            return Ok(Step::Reply(explain(&explained)));
         }
         let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
             self.refused_by = Some("limit");
+            let (Refusal::Exceeded { limit, .. }
+            | Refusal::TooLarge { limit, .. }
+            | Refusal::Unpriced { limit, .. }) = &refusal;
+            self.refused_rule = Some(limit.clone());
             rescue::refused(&refusal)
         })?;
         let mut handoff = self.open(&ask, route, &estimate, &reservation, now);
+        handoff.brought = core::mem::take(&mut self.brought);
+        if policy.brought_headers.are_for_teams {
+            handoff.team.clone_from(&principal.team);
+        }
         let lease = Rc::new(Lease::new(Rc::clone(&policy.limiter), reservation));
         handoff.lease = Some(Rc::clone(&lease));
         self.admitted = Some(Admitted {
@@ -287,7 +339,9 @@ pub(super) struct Estimate {
 }
 
 /// A header of the client's that goes no further: its credential, and what only the gateway may set.
-fn withheld_name(name: &[u8]) -> Option<String> {
+fn withheld_name(name: &[u8], policy: &Policy) -> Option<String> {
     let name = core::str::from_utf8(name).ok()?;
-    (name.starts_with("x-tollgate-") || CREDENTIAL_HEADERS.contains(&name)).then(|| name.to_owned())
+    let is_secret =
+        policy.credential_sources.is_credential_header(name) || policy.brought_headers.contain(name);
+    (name.starts_with("x-tollgate-") || is_secret).then(|| name.to_owned())
 }

@@ -82,6 +82,7 @@ impl Exchange {
     pub fn finish(self, now: Timestamp, store: &dyn SharedStore) -> Record {
         let mut record = Record {
             refused_by: self.refused_by,
+            refused_rule: self.refused_rule,
             ..Record::default()
         };
         if let Some(principal) = &self.principal {
@@ -109,6 +110,7 @@ impl Exchange {
                     self.policy.price(&mut spent, attempt, admitted.prompt.images);
                 }
                 record.provider = attempt.provider.to_string();
+                record.credential = Some(attempt.credential_owner.as_str());
                 record.upstream_model.clone_from(&attempt.upstream_model);
                 record.usage_source = Some(cost.source);
                 record.input_estimate_error = attempt.tally.usage.input_tokens.and_then(|reported| {

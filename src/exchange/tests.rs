@@ -94,6 +94,7 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
         dropped: vec!["seed".into()],
         approximated: vec!["stop".into()],
         tally: Tally { usage, output_bytes },
+        credential_owner: Default::default(),
         output_events: 0,
         phase,
     });
@@ -205,6 +206,151 @@ fn a_bad_request_is_refused_in_openai_s_shape_and_holds_nothing() {
         assert!(exchange.finish(NOW, &store).usage_source.is_none());
     }
     assert_eq!(remaining(&policy, &store), before);
+}
+
+/// A policy with these rules for `key-a`, of team `t`.
+fn policy_with_access(access: Value, options: Value) -> Rc<Policy> {
+    let gateway: Gateway = serde_json::from_value(json!({
+        "providers": {"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}},
+        "models": [
+            {"name": "fast", "targets": [{"provider": "p"}]},
+            {"name": "secret", "targets": [{"provider": "p"}]},
+        ],
+        "identity": {"api_keys": [{"sha256": "00", "consumer": "a", "team": "t"}]},
+        "access": access,
+        "access_options": options,
+    }))
+    .unwrap();
+    Rc::new(Policy::new(&with_digest(gateway)).ok().unwrap())
+}
+
+#[crate::test]
+fn what_a_request_asks_for_is_held_against_the_rules() {
+    let policy = policy_with_access(
+        json!([{"team": "t", "models": ["fast"], "capabilities": ["streaming"], "max_output_tokens": 100}]),
+        json!({}),
+    );
+    let store = LocalStore::default();
+    let tool = json!([{"type": "function", "function": {"name": "f"}}]);
+    let image =
+        json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}]);
+    for (changes, status, param) in [
+        (json!({}), 200, Value::Null),
+        (json!({"stream": true}), 200, Value::Null),
+        (json!({"tools": []}), 200, Value::Null),
+        (json!({"tools": null}), 200, Value::Null),
+        (json!({"tools": tool}), 403, json!("tools")),
+        (json!({"messages": image}), 403, json!("messages")),
+        (json!({"max_tokens": 101}), 403, json!("max_completion_tokens")),
+        (json!({"max_tokens": null}), 403, json!("max_completion_tokens")),
+        (json!({"model": "secret"}), 403, json!("model")),
+    ] {
+        let mut body: Value = serde_json::from_slice(&chat("fast", 100)).unwrap();
+        body.as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        let (exchange, step) = admit(&policy, &serde_json::to_vec(&body).unwrap(), &store);
+        if status == 200 {
+            assert!(matches!(step, Step::Forward(_)), "{changes}: {step:?}");
+        } else {
+            let (reply, error) = reply(step);
+            assert_eq!(
+                (reply.status, &error["error"]["param"]),
+                (status, &param),
+                "{error}"
+            );
+            let record = exchange.finish(NOW, &store);
+            assert_eq!(record.refused_by, Some("access"));
+            assert_eq!(record.refused_rule.as_deref(), Some("default"));
+        }
+    }
+}
+
+/// The credential, the prompt and the answer leave no trace in what workers share or what logs tell.
+#[crate::test]
+fn no_secret_is_kept_and_every_refusal_names_its_rule() {
+    const CANARY: &str = "canary-3f9a";
+    let policy = policy_with_access(
+        json!([{"team": "t", "name": "the-team"}, {"effect": "deny", "name": "no-secret", "models": ["secret"]}]),
+        json!({}),
+    );
+    let store = LocalStore::default();
+    let body = |model: &str| {
+        let body =
+            json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": CANARY}]});
+        serde_json::to_vec(&body).unwrap()
+    };
+    let mut traces = Vec::new();
+    let (exchange, _) = admit(&policy, &body("fast"), &store);
+    serve(&exchange, reported(3, 4), 40, Phase::Complete);
+    traces.push(format!("{:?}", exchange.finish(NOW, &store)));
+    let (exchange, step) = admit(&policy, &body("secret"), &store);
+    traces.push(format!("{step:?}"));
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(record.refused_rule.as_deref(), Some("no-secret"));
+    traces.push(format!("{record:?}"));
+    let mut exchange = Exchange::new(Rc::clone(&policy));
+    let step = exchange.on_request_headers(&post(&[("x-api-key", CANARY)]), true, NOW);
+    traces.push(format!("{step:?}"));
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(record.refused_rule.as_deref(), Some("unknown_key"));
+    traces.push(format!("{record:?}"));
+    traces.push(format!("{store:?}"));
+    for trace in traces {
+        assert!(!trace.contains(CANARY) && !trace.contains("key-a"), "{trace}");
+    }
+}
+
+#[crate::test]
+fn a_credential_that_the_caller_brings_is_for_its_provider_and_goes_no_further() {
+    let gateway: Gateway = serde_json::from_value(json!({
+        "providers": {
+            "p": {"kind": "openai", "endpoint": "https://llm.example/v1", "caller_credential_header": "x-p-key"},
+            "q": {"kind": "openai", "endpoint": "https://llm.example/v1", "team_credentials": {"t": {"env": "T"}}},
+        },
+        "models": [{"name": "fast", "targets": [{"provider": "p"}]}],
+        "identity": {"api_keys": [{"sha256": "00", "consumer": "a", "team": "t"}]},
+    }))
+    .unwrap();
+    let policy = Rc::new(Policy::new(&with_digest(gateway)).ok().unwrap());
+    let store = LocalStore::default();
+    let mut exchange = Exchange::new(Rc::clone(&policy));
+    exchange.on_request_headers(&post(&[KEY, ("x-p-key", "sk-mine")]), true, NOW);
+    let Step::Forward(edits) = exchange.on_request_body(chat("fast", 5), NOW, &store) else {
+        panic!("not forwarded")
+    };
+    assert!(edits.contains(&HeaderEdit::Remove("x-p-key".to_owned())));
+    {
+        let handoff = exchange.handoff().unwrap();
+        let handoff = handoff.borrow();
+        assert_eq!(handoff.brought_credential("p"), Some("sk-mine"));
+        assert_eq!(handoff.brought_credential("q"), None);
+        assert_eq!(handoff.team.as_deref(), Some("t"));
+    }
+    exchange.finish(NOW, &store);
+    let mut exchange = Exchange::new(policy);
+    let step = exchange.on_request_headers(&post(&[KEY, ("x-p-key", "sk mine")]), true, NOW);
+    let (reply, error) = reply(step);
+    assert_eq!(reply.status, 400);
+    assert_eq!(error["error"]["code"], "invalid_provider_credential");
+    assert!(!error.to_string().contains("sk mine"));
+}
+
+#[crate::test]
+fn a_hidden_model_is_refused_as_one_that_is_not_there() {
+    let policy = policy_with_access(
+        json!([{"team": "t", "models": ["fast"]}]),
+        json!({"hidden_models": "not_found"}),
+    );
+    let store = LocalStore::default();
+    let refusal = |model: &str| {
+        let (_, step) = admit(&policy, &chat(model, 5), &store);
+        let (reply, error) = reply(step);
+        (reply.status, error.to_string().replace(model, "MODEL"))
+    };
+    let hidden = refusal("secret");
+    assert_eq!(hidden.0, 404);
+    assert_eq!(hidden, refusal("absent"), "not to be told apart");
 }
 
 #[crate::test]

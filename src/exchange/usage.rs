@@ -8,6 +8,7 @@
 use super::Policy;
 use crate::clock::Timestamp;
 use crate::local_reply::LocalReply;
+use crate::policy::access::Caller;
 use crate::policy::auth::Principal;
 use crate::policy::rate_limit::{Demand, LimitState, Unit};
 use crate::shared_store::SharedStore;
@@ -24,10 +25,11 @@ pub(super) fn tell(
 ) -> LocalReply {
     let mut told = BTreeSet::new();
     let mut limits = Vec::new();
+    let caller = Caller::new(principal, policy.connection.as_ref(), now);
     let allowed = policy
         .routes
         .iter()
-        .filter(|route| policy.access.allows(principal, &route.name));
+        .filter(|route| policy.access.shows(&caller, &route.name));
     for route in allowed {
         let demand = Demand {
             principal,

@@ -9,8 +9,10 @@ use crate::exchange::HeaderEdit;
 use crate::handoff::Handoff;
 use crate::headers::{self, Headers};
 use crate::local_reply::LocalReply;
-use crate::policy::auth::CREDENTIAL_HEADERS;
+use crate::policy::auth::{CREDENTIAL_HEADERS, KeyCall};
+use crate::policy::connection::Connection;
 use crate::shared_store::{Conflict, SharedStore};
+use core::net::{IpAddr, SocketAddr};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -191,6 +193,34 @@ pub(super) fn clear_route_cache() {
     given(abi::call("clear_route_cache"), "clear the route cache");
 }
 
+/// Lets the request of the effective context go on.
+pub(super) fn resume_request() {
+    given(abi::continue_request(), "let a request go on");
+}
+
+/// Makes another context the effective one; whether there is such a context.
+pub(super) fn enter(context: u32) -> bool {
+    given(abi::set_effective_context(context), "change the context").is_some()
+}
+
+/// Has the root context called again and again.
+pub(super) fn tick_every(millis: u32) {
+    given(abi::set_tick_period(millis), "set a timer");
+}
+
+/// Asks an issuer for its keys; the call's id.
+pub(super) fn call_for_keys(call: &KeyCall) -> Option<u32> {
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", if call.is_tls { "https" } else { "http" }),
+        (":authority", &call.authority),
+        (":path", &call.path),
+        ("accept", "application/json"),
+        ("user-agent", concat!("tollgate/", env!("CARGO_PKG_VERSION"))),
+    ];
+    abi::dispatch_http_call(&call.cluster, headers, call.timeout).ok()
+}
+
 /// Writes filter state: `%FILTER_STATE(wasm.NAME:PLAIN)%` in access logs.
 pub(super) fn set_property(name: &str, value: &[u8]) {
     given(abi::set_property(name, value), "set a property");
@@ -221,5 +251,20 @@ impl SharedStore for SharedData {
 
     fn compare_and_swap(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), Conflict> {
         abi::set_shared_data(key, value, version.unwrap_or(0)).map_err(|_| Conflict)
+    }
+}
+
+/// The request of the effective context.
+pub(super) struct HostConnection;
+
+impl Connection for HostConnection {
+    fn source_address(&self) -> Option<IpAddr> {
+        let address = abi::property("source\0address").ok()?;
+        let address: SocketAddr = core::str::from_utf8(&address).ok()?.parse().ok()?;
+        Some(address.ip())
+    }
+
+    fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
+        abi::property(&path.join("\0")).ok()
     }
 }

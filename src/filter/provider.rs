@@ -4,31 +4,34 @@
 
 use super::abi::{Buffer, Map};
 use super::host::{self, SharedData};
-use crate::attempt::{Attempt, BodyStep, ProviderSeat, ResponseHead};
+use crate::attempt::{Attempt, BodyStep, Credentials, ProviderSeat, ResponseHead};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
 
 pub(super) struct ProviderFilter {
     seat: Rc<ProviderSeat>,
-    credential: Option<Rc<str>>,
+    credentials: Rc<Credentials>,
     attempt: Option<Attempt>,
     /// How much of a body the host holds: of the request's, and then of the answer's.
     buffered: usize,
     /// How much of what the host holds of the answer has been read.
     consumed: usize,
+    /// The path to put back when the answer comes, if the gateway seat cannot do it.
+    path: Option<Vec<u8>>,
     /// Whether this is an upstream filter, and not a half of a listener filter.
     is_upstream: bool,
 }
 
 impl ProviderFilter {
-    pub(super) const fn new(seat: Rc<ProviderSeat>, credential: Option<Rc<str>>, is_upstream: bool) -> Self {
+    pub(super) const fn new(seat: Rc<ProviderSeat>, credentials: Rc<Credentials>, is_upstream: bool) -> Self {
         Self {
             seat,
-            credential,
+            credentials,
             attempt: None,
             buffered: 0,
             consumed: 0,
+            path: None,
             is_upstream,
         }
     }
@@ -41,19 +44,15 @@ impl ProviderFilter {
     fn on_whole_request(&mut self) -> Action {
         let headers = host::headers(Map::Request);
         let handoff = host::find_exchange(&headers);
+        if let Some(Ok(handoff)) = handoff.as_ref().map(|handoff| handoff.try_borrow()) {
+            self.path = handoff.path_to_restore.clone().filter(|_| self.is_upstream);
+        }
         let handed = handoff
             .as_ref()
             .and_then(|handoff| handoff.try_borrow_mut().ok()?.take_body(self.buffered));
         let body = handed.unwrap_or_else(|| host::body(Buffer::RequestBody, 0, self.buffered));
         let mut out = Vec::with_capacity(body.len().saturating_add(256));
-        let begun = Attempt::begin(
-            &self.seat,
-            handoff,
-            &headers,
-            &body,
-            self.credential.as_deref(),
-            &mut out,
-        );
+        let begun = Attempt::begin(&self.seat, handoff, &headers, &body, &self.credentials, &mut out);
         match begun {
             Ok((attempt, head)) => {
                 host::set_headers(Map::Request, &head);
@@ -181,6 +180,9 @@ impl HttpContext for ProviderFilter {
         self.buffered = 0;
         for name in self.seat.credential_header_names() {
             host::forget_credential(name);
+        }
+        if let Some(path) = self.path.take() {
+            host::restore_path(&path);
         }
         if !end_of_stream {
             return Action::Pause;

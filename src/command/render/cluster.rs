@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The clusters: one for each name that the routes use, with the provider seat among its upstream filters.
+//! The clusters: one for each name that the routes use, with the provider seat among its upstream filters, and one for
+//! each host that keys are fetched from.
 //!
 //! There is no outlier detection: behind a vendor's name stands one logical host, and ejecting it would turn one
 //! provider's rate limit into an outage of the route. Failover by priority does what ejection would be for.
 
 use super::envoy::{address, http2, secret_name, upstream_buffer};
+use super::issuer;
 use super::plugin;
 use super::yaml::{Yaml, extension, map, typed};
 use crate::command::check::Checked;
@@ -30,6 +32,7 @@ pub(super) fn clusters(checked: &Checked, wasm: &str) -> Result<Vec<Yaml>, Strin
     for (name, provider) in names {
         clusters.push(cluster(name, provider, checked, wasm)?);
     }
+    clusters.extend(issuer::clusters(&checked.gateway.identity));
     Ok(clusters)
 }
 
@@ -139,7 +142,7 @@ fn settings<'a>(provider: &str, checked: &'a Checked) -> Result<&'a Provider, St
 }
 
 /// TLS that believes the provider's certificate only for the name that was asked for.
-fn tls(endpoint: &Endpoint) -> Yaml {
+pub(super) fn tls(endpoint: &Endpoint) -> Yaml {
     let mut validation = map([("trusted_ca", map([("filename", TRUSTED_CA.into())]))]);
     // An address cannot be a server name (RFC 6066), so its certificate is matched explicitly.
     if endpoint.ip().is_some() {

@@ -58,6 +58,7 @@ impl Who {
             consumer,
             team,
             labels,
+            ..
         } = demand.principal;
         self.consumer.as_ref().is_none_or(|wanted| wanted == consumer)
             && self

@@ -30,6 +30,8 @@ fn at(millis: u64) -> Timestamp {
 
 fn principal(consumer: &str) -> Principal {
     Principal {
+        models: None,
+        claims: Default::default(),
         consumer: consumer.to_owned(),
         team: None,
         labels: [("tier".to_owned(), "gold".to_owned())].into(),
