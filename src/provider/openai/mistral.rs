@@ -7,10 +7,9 @@
 //! nothing and go in silence, and so does `stream_options`: Mistral reports usage unasked. Ids of calls get the
 //! form that Mistral insists on.
 //!
-//! Mistral also insists on an order that others do not: a user may not speak right after a tool (`Unexpected role
-//! 'user' after role 'tool'`), so the assistant says a word between them, and a conversation may only end with the
-//! assistant if its message is marked as the answer's beginning
-//! (<https://docs.mistral.ai/capabilities/completion/prefix>). Both are reported as approximated.
+//! A conversation may only end with the assistant if its message is marked as the answer's beginning (`Expected last
+//! role User or Tool (or Assistant with prefix True)`, <https://docs.mistral.ai/capabilities/completion/prefix>), which
+//! is reported as approximated. A user right after a tool, which older models refused, is taken as it is.
 
 pub(super) mod call_id;
 
@@ -61,9 +60,6 @@ const REQUEST: &[&str] = &[
 /// Where a message stands.
 const MESSAGE: &str = "messages[]";
 
-/// What the assistant says between a tool's answer and the user.
-const BRIDGE: &str = r#"{"role":"assistant","content":"OK."}"#;
-
 /// What was left out, and what was not kept exactly.
 type Reported = (Vec<Cow<'static, str>>, Vec<Cow<'static, str>>);
 
@@ -108,37 +104,28 @@ pub(super) fn edit_request<'o>(
     Ok((losses.into_dropped(settings.on_unsupported)?, approximated))
 }
 
-/// The messages in an order that Mistral takes; `None` if they are.
+/// The messages with the last one marked as the answer's beginning; `None` if it is not the assistant's.
 fn ordered(messages: &str) -> Option<String> {
     let items: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
-    let parsed = items.iter().map(|item| Object::parse(item.get()).ok());
-    let parsed: Vec<Object<'_>> = parsed.collect::<Option<_>>()?;
-    let speaks = |message: &Object<'_>, role: &str| message.get("role") == Some(role);
-    let mut out = String::with_capacity(messages.len().saturating_add(BRIDGE.len()));
-    let (mut is_changed, mut is_after_tool) = (false, false);
-    for (index, message) in parsed.iter().enumerate() {
-        out.push(if index == 0 { '[' } else { ',' });
-        if is_after_tool && speaks(message, r#""user""#) {
-            out.push_str(BRIDGE);
-            out.push(',');
-            is_changed = true;
-        }
-        is_after_tool = speaks(message, r#""tool""#);
-        let is_beginning = index + 1 == parsed.len()
-            && speaks(message, r#""assistant""#)
-            && message.get("prefix").is_none()
-            && matches!(message.get("tool_calls"), None | Some("[]"));
-        if is_beginning {
-            let mut editor = Editor::new(message);
-            editor.set("prefix", "true");
-            out.push_str(&written(editor)?);
-            is_changed = true;
-        } else {
-            out.push_str(message.text);
-        }
+    let (last, before) = items.split_last()?;
+    let last = Object::parse(last.get()).ok()?;
+    let is_beginning = last.get("role") == Some(r#""assistant""#)
+        && last.get("prefix").is_none()
+        && matches!(last.get("tool_calls"), None | Some("[]"));
+    if !is_beginning {
+        return None;
     }
+    let mut editor = Editor::new(&last);
+    editor.set("prefix", "true");
+    let mut out = String::with_capacity(messages.len().saturating_add(16));
+    out.push('[');
+    for message in before {
+        out.push_str(message.get());
+        out.push(',');
+    }
+    out.push_str(&written(editor)?);
     out.push(']');
-    is_changed.then_some(out)
+    Some(out)
 }
 
 /// Puts the output bound in the one field that there is, where a limit lowers it.
