@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tollgate::attempt::{Attempt, ProviderSeat};
+use tollgate::attempt::{Attempt, Credentials, ProviderSeat};
 use tollgate::clock::Timestamp;
 use tollgate::config::{Gateway, Listener};
 use tollgate::exchange::{Exchange, Policy};
@@ -113,6 +113,7 @@ struct World {
     store: Rc<Shared>,
     authenticator: Rc<RefCell<Authenticator>>,
     seats: HashMap<&'static str, Rc<ProviderSeat>>,
+    credentials: Rc<Credentials>,
     request: Vec<u8>,
 }
 
@@ -158,6 +159,10 @@ impl World {
             store,
             authenticator: Rc::new(RefCell::new(identity.unwrap())),
             seats: HashMap::from([seat("openai"), seat("anthropic")]),
+            credentials: Rc::new(Credentials {
+                own: Some("secret".into()),
+                ..Credentials::default()
+            }),
             request: serialized(&[
                 (":authority", "127.0.0.1:10000"),
                 (":path", "/v1/chat/completions"),
@@ -200,7 +205,7 @@ impl World {
         let seat = self.seats.get(provider).unwrap();
         let headers = Headers::from_serialized(self.request.clone());
         let mut out = Vec::with_capacity(body.len() + 256);
-        let begun = Attempt::begin(seat, Some(handoff), &headers, body, Some("secret"), &mut out);
+        let begun = Attempt::begin(seat, Some(handoff), &headers, body, &self.credentials, &mut out);
         let (attempt, head) = begun.ok().unwrap();
         black_box((head, out));
         attempt
@@ -254,16 +259,10 @@ fn begin(world: &World, provider: &'static str, model: &str) -> Box<dyn FnOnce()
     let seat = Rc::clone(world.seats.get(provider).unwrap());
     let headers = Headers::from_serialized(world.request.clone());
     let body = body(model, false);
+    let credentials = Rc::clone(&world.credentials);
     Box::new(move || {
         let mut out = Vec::with_capacity(body.len() + 256);
-        let begun = Attempt::begin(
-            &seat,
-            exchange.handoff(),
-            &headers,
-            &body,
-            Some("secret"),
-            &mut out,
-        );
+        let begun = Attempt::begin(&seat, exchange.handoff(), &headers, &body, &credentials, &mut out);
         let _ = black_box((begun.is_ok(), out));
     })
 }

@@ -8,8 +8,13 @@
 
 use crate::api_error::ApiError;
 use crate::headers;
+use crate::policy::brought::Secret;
+use crate::policy::prices::Prices;
+pub use crate::policy::rate_limit::Lease;
 use crate::policy::routing::{Route, Target};
-use crate::provider::Tally;
+use crate::provider::{Operation, Tally};
+use crate::usage::TokenUsage;
+use crate::usage::price::usd;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -22,18 +27,52 @@ pub const PROVIDER_HEADER: &str = "x-tollgate-provider";
 pub struct Handoff {
     /// The route that serves the exchange.
     pub route: Rc<Route>,
+    /// What the request is for.
+    pub operation: Operation,
     /// The model that the client asked for.
     pub request_model: String,
     /// When the exchange began, in Unix seconds: `created` of answers whose provider reports none.
     pub created: u64,
     /// What the client is told of its limits.
     pub allowances: Vec<(&'static str, String)>,
+    /// The caller's team, where a provider may have a credential for it.
+    pub team: Option<String>,
+    /// The credentials that the caller has brought, by provider.
+    pub brought: Vec<(String, Secret)>,
+    /// The path that the client asked for, where the provider seat has to put it back for access logs and traces.
+    pub path_to_restore: Option<Vec<u8>>,
+    /// The most output tokens that each choice may have, where that is less than the client asked for.
+    pub max_output_tokens: Option<u64>,
+    /// How much output may pass, where a limit counts it.
+    pub ceiling: Option<Ceiling>,
+    /// What is reserved for the exchange, for whoever needs more of it.
+    pub lease: Option<Rc<Lease>>,
+    /// Where prices are found, if the client wants to know what the answer costs.
+    pub prices: Option<Rc<Prices>>,
+    /// How many images the prompt holds.
+    pub images: u64,
     /// The request's body, for the first attempt: what the gateway seat has read need not be read again.
     body: Option<Vec<u8>>,
     /// How many attempts have begun.
     pub attempts: u32,
     /// The latest attempt.
     pub attempt: Option<AttemptRecord>,
+}
+
+/// How much output may pass before the answer is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// Output tokens that are reserved, of all choices together.
+    pub output_tokens: u64,
+    /// Bytes of output that so many tokens hardly exceed, for providers whose events hold several tokens.
+    pub output_bytes: u64,
+    /// The output tokens that were first reserved, where the client has set no bound: then more may be reserved as
+    /// the answer goes on.
+    pub output_guess: Option<u64>,
+    /// How many choices were asked for.
+    pub choices: u64,
+    /// Input tokens, estimated: what a stopped answer tells of its input if the provider has not reported it.
+    pub input_tokens: u64,
 }
 
 /// One attempt, as it stands.
@@ -51,8 +90,36 @@ pub struct AttemptRecord {
     pub approximated: Vec<Cow<'static, str>>,
     /// What has been seen of the answer.
     pub tally: Tally,
+    /// Whose credential it presents.
+    pub credential_owner: CredentialOwner,
+    /// How many events with output have been seen, each at least a token, if they were counted.
+    pub output_events: u64,
     /// How far the attempt has come.
     pub phase: Phase,
+}
+
+/// Whose credential an attempt presents, and so who pays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CredentialOwner {
+    /// The gateway's own, or none at all.
+    #[default]
+    Gateway,
+    /// The caller's team's.
+    Team,
+    /// The caller's own.
+    Caller,
+}
+
+impl CredentialOwner {
+    /// The word in access logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Team => "team",
+            Self::Caller => "caller",
+        }
+    }
 }
 
 /// How far an attempt has come.
@@ -64,6 +131,8 @@ pub enum Phase {
     Begun,
     /// Content has been passed on.
     Answering,
+    /// The answer was stopped, because its limit has no more.
+    Stopped,
     /// The provider has answered in full.
     Complete,
     /// The attempt failed, before or after content.
@@ -75,19 +144,36 @@ impl Handoff {
     #[must_use]
     pub const fn new(
         route: Rc<Route>,
+        operation: Operation,
         request_model: String,
         created: u64,
         allowances: Vec<(&'static str, String)>,
     ) -> Self {
         Self {
             route,
+            operation,
             request_model,
             created,
             allowances,
+            team: None,
+            brought: Vec::new(),
+            path_to_restore: None,
+            max_output_tokens: None,
+            ceiling: None,
+            lease: None,
+            prices: None,
+            images: 0,
             body: None,
             attempts: 0,
             attempt: None,
         }
+    }
+
+    /// The credential that the caller has brought for this provider.
+    #[must_use]
+    pub fn brought_credential(&self, provider: &str) -> Option<&str> {
+        let found = self.brought.iter().find(|(name, _)| name == provider);
+        found.map(|(_, secret)| secret.expose())
     }
 
     /// Keeps the request's body for the first attempt.
@@ -121,6 +207,30 @@ impl Handoff {
             }
         }
         own
+    }
+
+    /// Lets so many output tokens more pass.
+    pub const fn raise_ceiling(&mut self, output_tokens: u64) {
+        if let Some(ceiling) = self.ceiling.as_mut() {
+            let bytes_per_token = match ceiling.output_bytes.checked_div(ceiling.output_tokens) {
+                Some(bytes) => bytes,
+                None => 1,
+            };
+            let more = output_tokens.saturating_mul(bytes_per_token);
+            ceiling.output_tokens = ceiling.output_tokens.saturating_add(output_tokens);
+            ceiling.output_bytes = ceiling.output_bytes.saturating_add(more);
+        }
+    }
+
+    /// What the present attempt costs in USD with this usage, if the client asked for that and a price is known.
+    #[must_use]
+    pub fn cost(&self, usage: &TokenUsage) -> Option<String> {
+        let attempt = self.attempt.as_ref()?;
+        let price = self
+            .prices
+            .as_ref()?
+            .find(&attempt.provider, &attempt.upstream_model)?;
+        Some(usd(price.cost(usage, self.images)))
     }
 
     /// Whether no further group of targets is left for a retry.

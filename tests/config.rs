@@ -99,6 +99,26 @@ fn the_checked_in_schema_is_the_schema_of_the_types() {
 }
 
 #[test]
+fn requests_to_aws_are_signed_after_they_are_written_unless_there_is_a_key() {
+    let (_, out, _) = tollgate(&["render", "envoy", "tests/fixtures/configs/valid/every-key.yaml"]);
+    let clusters = out.split("typed_extension_protocol_options:").skip(1);
+    let signed: Vec<&str> = clusters
+        .filter(|cluster| cluster.contains("AwsRequestSigning"))
+        .collect();
+    let expected = [
+        ("bedrock", "us-east-1", "root_id: provider/bedrock\n"),
+        ("sagemaker", "eu-west-1", "root_id: provider/sagemaker\n"),
+    ];
+    assert_eq!(signed.len(), expected.len());
+    for (cluster, (service, region, seat)) in signed.iter().zip(expected) {
+        let place = |words: &str| cluster.find(words).unwrap_or_else(|| panic!("{words}"));
+        let signing = place(&format!("service_name: {service}\n"));
+        assert!(cluster.contains(&format!("region: {region}\n")));
+        assert!(place(seat) < signing && signing < place("upstream_codec"));
+    }
+}
+
+#[test]
 fn no_secret_file_reaches_the_filter_and_every_target_has_its_cluster() {
     let (_, out, _) = tollgate(&["render", "envoy", "tests/fixtures/configs/valid/every-key.yaml"]);
     for expected in [
@@ -112,17 +132,24 @@ fn no_secret_file_reaches_the_filter_and_every_target_has_its_cluster() {
         "header_value_prefix: \"Bearer \"",
         "san_type: IP_ADDRESS",
         "{filename: /etc/tollgate/openai.key}",
-        "host_env_keys: [MISTRAL_API_KEY]",
+        "host_env_keys: [MISTRAL_API_KEY, MISTRAL_KEY_OF_SEARCH]",
+        "- name: \"issuer/discovered.example.com:443\"\n",
+        "- name: \"issuer/192.0.2.7:8080\"\n",
+        "sni: discovered.example.com\n",
     ] {
         assert!(out.contains(expected), "{expected}");
     }
+    assert!(
+        !out.contains("issuer/mesh.example.com") && !out.contains("- name: outbound"),
+        "a cluster of one's own is not rendered"
+    );
     let vms: Vec<&str> = out
         .split("vm_config:")
         .skip(1)
         .map(|rest| rest.split("failure_policy").next().unwrap())
         .collect();
     let words = |vm: &str| vm.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(vms.len(), 6, "the gateway seat and five clusters");
+    assert_eq!(vms.len(), 9, "the gateway seat and eight clusters");
     assert!(
         vms.iter().all(|vm| words(vm) == words(vms[0])),
         "all seats share one VM"
@@ -155,6 +182,44 @@ fn the_plugin_configuration_is_read_by_the_filter() {
             "{seat}"
         );
     }
+}
+
+#[test]
+fn a_new_key_is_shown_once_with_its_entry() {
+    let arguments = [
+        "key",
+        "new",
+        "--consumer",
+        "ci: nightly",
+        "--name",
+        "ci",
+        "--expires",
+        "2027-01-31",
+    ];
+    let (code, out, err) = tollgate(&arguments);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let key = out.lines().next().unwrap();
+    assert!(key.starts_with("tgk_") && key.len() == 53, "{out}");
+    let entry = out.split("gateway.yaml:\n").nth(1).unwrap();
+    let digest = tollgate::policy::auth::digest_of_api_key(key);
+    assert_eq!(
+        entry,
+        format!(
+            "  - sha256: {digest}\n    consumer: \"ci: nightly\"\n    name: \"ci\"\n    expires: \"2027-01-31\"\n"
+        )
+    );
+    let (_, again, _) = tollgate(&arguments);
+    assert_ne!(again, out, "no two keys are the same");
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("key.yaml");
+    let text = fs::read_to_string("tests/fixtures/configs/valid/smallest.yaml").unwrap();
+    let identity = format!("identity:\n  api_keys:\n{entry}");
+    let kept = text.split("identity:").next().unwrap();
+    fs::write(&file, format!("{kept}{identity}")).unwrap();
+    let (code, _, err) = tollgate(&["check", file.to_str().unwrap()]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let (code, _, err) = tollgate(&["key", "new", "--expires", "tomorrow"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("2027-01-31"), "{err}");
 }
 
 #[test]

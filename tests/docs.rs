@@ -26,10 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tollgate::config::load::from_json;
-use tollgate::config::{LimitStore, OnUnsupported, PluginConfig, ProviderKind};
+use tollgate::config::{LimitStore, PluginConfig};
 use tollgate::exchange::Policy;
 use tollgate::policy::rate_limit::RateLimiter;
-use tollgate::provider::{self, Settings};
 use tollgate::telemetry::{Record, UsageSource};
 
 const WHOLE: &str = "# gateway.yaml";
@@ -374,7 +373,13 @@ fn the_readme_has_every_header_of_an_answer() {
             .map(move |rest| format!("{prefix}{rest}"))
     });
     // These are set on requests, and the first is a prefix.
-    let inner = ["x-tollgate-", "x-tollgate-route", "x-tollgate-cluster"];
+    let inner = [
+        "x-tollgate-",
+        "x-tollgate-route",
+        "x-tollgate-cluster",
+        "x-tollgate-usage-cost",
+        "x-tollgate-explain",
+    ];
     for header in ours.filter(|header| !inner.contains(&header.as_str())) {
         assert!(told.contains(&header), "README.md lacks {header}");
     }
@@ -407,6 +412,10 @@ fn the_telemetry_document_has_every_value_that_the_filter_writes() {
         upstream_model: "a".to_owned(),
         usage_source: Some(UsageSource::Reported),
         refused_by: Some("limit"),
+        refused_rule: Some("a".to_owned()),
+        credential: Some("gateway"),
+        cost: Some("1".to_owned()),
+        would_refuse: vec!["a".to_owned()],
         ..Record::default()
     };
     let telemetry = read("docs/telemetry.md");
@@ -424,130 +433,6 @@ fn the_telemetry_document_has_every_value_that_the_filter_writes() {
     }
 }
 
-/// A value for each field of a request, such that it says something.
-fn example(field: &str) -> Value {
-    let json = match field {
-        "model" => r#""some-model""#,
-        "messages" => r#"[{"role":"user","content":"Hi"}]"#,
-        "tools" => {
-            r#"[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}]"#
-        }
-        "functions" => r#"[{"name":"f"}]"#,
-        "function_call" | "reasoning_effort" | "tool_choice" | "service_tier" => r#""auto""#,
-        "parallel_tool_calls" => "false",
-        "response_format" => {
-            r#"{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object"},"strict":true}}"#
-        }
-        "stop" => r#"["END"]"#,
-        "stream" | "store" | "logprobs" => "true",
-        "stream_options" => r#"{"include_usage":true}"#,
-        "temperature" | "top_p" => "0.5",
-        "presence_penalty" | "frequency_penalty" => "0.25",
-        "n" | "top_k" | "top_logprobs" => "2",
-        "max_tokens" | "max_completion_tokens" => "100",
-        "seed" => "7",
-        "metadata" => r#"{"user_id":"u"}"#,
-        "user" | "safety_identifier" | "prompt_cache_key" | "verbosity" => r#""low""#,
-        "logit_bias" => r#"{"1":2}"#,
-        "modalities" => r#"["text","audio"]"#,
-        "audio" | "prediction" | "web_search_options" => r#"{"type":"content"}"#,
-        "thinking" => r#"{"type":"disabled"}"#,
-        "cache_control" => r#"{"type":"ephemeral"}"#,
-        other => panic!("docs/providers.md has the field {other}: give it a value here"),
-    };
-    match field {
-        "reasoning_effort" => "high".into(),
-        _ => serde_json::from_str(json).unwrap(),
-    }
-}
-
-/// A request with this field, and what the field needs.
-fn request_with(field: &str) -> Value {
-    let mut request = serde_json::json!({"model": "some-model", "messages": example("messages")});
-    for needed in match field {
-        "tool_choice" | "parallel_tool_calls" => vec!["tools"],
-        "stream_options" => vec!["stream"],
-        _ => vec![],
-    } {
-        request[needed] = example(needed);
-    }
-    request[field] = example(field);
-    request
-}
-
-fn settings(kind: ProviderKind) -> Settings {
-    Settings {
-        kind,
-        upstream_model: "some-model".to_owned(),
-        on_unsupported: OnUnsupported::Drop,
-        stream_usage: kind != ProviderKind::Mistral,
-        default_max_tokens: 4096,
-        created: 0,
-        max_event_bytes: 65536,
-    }
-}
-
-#[test]
-fn what_the_provider_document_says_of_request_fields_is_what_happens() {
-    let text = read("docs/providers.md");
-    let mut count = 0;
-    for cells in rows(&text, "## Request fields") {
-        let fields: Vec<String> = spans(&cells[0]).map(str::to_owned).collect();
-        let kinds = [
-            ProviderKind::OpenAiCompatible,
-            ProviderKind::Mistral,
-            ProviderKind::Anthropic,
-        ];
-        for (field, (kind, told)) in fields
-            .iter()
-            .flat_map(|field| kinds.iter().zip(&cells[1..]).map(move |cell| (field, cell)))
-        {
-            count += 1;
-            let place = format!("{field} for {kind:?}: {told}");
-            let body = serde_json::to_vec(&request_with(field)).unwrap();
-            let mut out = Vec::new();
-            let result = provider::translate_request(&body, &settings(*kind), &mut out);
-            if told.starts_with("refused") {
-                assert_eq!(
-                    result.unwrap_err().param.as_deref(),
-                    Some(field.as_str()),
-                    "{place}"
-                );
-                continue;
-            }
-            let dropped = result.unwrap().dropped;
-            let sent: Value = serde_json::from_slice(&out).unwrap();
-            let is_dropped = dropped.iter().any(|name| name == field);
-            if told.starts_with("dropped") {
-                assert!(
-                    is_dropped && sent.get(field).is_none(),
-                    "{place}: {dropped:?} {sent}"
-                );
-            } else if told.starts_with("kept") {
-                assert!(
-                    !is_dropped && sent[field] == example(field),
-                    "{place}: {dropped:?} {sent}"
-                );
-            } else if told.starts_with("left out") {
-                assert!(!is_dropped && sent.get(field).is_none(), "{place}: {sent}");
-            } else {
-                let name = told
-                    .strip_prefix("as `")
-                    .and_then(|rest| rest.split('`').next())
-                    .unwrap_or_else(|| {
-                        panic!("{place}: begin with kept, as `name`, left out, dropped or refused")
-                    });
-                let pointer = format!("/{}", name.replace('.', "/"));
-                assert!(
-                    !is_dropped && sent.pointer(&pointer).is_some(),
-                    "{place}: {dropped:?} {sent}"
-                );
-            }
-        }
-    }
-    assert!(count > 60, "{count} cells");
-}
-
 #[test]
 fn every_document_is_reached_from_the_readme_or_the_index() {
     let documents = documents();
@@ -563,4 +448,66 @@ fn every_document_is_reached_from_the_readme_or_the_index() {
         let name = path.rsplit('/').next().unwrap();
         assert!(linked.contains(name), "nothing links to {path}");
     }
+}
+
+/// The words after `fn ` in every source file, with the file.
+fn functions_of(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![PathBuf::from(folder)];
+    while let Some(here) = open.pop() {
+        for path in fs::read_dir(here).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.to_string_lossy().replace(['/', '.'], "::");
+                let text = read(&path);
+                let names = text
+                    .split("fn ")
+                    .skip(1)
+                    .filter_map(|rest| rest.split('(').next());
+                found.extend(names.map(|function| (name.clone(), function.to_owned())));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_row_of_the_threat_model_names_a_test_that_exists() {
+    let security = read("SECURITY.md");
+    let section = security
+        .split("## Threat model")
+        .nth(1)
+        .unwrap()
+        .split("### What does not stop them")
+        .next()
+        .unwrap();
+    let functions = functions_of("src");
+    let mut count = 0;
+    for line in section.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        if cells[0] == "attack" || cells[0].starts_with("---") {
+            continue;
+        }
+        count += 1;
+        let test = spans(cells[2])
+            .next()
+            .unwrap_or_else(|| panic!("no test: {line}"));
+        if test.contains("::") {
+            let (room, function) = test.rsplit_once("::").unwrap();
+            let room = room.split("::").next().unwrap();
+            // A room without a function stands for all of its tests.
+            let exists = functions.iter().any(|(path, name)| {
+                if function.is_empty() {
+                    path.contains(room)
+                } else {
+                    name == function
+                }
+            });
+            assert!(exists, "{test}");
+        } else {
+            assert!(Path::new("tests").join(test).exists(), "{test}");
+        }
+    }
+    assert!(count >= 30, "{count} rows");
 }

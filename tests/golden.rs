@@ -4,7 +4,8 @@
 //!
 //! `tests/fixtures/requests/chat/<case>.json` is translated for each provider and compared with
 //! `<case>.<provider>.snap`; `tests/fixtures/responses/<provider>/<case>.json` and `.sse` are translated back and
-//! compared with `<case>.chat.snap`. A stream has to give the same snapshot whole, byte by byte and in sevens.
+//! compared with `<case>.chat.snap`. `.events` are binary streams, written as text. A stream has to give the same
+//! snapshot whole, byte by byte and in sevens.
 //! `UPDATE_GOLDEN=1` rewrites the snapshots; the difference is then read before it is committed.
 
 #![expect(
@@ -17,18 +18,31 @@ use std::path::{Path, PathBuf};
 use tollgate::config::{OnUnsupported, ProviderKind};
 use tollgate::provider::{Settings, UpstreamRequest, response_stream, translate_request, translate_response};
 
-const PROVIDERS: [(&str, ProviderKind, &str); 1] =
-    [("anthropic", ProviderKind::Anthropic, "claude-sonnet-4-5")];
+const PROVIDERS: [(&str, ProviderKind, &str); 3] = [
+    ("anthropic", ProviderKind::Anthropic, "claude-sonnet-4-5"),
+    (
+        "bedrock",
+        ProviderKind::AwsBedrock,
+        "anthropic.claude-sonnet-4-5-20250929-v1:0",
+    ),
+    ("gemini", ProviderKind::Gemini, "gemini-2.5-flash"),
+];
 
 fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
     Settings {
         kind,
+        operation: tollgate::provider::Operation::Chat,
         upstream_model: upstream_model.to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 1_700_000_000,
+        answer_id: "chatcmpl-golden".to_owned(),
+        told_input_tokens: None,
         max_event_bytes: 1 << 20,
+        api_version: None,
+        unsupported: &[],
     }
 }
 
@@ -49,6 +63,40 @@ fn fixtures(folder: &str, extensions: &[&str]) -> Vec<PathBuf> {
     paths.sort();
     assert!(!paths.is_empty(), "no fixtures");
     paths
+}
+
+/// An event stream of Amazon's (<https://smithy.io/2.0/aws/amazon-eventstream.html>): a message for each line, which
+/// holds the event's name, with a `!` before that of an exception, and its payload.
+fn framed(lines: &str) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for line in lines.lines() {
+        let (name, payload) = line.split_once(' ').unwrap();
+        let (kind, header, name) = match name.strip_prefix('!') {
+            Some(name) => ("exception", ":exception-type", name),
+            None => ("event", ":event-type", name),
+        };
+        let mut headers = Vec::new();
+        for (header, value) in [
+            (header, name),
+            (":content-type", "application/json"),
+            (":message-type", kind),
+        ] {
+            headers.push(u8::try_from(header.len()).unwrap());
+            headers.extend_from_slice(header.as_bytes());
+            headers.push(7);
+            headers.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+            headers.extend_from_slice(value.as_bytes());
+        }
+        let wide = |length: usize| u32::try_from(length).unwrap().to_be_bytes();
+        let mut message = wide(16 + headers.len() + payload.len()).to_vec();
+        message.extend_from_slice(&wide(headers.len()));
+        message.extend_from_slice(&crc32fast::hash(&message).to_be_bytes());
+        message.extend_from_slice(&headers);
+        message.extend_from_slice(payload.as_bytes());
+        message.extend_from_slice(&crc32fast::hash(&message).to_be_bytes());
+        stream.append(&mut message);
+    }
+    stream
 }
 
 fn compare(fixture: &Path, kind: &str, found: &str) {
@@ -73,9 +121,13 @@ fn requests_are_translated_as_recorded() {
             let mut out = Vec::new();
             let found = match translate_request(&body, &settings(kind, model), &mut out) {
                 Ok(request) => format!(
-                    "path: {}\ndropped: {}\nstream: {}, usage: {}\n{}\n",
+                    "path: {}\ndropped: {}\n{}stream: {}, usage: {}\n{}\n",
                     request.path,
                     request.dropped.join(", "),
+                    match request.approximated.as_slice() {
+                        [] => String::new(),
+                        fields => format!("approximated: {}\n", fields.join(", ")),
+                    },
                     request.is_streaming,
                     request.include_usage,
                     pretty(&out)
@@ -93,7 +145,12 @@ fn answers_are_translated_as_recorded() {
         for fixture in fixtures(&format!("responses/{name}"), &["json"]) {
             let body = std::fs::read(&fixture).unwrap();
             let mut out = Vec::new();
-            let found = match translate_response(&body, &settings(kind, model), &mut out) {
+            let found = match translate_response(
+                &body,
+                &settings(kind, model),
+                &UpstreamRequest::default(),
+                &mut out,
+            ) {
                 Ok(tally) => format!("{tally:?}\n{}\n", pretty(&out)),
                 Err(fault) => format!("{fault:?}\n"),
             };
@@ -105,8 +162,11 @@ fn answers_are_translated_as_recorded() {
 #[test]
 fn streams_are_translated_as_recorded_however_they_are_cut() {
     for (name, kind, model) in PROVIDERS {
-        for fixture in fixtures(&format!("responses/{name}"), &["sse"]) {
-            let body = std::fs::read(&fixture).unwrap();
+        for fixture in fixtures(&format!("responses/{name}"), &["sse", "events"]) {
+            let mut body = std::fs::read(&fixture).unwrap();
+            if fixture.extension().is_some_and(|extension| extension == "events") {
+                body = framed(&String::from_utf8(body).unwrap());
+            }
             for size in [body.len(), 1, 7] {
                 let request = UpstreamRequest {
                     include_usage: true,

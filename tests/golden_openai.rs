@@ -12,12 +12,18 @@ use tollgate::usage::TokenUsage;
 fn settings(kind: ProviderKind) -> Settings {
     Settings {
         kind,
+        operation: tollgate::provider::Operation::Chat,
         upstream_model: "vendor/large-1".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 1_700_000_000,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 1 << 20,
+        api_version: None,
+        unsupported: &[],
     }
 }
 

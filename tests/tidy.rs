@@ -77,7 +77,10 @@ const IMPORTS: [(&str, &[&str]); 17] = [
             "usage",
         ],
     ),
-    ("handoff", &["api_error", "headers", "policy", "provider"]),
+    (
+        "handoff",
+        &["api_error", "headers", "policy", "provider", "usage"],
+    ),
     ("headers", &[]),
     ("local_reply", &["api_error"]),
     ("policy", &["clock", "config", "headers", "shared_store", "usage"]),

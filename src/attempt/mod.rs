@@ -10,17 +10,21 @@
 //! failure before that moment becomes the status [`RETRYABLE`], which Envoy's retry policy takes to the next
 //! group of targets, or a plain status if no other provider could do better.
 
+mod ceiling;
+mod credential;
+mod credentials;
 mod request;
 mod response;
 mod seat;
 #[cfg(test)]
 mod tests;
 
+pub use credentials::Credentials;
 pub use response::{BodyStep, RETRYABLE, ResponseHead};
-pub use seat::{ProviderSeat, UpstreamHead};
+pub use seat::{ProviderSeat, SESSION_HEADER, UpstreamHead};
 
 use crate::api_error::{API_ERROR, ApiError};
-use crate::handoff::{AttemptRecord, Handoff, PROVIDER_HEADER, Phase};
+use crate::handoff::{AttemptRecord, CredentialOwner, Handoff, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::provider::{self, Settings, UpstreamRequest};
@@ -39,13 +43,18 @@ pub struct Attempt {
     held: Vec<u8>,
     /// How many bytes of the answer came before it.
     preamble_bytes: usize,
+    /// How many events with output have come, where a limit counts them.
+    output_events: u64,
+    is_credential_refused: bool,
+    /// Whose credential was presented.
+    owner: CredentialOwner,
 }
 
 impl Attempt {
     /// Begins an attempt: finds the target, translates `body` into `out` and lists the headers to send.
     ///
-    /// `headers` are the request's as the host has them, `credential` is the provider's. `handoff` is `None` if
-    /// the host knows no exchange for this request.
+    /// `headers` are the request's as the host has them, `credentials` are those that the gateway has for
+    /// the provider. `handoff` is `None` if the host knows no exchange for this request.
     ///
     /// # Errors
     ///
@@ -56,11 +65,15 @@ impl Attempt {
         handoff: Option<Rc<RefCell<Handoff>>>,
         headers: &Headers,
         body: &[u8],
-        credential: Option<&str>,
+        credentials: &Credentials,
         out: &mut Vec<u8>,
     ) -> Result<(Self, UpstreamHead), LocalReply> {
         let handoff = handoff.ok_or_else(|| refusal(seat, None, &misconfigured()))?;
-        let settings = open(seat, &handoff).ok_or_else(|| refusal(seat, Some(&handoff), &misconfigured()))?;
+        let mut settings =
+            open(seat, &handoff).ok_or_else(|| refusal(seat, Some(&handoff), &misconfigured()))?;
+        if provider::needs_answer_id(settings.kind) {
+            settings.answer_id = answer_id(headers);
+        }
         let mut attempt = Self {
             seat: Rc::clone(seat),
             handoff,
@@ -69,6 +82,9 @@ impl Attempt {
             response: Response::Awaiting,
             held: Vec::new(),
             preamble_bytes: 0,
+            output_events: 0,
+            is_credential_refused: false,
+            owner: CredentialOwner::Gateway,
         };
         match provider::translate_request(body, &attempt.settings, out) {
             Ok(request) => attempt.request = request,
@@ -82,8 +98,27 @@ impl Attempt {
             record.dropped.clone_from(&attempt.request.dropped);
             record.approximated.clone_from(&attempt.request.approximated);
         });
-        let head = request::head(seat, headers, &attempt.request, credential, out.len());
+        let head = attempt.head(headers, credentials, out.len());
         Ok((attempt, head))
+    }
+
+    /// The head of the request, with the credential that is to be presented; writes down whose it is.
+    fn head(&mut self, headers: &Headers, credentials: &Credentials, content_length: usize) -> UpstreamHead {
+        let handoff = self.handoff.try_borrow().ok();
+        let (credential, owner) = handoff.as_deref().map_or_else(
+            || (credentials.own.as_deref(), CredentialOwner::Gateway),
+            |handoff| credentials.choose(handoff, &self.seat.name),
+        );
+        let head = request::head(&self.seat, headers, &self.request, credential, content_length);
+        drop(handoff);
+        self.owner = owner;
+        self.record(|record| record.credential_owner = owner);
+        head
+    }
+
+    /// Whether the provider has refused the gateway's credential; true once.
+    pub const fn take_credential_refusal(&mut self) -> bool {
+        core::mem::replace(&mut self.is_credential_refused, false)
     }
 
     /// Writes to this attempt's record. The borrow cannot fail: both seats run on one thread and neither holds a
@@ -109,11 +144,26 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         dropped: Vec::new(),
         approximated: Vec::new(),
         tally: provider::Tally::default(),
+        credential_owner: CredentialOwner::Gateway,
+        output_events: 0,
         phase: Phase::Waiting,
     };
-    let settings = seat.settings(upstream_model, handoff.created);
+    let mut settings = seat.settings(upstream_model, handoff.operation, handoff.created);
+    settings.max_output_tokens = handoff.max_output_tokens;
     handoff.attempt = Some(record);
     Some(settings)
+}
+
+/// An id for an answer whose provider gives none: the exchange's own, which the logs know too. A client may have
+/// chosen it, so only what is plain of it is repeated.
+fn answer_id(headers: &Headers) -> String {
+    const MAX_BYTES: usize = 64;
+    let exchange = headers.str("x-request-id").unwrap_or_default();
+    let plain = exchange
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(MAX_BYTES);
+    "chatcmpl-".chars().chain(plain).collect()
 }
 
 fn refusal(seat: &ProviderSeat, handoff: Option<&Rc<RefCell<Handoff>>>, error: &ApiError) -> LocalReply {

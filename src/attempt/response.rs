@@ -2,8 +2,9 @@
 
 //! The provider's answer: held, judged, translated.
 
-use super::Attempt;
-use crate::handoff::Phase;
+use super::ceiling::Fed;
+use super::{Attempt, credential};
+use crate::handoff::{CredentialOwner, Phase};
 use crate::headers::Headers;
 use crate::local_reply::{LocalReply, whole_seconds};
 use crate::provider::{self, ErrorAnswer, Progress, ResponseStream, UpstreamFault};
@@ -69,6 +70,8 @@ pub(super) enum Response {
         fault: UpstreamFault,
         head: ResponseHead,
     },
+    /// The answer was stopped at its ceiling: whatever comes next stops the provider.
+    Stopped,
     /// All that the client gets has gone. What still comes is dropped.
     Ended { dropped: usize },
 }
@@ -81,6 +84,9 @@ impl Attempt {
             .and_then(|status| status.parse().ok())
             .unwrap_or(0);
         let head = self.pass_on(headers);
+        if let Some(name) = provider::input_tokens_header(self.settings.kind, self.settings.operation) {
+            self.settings.told_input_tokens = headers.str(name).and_then(|count| count.trim().parse().ok());
+        }
         if (200..300).contains(&status) {
             self.record(|record| record.phase = Phase::Begun);
         }
@@ -91,12 +97,13 @@ impl Attempt {
             .starts_with(provider::stream_media_type(self.settings.kind));
         let encoding = headers.str("content-encoding").unwrap_or("identity");
         self.response = if !encoding.eq_ignore_ascii_case("identity") {
-            Response::Refused {
-                fault: UpstreamFault::misbehaved(
-                    "The provider's answer is compressed, which was not asked for.",
-                ),
-                head,
-            }
+            let fault = if credential::is_refusal(status) {
+                self.is_credential_refused = self.owner != CredentialOwner::Caller;
+                credential::refused(self.owner)
+            } else {
+                UpstreamFault::misbehaved("The provider's answer is compressed, which was not asked for.")
+            };
+            Response::Refused { fault, head }
         } else if status >= 400 {
             Response::Error {
                 status,
@@ -143,7 +150,10 @@ impl Attempt {
     /// Whether the answer's headers are held.
     #[must_use]
     pub const fn holds_headers(&self) -> bool {
-        !matches!(self.response, Response::Streaming { .. } | Response::Ended { .. })
+        !matches!(
+            self.response,
+            Response::Streaming { .. } | Response::Stopped | Response::Ended { .. }
+        )
     }
 
     /// Whether a body of `bytes` may still be held.
@@ -159,6 +169,7 @@ impl Attempt {
             Response::Awaiting
             | Response::Streaming { .. }
             | Response::Refused { .. }
+            | Response::Stopped
             | Response::Ended { .. } => {
                 return BodyStep::Stop;
             }
@@ -175,6 +186,10 @@ impl Attempt {
     pub fn on_response_body(&mut self, chunk: &[u8], end_of_stream: bool, out: &mut Vec<u8>) -> BodyStep {
         match core::mem::replace(&mut self.response, Response::Ended { dropped: 0 }) {
             Response::Awaiting => BodyStep::Pass,
+            Response::Stopped => {
+                self.response = Response::Stopped;
+                BodyStep::Stop
+            }
             Response::Ended { dropped } => self.drop_rest(dropped.saturating_add(chunk.len())),
             Response::Refused { fault, head } => self.fail(fault, head, end_of_stream, out),
             Response::Error {
@@ -209,8 +224,8 @@ impl Attempt {
         }
     }
 
-    fn on_json(&self, body: &[u8], mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
-        match provider::translate_response(body, &self.settings, out) {
+    fn on_json(&mut self, body: &[u8], mut head: ResponseHead, out: &mut Vec<u8>) -> BodyStep {
+        match provider::translate_response(body, &self.settings, &self.request, out) {
             Ok(tally) if self.request.is_streaming => {
                 // It is of no use to the client, and it was produced all the same.
                 self.record(|record| record.tally = tally);
@@ -222,6 +237,15 @@ impl Attempt {
                 )
             }
             Ok(tally) => {
+                let cost = self
+                    .handoff
+                    .try_borrow()
+                    .ok()
+                    .and_then(|handoff| handoff.cost(&tally.usage));
+                let priced = cost.and_then(|usd| provider::with_cost(str::from_utf8(out).ok()?, &usd));
+                if let Some(priced) = priced {
+                    *out = priced;
+                }
                 self.record(|record| {
                     record.tally = tally;
                     record.phase = Phase::Complete;
@@ -244,26 +268,35 @@ impl Attempt {
         out: &mut Vec<u8>,
     ) -> BodyStep {
         self.preamble_bytes = self.preamble_bytes.saturating_add(chunk.len());
-        let mut result = stream.on_bytes(chunk, &mut self.held);
-        if end_of_stream && let Ok(progress) = result {
+        let mut held = core::mem::take(&mut self.held);
+        let start = held.len();
+        let mut result = self.feed(&mut *stream, chunk, &mut held);
+        if end_of_stream && let Ok(Fed::Passed(progress)) = result {
             result = stream
-                .on_end(&mut self.held)
-                .map(|()| progress.max(Progress::Content));
+                .on_end(&mut held)
+                .map(|()| Fed::Passed(progress.max(Progress::Content)));
         }
-        self.record(|record| record.tally = stream.tally());
+        self.add_cost(&*stream, start, &mut held);
+        self.held = held;
+        self.note(&*stream);
         match result {
             Err(fault) if self.held_content(&*stream) => {
                 // Content and fault came in one piece: the content counts, so the client gets both.
                 self.release_stream(&mut head, out);
-                self.end_with_error(&fault, out);
+                self.end_with_error(fault, out);
                 BodyStep::Release(head)
             }
             Err(fault) => self.fail(fault, head, end_of_stream, out),
-            Ok(Progress::Preamble) if self.may_hold(self.preamble_bytes) => {
+            Ok(Fed::Stopped) => {
+                self.release_stream(&mut head, out);
+                self.stopped(end_of_stream);
+                BodyStep::Release(head)
+            }
+            Ok(Fed::Passed(Progress::Preamble)) if self.may_hold(self.preamble_bytes) => {
                 self.response = Response::Preamble { stream, head };
                 BodyStep::Hold
             }
-            Ok(progress) => {
+            Ok(Fed::Passed(progress)) => {
                 self.release_stream(&mut head, out);
                 self.after(stream, progress, end_of_stream);
                 BodyStep::Release(head)
@@ -283,14 +316,17 @@ impl Attempt {
             self.after(stream, Progress::Done, end_of_stream);
             return BodyStep::Pass;
         }
-        let mut result = stream.on_bytes(chunk, out);
-        if end_of_stream && let Ok(progress) = result {
-            result = stream.on_end(out).map(|()| progress);
+        let start = out.len();
+        let mut result = self.feed(&mut *stream, chunk, out);
+        if end_of_stream && let Ok(Fed::Passed(progress)) = result {
+            result = stream.on_end(out).map(|()| Fed::Passed(progress));
         }
-        self.record(|record| record.tally = stream.tally());
+        self.add_cost(&*stream, start, out);
+        self.note(&*stream);
         match result {
-            Ok(progress) => self.after(stream, progress, end_of_stream),
-            Err(fault) => self.end_with_error(&fault, out),
+            Ok(Fed::Passed(progress)) => self.after(stream, progress, end_of_stream),
+            Ok(Fed::Stopped) => self.stopped(end_of_stream),
+            Err(fault) => self.end_with_error(fault, out),
         }
         BodyStep::Pass
     }
@@ -324,12 +360,13 @@ impl Attempt {
     /// replaced by a reply of our own: that stops the provider and leaves the client's connection in order, but
     /// the router never retries it.
     fn fail(
-        &self,
-        fault: UpstreamFault,
+        &mut self,
+        mut fault: UpstreamFault,
         mut head: ResponseHead,
         is_over: bool,
         out: &mut Vec<u8>,
     ) -> BodyStep {
+        self.is_credential_refused |= credential::replace(&mut fault, self.owner);
         out.clear();
         out.extend_from_slice(&fault.error.to_json());
         let status = if fault.is_retryable {
@@ -367,11 +404,12 @@ impl Attempt {
 
     /// Tells of a failure after content: the status has gone, so the stream itself must say it. No `[DONE]`
     /// follows: clients take that for success.
-    fn end_with_error(&self, fault: &UpstreamFault, out: &mut Vec<u8>) {
+    fn end_with_error(&mut self, mut fault: UpstreamFault, out: &mut Vec<u8>) {
+        self.is_credential_refused |= credential::replace(&mut fault, self.owner);
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&fault.error.to_json());
         out.extend_from_slice(b"\n\n");
-        self.record(|record| record.phase = Phase::Failed(fault.error.clone()));
+        self.record(|record| record.phase = Phase::Failed(fault.error));
     }
 }
 

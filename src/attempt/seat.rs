@@ -2,12 +2,17 @@
 
 //! What the filter of one cluster knows of its provider.
 
+use crate::clock::Timestamp;
 use crate::config::{ConfigError, Credential, Endpoint, Listener, Provider, ProviderKind};
-use crate::provider::Settings;
+use crate::provider::{Operation, Settings, configured};
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// Anthropic requires an output bound. This is sent when neither the client nor the configuration gives one.
 const DEFAULT_MAX_TOKENS: u32 = 4096;
+
+/// The header in which AWS's temporary credentials travel beside the signature.
+pub const SESSION_HEADER: &str = "x-amz-security-token";
 
 /// The provider seat of one cluster.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub struct ProviderSeat {
     pub(super) endpoint: Endpoint,
     pub(super) bounds: Listener,
     provider: Provider,
+    /// When the log last told that the credential was refused.
+    pub(super) told_of_refusal: Cell<Option<Timestamp>>,
 }
 
 /// The head of the request that goes to the provider, as a whole: what is not listed is not sent.
@@ -29,23 +36,24 @@ impl ProviderSeat {
     ///
     /// # Errors
     ///
-    /// An endpoint that is not an HTTP URL.
+    /// An endpoint that is missing or not an HTTP URL, or a key that this kind of provider does not take.
     pub fn new(
         cluster: String,
         name: &str,
         provider: Provider,
         bounds: Listener,
     ) -> Result<Self, ConfigError> {
-        let endpoint = provider
-            .endpoint
-            .parse()
-            .map_err(|message| ConfigError::new(format!("providers.{name}.endpoint"), message))?;
+        let endpoint = provider.base_url(name)?;
+        if let Some((key, message)) = configured::fault(&provider) {
+            return Err(ConfigError::new(format!("providers.{name}.{key}"), message));
+        }
         Ok(Self {
             cluster,
             name: name.into(),
             endpoint,
             bounds,
             provider,
+            told_of_refusal: Cell::new(None),
         })
     }
 
@@ -62,21 +70,33 @@ impl ProviderSeat {
         }
     }
 
-    /// The header that carries the credential.
-    #[must_use]
-    pub const fn credential_header_name(&self) -> &'static str {
-        self.credential_header().0
+    /// The environment variables that hold teams' credentials, by team.
+    pub fn team_credential_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let teams = self.provider.team_credentials.iter();
+        teams.filter_map(|(team, credential)| match credential {
+            Credential::Env(name) => Some((team.as_str(), name.as_str())),
+            Credential::File(_) => None,
+        })
+    }
+
+    /// The headers that carry the credential, Envoy's signature included.
+    pub fn credential_header_names(&self) -> impl Iterator<Item = &'static str> {
+        let is_signed = self.provider.is_signed();
+        [self.credential_header().0]
+            .into_iter()
+            .chain(is_signed.then_some(SESSION_HEADER))
     }
 
     /// The header that carries the credential, and what stands before it there.
     pub(super) const fn credential_header(&self) -> (&'static str, &'static str) {
-        self.provider.kind.credential_header()
+        self.provider.credential_header()
     }
 
-    pub(super) fn settings(&self, upstream_model: &str, created: u64) -> Settings {
+    pub(super) fn settings(&self, upstream_model: &str, operation: Operation, created: u64) -> Settings {
         let provider = &self.provider;
         Settings {
             kind: provider.kind,
+            operation,
             upstream_model: upstream_model.to_owned(),
             on_unsupported: provider.on_unsupported,
             // Mistral reports usage unasked and refuses the field.
@@ -84,7 +104,12 @@ impl ProviderSeat {
                 .stream_usage
                 .unwrap_or(provider.kind != ProviderKind::Mistral),
             default_max_tokens: provider.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
+            max_output_tokens: None,
             created,
+            answer_id: String::new(),
+            told_input_tokens: None,
+            api_version: provider.api_version.clone(),
+            unsupported: provider.preset.map_or(&[], |preset| preset.facts().unsupported),
             max_event_bytes: usize::try_from(self.bounds.max_event_bytes.0).unwrap_or(usize::MAX),
         }
     }

@@ -2,10 +2,12 @@
 
 //! Attempts from begin to end, as the filter drives them.
 
-use super::{Attempt, BodyStep, ProviderSeat, RETRYABLE, ResponseHead};
+use super::{Attempt, BodyStep, Credentials, ProviderSeat, RETRYABLE, ResponseHead};
 use crate::config::{Listener, Model, Provider};
-use crate::handoff::{Handoff, Phase};
+use crate::handoff::{Ceiling, CredentialOwner, Handoff, Phase};
 use crate::headers::Headers;
+use crate::policy::brought::BroughtHeaders;
+use crate::policy::prices::Prices;
 use crate::policy::routing::Routes;
 use serde_json::json;
 use std::cell::RefCell;
@@ -47,6 +49,7 @@ fn bench(body: &[u8], request_headers: &[(&str, &str)]) -> Bench {
     let route = Rc::clone(routes.resolve("fast").unwrap());
     let handoff = Rc::new(RefCell::new(Handoff::new(
         route,
+        crate::provider::Operation::Chat,
         "fast".to_owned(),
         7,
         vec![("x-ratelimit-limit-tokens", "9".to_owned())],
@@ -63,7 +66,7 @@ fn bench(body: &[u8], request_headers: &[(&str, &str)]) -> Bench {
         Some(Rc::clone(&handoff)),
         &headers,
         body,
-        Some("sk-1"),
+        &own(),
         &mut sent,
     );
     let (attempt, head) = begun.ok().unwrap();
@@ -341,6 +344,315 @@ fn a_request_without_an_exchange_is_refused() {
     let provider: Provider =
         serde_json::from_value(json!({"kind": "openai", "endpoint": "http://llm.example"})).unwrap();
     let seat = Rc::new(ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap());
-    let refused = Attempt::begin(&seat, None, &Headers::default(), PLAIN, None, &mut Vec::new());
+    let refused = Attempt::begin(
+        &seat,
+        None,
+        &Headers::default(),
+        PLAIN,
+        &Credentials::default(),
+        &mut Vec::new(),
+    );
     assert_eq!(refused.err().unwrap().status, 500);
+}
+
+/// The gateway's credential.
+fn own() -> Credentials {
+    Credentials {
+        own: Some("sk-1".into()),
+        ..Credentials::default()
+    }
+}
+
+#[crate::test]
+fn the_caller_s_credential_comes_before_its_team_s_and_that_before_the_gateway_s() {
+    let provider: Provider =
+        serde_json::from_value(json!({"kind": "openai", "endpoint": "http://llm.example"})).unwrap();
+    let seat =
+        Rc::new(ProviderSeat::new("p".to_owned(), "p", provider.clone(), Listener::default()).unwrap());
+    let brought_headers = {
+        let mut with_header = provider;
+        with_header.caller_credential_header = Some("x-p-key".to_owned());
+        BroughtHeaders::new(&[("p".to_owned(), with_header)].into_iter().collect()).unwrap()
+    };
+    let mut credentials = own();
+    credentials
+        .teams
+        .insert("search".to_owned(), Some("sk-search".into()));
+    credentials.teams.insert("ads".to_owned(), None);
+    for (brought, team, expected, owner) in [
+        (None, None, Some("Bearer sk-1"), CredentialOwner::Gateway),
+        (None, Some("other"), Some("Bearer sk-1"), CredentialOwner::Gateway),
+        (
+            None,
+            Some("search"),
+            Some("Bearer sk-search"),
+            CredentialOwner::Team,
+        ),
+        (None, Some("ads"), None, CredentialOwner::Team),
+        (
+            Some("sk-mine"),
+            Some("search"),
+            Some("Bearer sk-mine"),
+            CredentialOwner::Caller,
+        ),
+    ] {
+        let handoff = bench(PLAIN, &[]).handoff;
+        let pairs: Vec<_> = brought.map(|key| ("x-p-key", key)).into_iter().collect();
+        let headers: Headers = pairs.iter().copied().collect();
+        handoff.borrow_mut().brought = brought_headers.find(&headers).unwrap();
+        handoff.borrow_mut().team = team.map(str::to_owned);
+        let begun = Attempt::begin(
+            &seat,
+            Some(Rc::clone(&handoff)),
+            &headers,
+            PLAIN,
+            &credentials,
+            &mut Vec::new(),
+        );
+        let (_, head) = begun.ok().unwrap();
+        let sent = head.iter().find(|(name, _)| *name == "authorization");
+        assert_eq!(
+            sent.map(|(_, value)| value.as_slice()),
+            expected.map(str::as_bytes)
+        );
+        assert!(head.iter().all(|(name, _)| *name != "x-p-key"));
+        let handoff = handoff.borrow();
+        assert_eq!(handoff.attempt.as_ref().unwrap().credential_owner, owner);
+        assert!(
+            !format!("{handoff:?}").contains("sk-"),
+            "a secret cannot be printed"
+        );
+    }
+}
+
+#[crate::test]
+fn a_refused_credential_of_the_caller_s_is_the_caller_s_fault() {
+    let mut bench = bench(PLAIN, &[]);
+    bench.attempt.owner = CredentialOwner::Caller;
+    bench.answer_head("401", "application/json", &[]);
+    let (head, out) =
+        bench.answer_body([br#"{"error":{"message":"Incorrect API key: sk-mine"}}"#.as_slice()]);
+    assert_eq!(
+        value(&head.unwrap().0, ":status"),
+        Some("401"),
+        "not tried elsewhere"
+    );
+    let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(error["error"]["code"], "provider_credential_refused");
+    assert!(!String::from_utf8(out).unwrap().contains("sk-mine"));
+    assert!(
+        !bench.attempt.take_credential_refusal(),
+        "nothing for the operator"
+    );
+}
+
+/// A stream of so many events with output, under a ceiling, cut into pieces of so many bytes.
+fn stopped(events: usize, ceiling: Ceiling, size: usize) -> (Bench, String, BodyStep) {
+    let mut bench = bench(BODY, &[]);
+    bench.handoff.borrow_mut().ceiling = Some(ceiling);
+    bench.answer_head("200", "text/event-stream", &[]);
+    let (head, rest) = STREAM.split_once("data: {\"id\":\"c1\"").unwrap();
+    let (role, rest) = rest.split_once("\n\n").unwrap();
+    let (word, end) = rest.split_once("\n\n").unwrap();
+    let text = format!(
+        "{head}data: {{\"id\":\"c1\"{role}\n\n{}{end}",
+        format!("{word}\n\n").repeat(events)
+    );
+    let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+    let (mut body, mut last) = (Vec::new(), BodyStep::Hold);
+    for (index, piece) in pieces.iter().enumerate() {
+        let mut out = Vec::new();
+        last = bench
+            .attempt
+            .on_response_body(piece, index + 1 == pieces.len(), &mut out);
+        if last == BodyStep::Stop {
+            break;
+        }
+        body.extend(out);
+    }
+    (bench, String::from_utf8(body).unwrap(), last)
+}
+
+const CEILING: Ceiling = Ceiling {
+    output_tokens: 3,
+    output_bytes: 1_000,
+    output_guess: None,
+    choices: 1,
+    input_tokens: 5,
+};
+
+#[crate::test]
+fn a_stream_is_stopped_at_its_ceiling_however_it_is_cut() {
+    for size in [1, 7, 100, 300, 100_000] {
+        let (bench, body, last) = stopped(9, CEILING, size);
+        assert_eq!(body.matches("grüß").count(), 3, "{size}");
+        let (_, end) = body.rsplit_once("grüß").unwrap();
+        assert!(end.contains(r#""finish_reason":"length""#), "{end}");
+        assert!(
+            end.contains(r#""id":"c1","created":1"#),
+            "the chunk belongs to the answer: {end}"
+        );
+        assert!(body.ends_with("data: [DONE]\n\n") && !end.contains("prompt_tokens"));
+        assert_eq!(
+            last == BodyStep::Stop,
+            size < 100_000,
+            "the provider goes on: {size}"
+        );
+        assert_eq!(bench.phase(), "Stopped");
+        assert_eq!(bench.handoff.borrow().attempt.as_ref().unwrap().output_events, 4);
+    }
+}
+
+#[crate::test]
+fn an_answer_that_keeps_to_its_ceiling_ends_as_it_is() {
+    for (events, output_tokens) in [(3, 3), (9, 10)] {
+        let ceiling = Ceiling {
+            output_tokens,
+            ..CEILING
+        };
+        let (bench, body, last) = stopped(events, ceiling, 50);
+        assert_eq!(body.matches("grüß").count(), events);
+        assert!(body.contains(r#""finish_reason":"stop""#) && body.ends_with("data: [DONE]\n\n"));
+        assert_eq!((bench.phase().as_str(), last), ("Complete", BodyStep::Pass));
+    }
+}
+
+#[crate::test]
+fn output_is_bounded_in_bytes_where_events_hold_many_tokens() {
+    let ceiling = Ceiling {
+        output_tokens: 100,
+        output_bytes: 20,
+        ..CEILING
+    };
+    let (_, body, _) = stopped(9, ceiling, 50);
+    assert_eq!(body.matches("grüß").count(), 3, "six bytes each");
+    assert!(body.contains(r#""finish_reason":"length""#));
+}
+
+#[crate::test]
+fn a_stopped_answer_tells_its_usage_if_asked() {
+    let body =
+        br#"{"model":"fast","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hi"}]}"#;
+    let mut bench = bench(body, &[]);
+    bench.handoff.borrow_mut().ceiling = Some(Ceiling {
+        output_tokens: 0,
+        ..CEILING
+    });
+    bench.answer_head("200", "text/event-stream", &[]);
+    let (head, body) = bench.answer_body([STREAM.as_bytes()]);
+    assert_eq!(value(&head.unwrap().0, ":status"), Some("200"));
+    let body = String::from_utf8(body).unwrap();
+    let usage = r#""usage":{"prompt_tokens":5,"completion_tokens":0,"total_tokens":5}"#;
+    assert!(body.contains(usage), "{body}");
+}
+
+#[crate::test]
+fn the_cost_stands_in_the_usage_of_who_asks_for_it() {
+    let prices = || {
+        let price = json!([{"provider": "p", "model": "m-1", "input": 1, "output": 10}]);
+        let provider = json!({"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}});
+        let providers = serde_json::from_value(provider).unwrap();
+        let prices = Prices::new(&serde_json::from_value::<Vec<_>>(price).unwrap(), &providers);
+        Some(Rc::new(prices.unwrap()))
+    };
+    let asking = br#"{"model":"fast","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hi"}]}"#;
+    for size in [1, 64, 100_000] {
+        let mut bench = bench(asking, &[]);
+        bench.handoff.borrow_mut().prices = prices();
+        bench.answer_head("200", "text/event-stream", &[]);
+        let (_, body) = bench.answer_body(STREAM.as_bytes().chunks(size));
+        let body = String::from_utf8(body).unwrap();
+        assert!(body.contains(r#""total_tokens":11,"cost":0.000029}"#), "{body}");
+        assert_eq!(body.matches("cost").count(), 1);
+    }
+    let json = br#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}"#;
+    let mut bench = bench(PLAIN, &[]);
+    bench.handoff.borrow_mut().prices = prices();
+    bench.answer_head("200", "application/json", &[]);
+    let (head, body) = bench.answer_body([&json[..]]);
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains(r#""cost":0.000029"#), "{body}");
+    assert_eq!(
+        value(&head.unwrap().0, "content-length"),
+        Some(body.len().to_string().as_str())
+    );
+}
+
+const REFUSED: &str = "The provider refused the gateway's credential.";
+
+#[crate::test]
+fn a_refused_credential_is_the_gateway_s_fault_and_tells_nothing_of_it() {
+    let secret = r#"{"error":{"message":"Incorrect API key provided: sk-1","type":"invalid_request_error","code":"invalid_api_key"}}"#;
+    let event = format!("data: {secret}\n\n");
+    for (request, status, content_type, more, body) in [
+        (PLAIN, "401", "application/json", None, secret),
+        (PLAIN, "403", "text/html", None, "<html>sk-1"),
+        (PLAIN, "403", "application/json", None, ""),
+        (
+            PLAIN,
+            "401",
+            "application/json",
+            Some(("content-encoding", "gzip")),
+            "sk-1",
+        ),
+        (PLAIN, "200", "application/json", None, secret),
+        (BODY, "401", "application/json", None, secret),
+        (BODY, "200", "text/event-stream", None, event.as_str()),
+    ] {
+        let mut bench = bench(request, &[]);
+        let more: Vec<_> = more.into_iter().collect();
+        bench.answer_head(status, content_type, &more);
+        let (_, out) = bench.answer_body([body.as_bytes()]);
+        let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(error["error"]["message"], REFUSED, "{status} {body}");
+        assert_eq!(error["error"]["code"], "upstream_credential_refused");
+        assert!(bench.phase().contains("status: 502"), "{}", bench.phase());
+        assert!(bench.attempt.take_credential_refusal() && !bench.attempt.take_credential_refusal());
+    }
+}
+
+#[crate::test]
+fn a_credential_refused_after_content_ends_the_stream_alike() {
+    let mut bench = bench(BODY, &[]);
+    bench.answer_head("200", "text/event-stream", &[]);
+    let upto = STREAM.find("data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},").unwrap();
+    let error = b"data: {\"error\":{\"message\":\"sk-1 expired\",\"code\":401}}\n\n";
+    let (_, body) = bench.answer_body([&STREAM.as_bytes()[..upto], &error[..]]);
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains(REFUSED) && !body.contains("sk-1"), "{body}");
+    assert!(bench.attempt.take_credential_refusal());
+}
+
+#[crate::test]
+fn other_failures_are_no_refusal_of_the_credential() {
+    for status in ["400", "402", "404", "429", "500"] {
+        let mut bench = bench(PLAIN, &[]);
+        bench.answer_head(status, "application/json", &[]);
+        let (_, out) = bench.answer_body([br#"{"error":{"message":"told"}}"#.as_slice()]);
+        assert!(String::from_utf8(out).unwrap().contains("told"));
+        assert!(!bench.attempt.take_credential_refusal());
+    }
+}
+
+#[crate::test]
+fn a_flagged_prompt_is_the_request_s_fault() {
+    let mut bench = bench(PLAIN, &[]);
+    bench.answer_head("403", "application/json", &[]);
+    let body = br#"{"error":{"code":403,"message":"Your input was flagged","metadata":{"reasons":["violence"],"flagged_input":"..."}}}"#;
+    let (head, out) = bench.answer_body([body.as_slice()]);
+    assert_eq!(value(&head.unwrap().0, ":status"), Some("403"));
+    assert!(String::from_utf8(out).unwrap().contains("flagged"));
+    assert!(!bench.attempt.take_credential_refusal());
+}
+
+#[crate::test]
+fn the_log_tells_of_a_refused_credential_once_a_minute() {
+    let provider: Provider =
+        serde_json::from_value(json!({"kind": "openai", "endpoint": "http://llm.example"})).unwrap();
+    let seat = ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap();
+    let told: Vec<bool> = [100, 100, 159, 160, 161, 400]
+        .into_iter()
+        .map(|second| seat.is_refusal_news(crate::clock::Timestamp::from_secs(second)))
+        .collect();
+    assert_eq!(told, [true, false, false, true, false, true]);
 }

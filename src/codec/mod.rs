@@ -2,4 +2,5 @@
 
 //! Bytes to frames. This room knows neither JSON nor providers.
 
+pub mod event_stream;
 pub mod sse;

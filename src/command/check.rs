@@ -3,14 +3,19 @@
 //! Everything that can be wrong with `gateway.yaml`, in one run.
 //!
 //! First the shape, then the meaning: the meaning is told by the very types that the filter builds at its start
-//! ([`Routes`], [`Authenticator`], [`RateLimiter`]), so a file that passes here is a file that the filter takes.
+//! ([`Routes`], [`Authenticator`], [`AccessRules`], [`RateLimiter`], [`Prices`]), so a file that passes here is a file
+//! that the filter takes.
 
 use super::source::Source;
 use crate::config::load::FromTree;
-use crate::config::{ConfigError, Endpoint, Gateway, Jwks};
+use crate::config::{ConfigError, Gateway, Jwks};
+use crate::policy::access::AccessRules;
 use crate::policy::auth::Authenticator;
+use crate::policy::brought::BroughtHeaders;
+use crate::policy::prices::Prices;
 use crate::policy::rate_limit::RateLimiter;
 use crate::policy::routing::Routes;
+use crate::provider::configured;
 use core::net::IpAddr;
 
 /// A file that was found sound: the configuration with its key sets inlined, and its routes.
@@ -43,16 +48,24 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
         }
     }
     for (name, provider) in &gateway.providers {
-        if let Err(message) = provider.endpoint.parse::<Endpoint>() {
-            faults.push(ConfigError::new(format!("providers.{name}.endpoint"), message));
+        faults.extend(provider.signing(name).err());
+        if let Some((key, message)) = configured::fault(provider) {
+            faults.push(ConfigError::new(format!("providers.{name}.{key}"), message));
         }
     }
     if let (true, Err(found)) = (faults.is_empty(), Authenticator::new(&gateway.identity)) {
         faults.extend(found);
     }
-    if let Err(found) = RateLimiter::new(&gateway.limits, &gateway.limit_store) {
+    if let Err(found) = BroughtHeaders::new(&gateway.providers) {
         faults.extend(found);
     }
+    if let Err(found) = AccessRules::new(&gateway.access, gateway.access_options) {
+        faults.extend(found);
+    }
+    let limiter = RateLimiter::new(&gateway.limits, &gateway.limit_store);
+    let limiter = limiter.map_err(|found| faults.extend(found)).ok();
+    let prices = Prices::new(&gateway.prices, &gateway.providers);
+    let prices = prices.map_err(|found| faults.extend(found)).ok();
     let routes = match Routes::new(&gateway.models, &gateway.providers) {
         Ok(routes) => routes,
         Err(found) => {
@@ -60,6 +73,9 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
             return Err(faults);
         }
     };
+    if let (Some(limiter), Some(prices), true) = (limiter, prices, faults.is_empty()) {
+        faults = prices.missing(&routes, &limiter);
+    }
     if faults.is_empty() {
         Ok(Checked { gateway, routes })
     } else {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The native command `tollgate`: checks `gateway.yaml`, renders Envoy's configuration from it, prints its schema.
+//! The native command `tollgate`: checks `gateway.yaml`, renders Envoy's configuration from it, prints its schema,
+//! makes API keys.
 //!
 //! The only room that reads files and prints, and it does so in one place each: [`read`], [`fn@write`] and the two
 //! writers that [`run`] is given. Exit codes: 0 for a sound file, 1 for faults in it, 2 for a wrong command line
 //! or a file that cannot be read or written.
 
 pub mod check;
+mod key;
 pub mod render;
 pub mod schema;
 pub mod source;
@@ -40,6 +42,28 @@ enum Command {
     Render(Render),
     /// Print the JSON Schema of gateway.yaml.
     Schema,
+    /// Make API keys.
+    #[command(subcommand)]
+    Key(Key),
+}
+
+#[derive(Debug, Subcommand)]
+enum Key {
+    /// Make an API key, and print it with what gateway.yaml has to say of it. It is kept nowhere.
+    New {
+        /// Whom the key stands for.
+        #[arg(long, default_value = "CONSUMER")]
+        consumer: String,
+        /// The consumer's team.
+        #[arg(long)]
+        team: Option<String>,
+        /// A name for the key, which limits and access rules may use as the label api_key.
+        #[arg(long)]
+        name: Option<String>,
+        /// When it stops being accepted: 2027-01-31 or 2027-01-31T12:00:00Z
+        #[arg(long)]
+        expires: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -167,6 +191,20 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Render(Render::Plugin { input, seat, out: to }) => {
             let text = render::plugin::render(input.check()?, seat).map_err(Failure::Unusable)?;
             emit(&text, to.as_deref(), out)
+        }
+        Command::Key(Key::New {
+            consumer,
+            team,
+            name,
+            expires,
+        }) => {
+            let owner = key::Owner {
+                consumer,
+                team,
+                name,
+                expires,
+            };
+            emit(&key::new(&owner).map_err(Failure::Unusable)?, None, out)
         }
         Command::Schema => emit(&schema::render().map_err(Failure::Unusable)?, None, out),
     }

@@ -11,6 +11,7 @@
 //! built from the result. At most [`MAX_FAULTS`] readings are made.
 
 use super::error::{listed, nearest};
+use super::preset;
 use super::{ConfigError, Gateway, Listener, PluginConfig, Provider};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -46,7 +47,8 @@ pub fn from_json<T: FromTree>(text: &str) -> Result<T, Vec<ConfigError>> {
 }
 
 impl FromTree for Gateway {
-    fn from_tree(tree: Value) -> Result<Self, Vec<ConfigError>> {
+    fn from_tree(mut tree: Value) -> Result<Self, Vec<ConfigError>> {
+        preset::expand(tree.get_mut("providers"));
         read(tree)
     }
 }
@@ -62,7 +64,7 @@ impl FromTree for PluginConfig {
             Some("provider") => read(tree).map(|seat: ProviderSeat| Self::Provider {
                 cluster: seat.cluster,
                 name: seat.name,
-                provider: seat.provider,
+                provider: Box::new(seat.provider),
                 bounds: seat.bounds,
             }),
             Some(found) => Err(vec![ConfigError::unknown(
@@ -274,7 +276,7 @@ mod tests {
             faults(&tree),
             [
                 "frobnicate: unknown key, expected one of `listener`, `admin`, `providers`, `models`, `identity`, \
-                 `access`, `limits`, `limit_store`",
+                 `access`, `access_options`, `limits`, `explain`, `prices`, `limit_store`",
                 "models[0].tagets: unknown key, did you mean `targets`?",
                 "models[0].targets[0].wieght: unknown key, did you mean `weight`?",
             ]

@@ -7,27 +7,44 @@
 //! nothing of ours. Unknown keys are errors everywhere.
 
 pub mod access;
+mod aws;
 pub mod endpoint;
 pub mod error;
+pub mod explain;
 pub mod identity;
 pub mod limits;
 pub mod listener;
 pub mod load;
 pub mod model;
+mod moment;
 pub mod plugin;
+mod preset;
+pub mod price;
 pub mod provider;
 mod quantity;
 
-pub use access::AccessRule;
+pub use access::{
+    AccessEffect, AccessEndpoint, AccessOptions, AccessRule, AccessTime, Capability, HiddenModels, Weekday,
+};
+pub use aws::Signing;
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
-pub use identity::{ApiKey, ClaimMapping, Identity, Jwks, JwtProvider};
-pub use limits::{Limit, LimitCount, LimitMatch, LimitStore};
+pub use explain::PrincipalMatch;
+pub use identity::{
+    ApiKey, ClaimDefaults, ClaimMapping, Identity, Jwks, JwtProvider, RemoteJwks, Trusted, TrustedHeaders,
+};
+pub use limits::{
+    Bucket, CalendarUnit, CalendarWindow, Limit, LimitCount, LimitMatch, LimitMode, LimitOverride,
+    LimitStore, OnShort, Weights,
+};
 pub use listener::{Admin, Listener};
 pub use model::{Model, Target};
+pub use moment::Moment;
 pub use plugin::PluginConfig;
-pub use provider::{Credential, OnUnsupported, Provider, ProviderKind};
-pub use quantity::{ByteSize, Period};
+pub use preset::{Facts, Preset};
+pub use price::{LongPrompt, Price};
+pub use provider::{Credential, CredentialScheme, OnUnsupported, Provider, ProviderKind};
+pub use quantity::{ByteSize, Decimal, Period};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,12 +66,21 @@ pub struct Gateway {
     pub models: Vec<Model>,
     /// Who may call.
     pub identity: Identity,
-    /// Which principals may use which models. Empty: every principal may use every model.
+    /// Which principals may use which models, and for what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub access: Vec<AccessRule>,
+    /// What holds for all rules of `access` together.
+    #[serde(default)]
+    pub access_options: AccessOptions,
     /// How much may be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
+    /// Who may have decisions explained. Empty: nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explain: Vec<PrincipalMatch>,
+    /// What providers charge, where it differs from the list that ships with the gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prices: Vec<Price>,
     /// The memory that limits may take.
     #[serde(default)]
     pub limit_store: LimitStore,

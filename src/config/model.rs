@@ -19,6 +19,9 @@ pub struct Model {
     /// Output tokens to reserve for a request that sets no bound, until the route has learned better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_output_tokens: Option<u32>,
+    /// The output bound of a request that sets none: it is reserved in full, and the provider is told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_max_output_tokens: Option<u32>,
     /// How long a whole exchange may take, all attempts together. Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Period>,

@@ -24,7 +24,7 @@ pub enum PluginConfig {
         /// The key in `providers`; what `x-tollgate-provider` tells the client.
         name: String,
         /// The provider's own settings.
-        provider: Provider,
+        provider: Box<Provider>,
         /// The bounds to keep.
         #[serde(default)]
         bounds: Listener,

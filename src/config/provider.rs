@@ -2,22 +2,46 @@
 
 //! `providers`: who serves models, and how they are spoken to.
 
-use super::Period;
+use super::{Period, Preset};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One provider: an API, an endpoint and a credential.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// The dialect that the provider speaks.
+    /// A hosted service that speaks OpenAI's language: fills in `kind`, `endpoint` and `stream_usage` where they are
+    /// not written, and knows which request fields the service refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+    /// The dialect that the provider speaks. Required without a preset.
+    #[cfg_attr(not(target_family = "wasm"), schemars(default = "no_kind"))]
     pub kind: ProviderKind,
+    /// The version of Azure's API. A date, such as `2024-10-21`, is sent with the older paths that name the
+    /// deployment; `preview`, or none, with `/openai/v1`. For `azure_openai` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
     /// The base URL, for example `https://api.openai.com/v1` or `https://api.anthropic.com`. The paths of the
-    /// provider's own API reference are appended to it.
-    pub endpoint: String,
-    /// The credential that the gateway presents. Absent: none is sent, as many self-hosted servers expect.
+    /// provider's own API reference are appended to it. Required without a preset and without a region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The AWS region, for example `us-east-1`, of providers at AWS. Default: what the endpoint's host tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The credential that the gateway presents. Absent: none is sent, as many self-hosted servers expect, but
+    /// requests to AWS are signed with the credentials that Envoy finds where AWS's own tools look for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
+    /// A request header in which a caller may bring a credential of its own for this provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_credential_header: Option<String>,
+    /// Credentials for teams, in place of the one for everybody: environment variables, by team.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub team_credentials: BTreeMap<String, Credential>,
+    /// What the credential is, where the provider takes several kinds: for `azure_openai` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_scheme: Option<CredentialScheme>,
     /// What happens to a request field that the provider has no counterpart for.
     #[serde(default)]
     pub on_unsupported: OnUnsupported,
@@ -33,6 +57,12 @@ pub struct Provider {
     pub connect_timeout: Period,
 }
 
+/// With a preset an editor must not ask for this. The types do, once a preset has filled it in.
+#[cfg(not(target_family = "wasm"))]
+const fn no_kind() -> Option<ProviderKind> {
+    None
+}
+
 fn default_connect_timeout() -> Period {
     Period::from_secs(5)
 }
@@ -44,6 +74,18 @@ fn default_connect_timeout() -> Period {
 pub enum ProviderKind {
     /// Anthropic's Messages API.
     Anthropic,
+    /// Amazon Bedrock's Converse API.
+    AwsBedrock,
+    /// Amazon SageMaker endpoints whose container speaks OpenAI's Chat Completions.
+    #[serde(rename = "aws_sagemaker")]
+    AwsSageMaker,
+    /// OpenAI's models at Azure.
+    #[serde(rename = "azure_openai")]
+    AzureOpenAi,
+    /// Cohere's API, version 2.
+    Cohere,
+    /// Google's Gemini API, with a key of AI Studio.
+    Gemini,
     /// Mistral's API: close to OpenAI's, with its own names for some fields.
     Mistral,
     /// OpenAI's API.
@@ -55,6 +97,30 @@ pub enum ProviderKind {
     /// OpenRouter.
     #[serde(rename = "openrouter")]
     OpenRouter,
+    /// Google's Vertex AI: Gemini, and Anthropic's Claude. The endpoint ends in a project and a location.
+    VertexAi,
+}
+
+/// How a credential is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialScheme {
+    /// In the provider's own header for keys.
+    ApiKey,
+    /// In `authorization`, as `Bearer`: a token of Microsoft Entra.
+    Bearer,
+}
+
+impl Provider {
+    /// The header that carries the provider's credential, and what stands before the credential there.
+    #[must_use]
+    pub const fn credential_header(&self) -> (&'static str, &'static str) {
+        match self.credential_scheme {
+            Some(CredentialScheme::Bearer) => ("authorization", "Bearer "),
+            Some(CredentialScheme::ApiKey) | None => self.kind.credential_header(),
+        }
+    }
 }
 
 impl ProviderKind {
@@ -63,9 +129,16 @@ impl ProviderKind {
     pub const fn credential_header(self) -> (&'static str, &'static str) {
         match self {
             Self::Anthropic => ("x-api-key", ""),
-            Self::Mistral | Self::OpenAi | Self::OpenAiCompatible | Self::OpenRouter => {
-                ("authorization", "Bearer ")
-            }
+            Self::AzureOpenAi => ("api-key", ""),
+            Self::Gemini => ("x-goog-api-key", ""),
+            Self::AwsBedrock
+            | Self::AwsSageMaker
+            | Self::Cohere
+            | Self::Mistral
+            | Self::OpenAi
+            | Self::OpenAiCompatible
+            | Self::OpenRouter
+            | Self::VertexAi => ("authorization", "Bearer "),
         }
     }
 }

@@ -115,6 +115,87 @@ impl Serialize for ByteSize {
     }
 }
 
+/// A number with up to six decimal places, kept exactly, in millionths: an amount of money, a weight, a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Decimal(pub u64);
+
+/// How many millionths are one.
+const ONE: u64 = 1_000_000;
+
+impl Decimal {
+    /// One.
+    pub const ONE: Self = Self(ONE);
+
+    /// A whole number; the largest that fits if it is too large.
+    #[must_use]
+    pub const fn from_whole(number: u64) -> Self {
+        Self(number.saturating_mul(ONE))
+    }
+
+    /// The number, if it has no decimal places.
+    #[must_use]
+    pub const fn whole(self) -> Option<u64> {
+        if self.0.is_multiple_of(ONE) {
+            Some(self.0 / ONE)
+        } else {
+            None
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || part.len() > 6 || !is_digits(whole) || !is_digits(part) {
+            return None;
+        }
+        let part: u64 = format!("{part:0<6}").parse().ok()?;
+        let whole: u64 = whole.parse().ok()?;
+        whole.checked_mul(ONE)?.checked_add(part).map(Self)
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, part) = (self.0 / ONE, self.0 % ONE);
+        if part == 0 {
+            return write!(f, "{whole}");
+        }
+        let part = format!("{part:06}");
+        write!(f, "{whole}.{}", part.trim_end_matches('0'))
+    }
+}
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(serde_json::Number),
+            Text(String),
+        }
+        let expected =
+            "expected a number of at least 0 with at most six decimal places, below 18446744073710";
+        let text = match Written::deserialize(deserializer).map_err(|_| D::Error::custom(expected))? {
+            // The shortest text of a fraction is the one that was written.
+            Written::Number(number) => match number.as_f64() {
+                Some(fraction) if !number.is_u64() => format!("{fraction}"),
+                _ => number.to_string(),
+            },
+            Written::Text(text) => text,
+        };
+        Self::parse(&text).ok_or_else(|| D::Error::custom(format!("{expected}, found {text}")))
+    }
+}
+
+impl Serialize for Decimal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.whole() {
+            Some(number) => serializer.serialize_u64(number),
+            None => serializer.collect_str(self),
+        }
+    }
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
@@ -123,7 +204,7 @@ fn split(text: &str) -> Option<(u64, &str)> {
 
 #[cfg(not(target_family = "wasm"))]
 mod schema {
-    use super::{ByteSize, Period};
+    use super::{ByteSize, Decimal, Period};
     use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
     use std::borrow::Cow;
 
@@ -133,6 +214,18 @@ mod schema {
         }
         fn json_schema(_: &mut SchemaGenerator) -> Schema {
             json_schema!({"type": "string", "pattern": "^[0-9]+ *(ms|s|m|h|d)$", "examples": ["90s", "1h"]})
+        }
+    }
+
+    impl JsonSchema for Decimal {
+        fn schema_name() -> Cow<'static, str> {
+            "Decimal".into()
+        }
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({"oneOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,6})?$", "examples": ["2.50"]}
+            ]})
         }
     }
 
@@ -151,7 +244,7 @@ mod schema {
 
 #[cfg(test)]
 mod tests {
-    use super::{ByteSize, Period};
+    use super::{ByteSize, Decimal, Period};
     use core::time::Duration;
 
     #[crate::test]
@@ -163,6 +256,38 @@ mod tests {
         assert_eq!(Period::parse("60s"), Some(Period(Duration::from_secs(60))));
         for text in ["", "s", "1", "-1s", "1.5s", "1w", "99999999999999999999s"] {
             assert_eq!(Period::parse(text), None, "{text}");
+        }
+    }
+
+    #[crate::test]
+    fn a_decimal_is_kept_as_it_was_written() {
+        for (json, millionths, again) in [
+            ("0", 0, "0"),
+            ("600", 600_000_000, "600"),
+            ("0.075", 75_000, "\"0.075\""),
+            ("2.5", 2_500_000, "\"2.5\""),
+            ("1e-6", 1, "\"0.000001\""),
+            ("12.0", 12_000_000, "12"),
+            ("\"2.50\"", 2_500_000, "\"2.5\""),
+            ("\"0.1\"", 100_000, "\"0.1\""),
+            ("18446744073709", 18_446_744_073_709_000_000, "18446744073709"),
+        ] {
+            let decimal: Decimal = serde_json::from_str(json).unwrap();
+            assert_eq!(decimal, Decimal(millionths), "{json}");
+            assert_eq!(serde_json::to_string(&decimal).unwrap(), again);
+        }
+        for json in [
+            "-1",
+            "1e-7",
+            "0.1234567",
+            "18446744073710",
+            "\"\"",
+            "\".5\"",
+            "\"1e3\"",
+            "null",
+            "true",
+        ] {
+            assert!(serde_json::from_str::<Decimal>(json).is_err(), "{json}");
         }
     }
 

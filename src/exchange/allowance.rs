@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! `x-ratelimit-*`, in OpenAI's words (<https://platform.openai.com/docs/guides/rate-limits>).
+//! `x-ratelimit-*`, in OpenAI's words (<https://platform.openai.com/docs/guides/rate-limits>), and what they did to
+//! the request.
 
 use crate::policy::rate_limit::{Allowance, Reservation};
 
@@ -42,4 +43,12 @@ pub(super) fn of(reservation: &Reservation) -> Vec<(&'static str, String)> {
         .token_allowance
         .map(|left| headers(TOKEN_HEADERS, left));
     requests.into_iter().chain(tokens_left).flatten().collect()
+}
+
+/// Tells that the output of each choice was lowered to what is left.
+pub(super) fn clamped(max_output_tokens: u64) -> (&'static str, String) {
+    (
+        "x-tollgate-clamped",
+        format!("max_output_tokens={max_output_tokens}"),
+    )
 }

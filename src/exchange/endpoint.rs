@@ -3,14 +3,17 @@
 //! What a request is for, by its method and path.
 
 use crate::api_error::{ApiError, INVALID_REQUEST};
+use crate::provider::Operation;
 
 /// What the gateway serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
-    /// `POST /v1/chat/completions`.
-    ChatCompletions,
+    /// `POST /v1/chat/completions` and the like: what a provider serves.
+    Inference(Operation),
     /// `GET /v1/models`.
     Models,
+    /// `GET /v1/tollgate/usage`.
+    Usage,
     /// `GET /healthz`, without credentials.
     Health,
 }
@@ -20,8 +23,10 @@ impl Endpoint {
     pub(super) fn find(method: &str, path: &str) -> Result<Self, ApiError> {
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let (endpoint, allowed) = match path {
-            "/v1/chat/completions" => (Self::ChatCompletions, "POST"),
+            "/v1/chat/completions" => (Self::Inference(Operation::Chat), "POST"),
+            "/v1/embeddings" => (Self::Inference(Operation::Embeddings), "POST"),
             "/v1/models" => (Self::Models, "GET"),
+            "/v1/tollgate/usage" => (Self::Usage, "GET"),
             "/healthz" => (Self::Health, "GET"),
             _ => {
                 return Err(
@@ -40,12 +45,17 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::Endpoint;
+    use crate::provider::Operation;
 
     #[crate::test]
     fn an_endpoint_is_found_by_method_and_path() {
         assert_eq!(
             Endpoint::find("POST", "/v1/chat/completions?x=1").unwrap(),
-            Endpoint::ChatCompletions
+            Endpoint::Inference(Operation::Chat)
+        );
+        assert_eq!(
+            Endpoint::find("POST", "/v1/embeddings").unwrap(),
+            Endpoint::Inference(Operation::Embeddings)
         );
         assert_eq!(Endpoint::find("HEAD", "/healthz").unwrap(), Endpoint::Health);
         assert_eq!(

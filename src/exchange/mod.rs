@@ -10,7 +10,9 @@
 //! It never speaks a provider's dialect: what it learns of an answer it reads in the [`Handoff`].
 
 mod allowance;
+mod ask;
 mod endpoint;
+mod explain;
 mod models;
 mod policy;
 mod request;
@@ -18,19 +20,29 @@ mod rescue;
 mod response;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use policy::Policy;
 
+use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
-use crate::policy::rate_limit::Reservation;
+use crate::policy::brought::Secret;
+use crate::policy::rate_limit::Lease;
+use crate::provider::Operation;
 use crate::usage::estimate::PromptSize;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The header that the rendered routes match on.
 pub const ROUTE_HEADER: &str = "x-tollgate-route";
+
+/// The header by which a client asks for an explanation.
+pub(crate) const EXPLAIN_HEADER: &str = "x-tollgate-explain";
+
+/// The header by which a client asks for `usage.cost`.
+pub(crate) const COST_HEADER: &str = "x-tollgate-usage-cost";
 
 /// The header that names the cluster where both seats are one filter.
 pub const CLUSTER_HEADER: &str = "x-tollgate-cluster";
@@ -40,8 +52,12 @@ pub const CLUSTER_HEADER: &str = "x-tollgate-cluster";
 pub enum Step {
     /// Wait until the body is whole.
     Buffer,
+    /// Wait until the keys of the caller's issuer have come, or did not, and ask again.
+    AwaitKeys,
     /// Answer the client; no provider is asked.
     Reply(LocalReply),
+    /// Answer the client with [`Exchange::usage`], which needs the shared store.
+    TellUsage,
     /// Let the request go on to its route, with these changes to its headers.
     Forward(Vec<HeaderEdit>),
 }
@@ -70,19 +86,29 @@ pub enum Answer {
 pub struct Exchange {
     policy: Rc<Policy>,
     principal: Option<Rc<Principal>>,
+    operation: Operation,
     /// The request's headers that go no further: credentials, and `x-tollgate-*`, which is ours alone.
     withheld: Vec<String>,
+    /// The credentials for providers that the caller has brought.
+    brought: Vec<(String, Secret)>,
+    /// Whether the client wants to know what the answer costs.
+    wants_cost: bool,
+    /// Whether it wants an explanation and no answer.
+    wants_explanation: bool,
     /// The model that the client asked for, once it is known.
     request_model: String,
     admitted: Option<Admitted>,
     /// The status of an answer that Envoy made up because no provider gave one.
     envoy_status: Option<u16>,
     refused_by: Option<&'static str>,
+    refused_rule: Option<String>,
+    /// Since when the request has waited for its issuer's keys.
+    awaits_keys_since: Option<Timestamp>,
 }
 
 /// A request that holds a reservation.
 struct Admitted {
-    reservation: Reservation,
+    lease: Rc<Lease>,
     prompt: PromptSize,
     input_tokens: u64,
     handoff: Rc<RefCell<Handoff>>,
@@ -95,11 +121,17 @@ impl Exchange {
         Self {
             policy,
             principal: None,
+            operation: Operation::Chat,
             withheld: Vec::new(),
+            brought: Vec::new(),
+            wants_cost: false,
+            wants_explanation: false,
             request_model: String::new(),
             admitted: None,
             envoy_status: None,
             refused_by: None,
+            refused_rule: None,
+            awaits_keys_since: None,
         }
     }
 

@@ -6,14 +6,17 @@
 //! it (<https://platform.openai.com/docs/api-reference/models/list>).
 
 use super::Policy;
+use crate::clock::Timestamp;
+use crate::policy::access::Caller;
 use crate::policy::auth::Principal;
 use serde::Serialize;
 
-pub(super) fn list(policy: &Policy, principal: &Principal) -> Vec<u8> {
+pub(super) fn list(policy: &Policy, principal: &Principal, now: Timestamp) -> Vec<u8> {
+    let caller = Caller::new(principal, policy.connection.as_ref(), now);
     let data = policy
         .routes
         .iter()
-        .filter(|route| policy.access.allows(principal, &route.name))
+        .filter(|route| policy.access.shows(&caller, &route.name))
         .map(|route| Model {
             id: &route.name,
             object: "model",

@@ -3,23 +3,35 @@
 //! Everything that one configuration says about requests, ready for use.
 
 use crate::clock::Timestamp;
-use crate::config::{ConfigError, Gateway, Listener};
+use crate::config::{ConfigError, Gateway, Listener, PrincipalMatch};
+use crate::handoff::AttemptRecord;
 use crate::policy::access::AccessRules;
-use crate::policy::auth::Authenticator;
-use crate::policy::rate_limit::RateLimiter;
-use crate::policy::routing::Routes;
+use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Principal, Sources};
+use crate::policy::brought::BroughtHeaders;
+use crate::policy::connection::{Connection, NoConnection};
+use crate::policy::prices::Prices;
+use crate::policy::rate_limit::{RateLimiter, Spent};
+use crate::policy::routing::{Route, Routes};
 use crate::shared_store::SharedStore;
+use crate::usage::TokenUsage;
 use crate::usage::estimate::Estimator;
+use crate::usage::price::CostBound;
 use std::cell::RefCell;
+use std::rc::Rc;
 
 /// The policy of one gateway configuration.
 pub struct Policy {
     pub(super) bounds: Listener,
     pub(super) authenticator: RefCell<Authenticator>,
+    pub(super) credential_sources: Rc<Sources>,
+    pub(super) brought_headers: BroughtHeaders,
     pub(super) access: AccessRules,
+    pub(super) connection: Rc<dyn Connection>,
     pub(super) routes: Routes,
-    pub(super) limiter: RateLimiter,
+    pub(super) limiter: Rc<RateLimiter>,
     pub(super) estimator: Estimator,
+    pub(super) prices: Rc<Prices>,
+    explain: Vec<PrincipalMatch>,
 }
 
 impl Policy {
@@ -36,27 +48,110 @@ impl Policy {
             RateLimiter::new(&gateway.limits, &gateway.limit_store),
             &mut faults,
         );
-        let (Some(authenticator), Some(routes), Some(limiter), true) =
-            (authenticator, routes, limiter, faults.is_empty())
+        let access = keep(
+            AccessRules::new(&gateway.access, gateway.access_options),
+            &mut faults,
+        );
+        let brought = keep(BroughtHeaders::new(&gateway.providers), &mut faults);
+        let prices = keep(Prices::new(&gateway.prices, &gateway.providers), &mut faults);
+        let (
+            Some(mut authenticator),
+            Some(routes),
+            Some(limiter),
+            Some(access),
+            Some(brought_headers),
+            Some(prices),
+        ) = (authenticator, routes, limiter, access, brought, prices)
         else {
             return Err(faults);
         };
+        let faults = prices.missing(&routes, &limiter);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        authenticator.keep_claims(access.claims());
         Ok(Self {
             bounds: gateway.listener.clone(),
+            credential_sources: authenticator.sources(),
+            brought_headers,
             authenticator: RefCell::new(authenticator),
-            access: AccessRules::new(gateway.access.clone()),
+            access,
+            connection: Rc::new(NoConnection),
             estimator: Estimator::new(routes.provider_models()),
             routes,
-            limiter,
+            limiter: Rc::new(limiter),
+            prices: Rc::new(prices),
+            explain: gateway.explain.clone(),
         })
     }
 }
 
 impl Policy {
+    /// Asks this host about requests from now on.
+    #[must_use]
+    pub fn connected(mut self, connection: Rc<dyn Connection>) -> Self {
+        self.with_keys(|keeper| keeper.connect(Rc::clone(&connection)));
+        self.connection = connection;
+        self
+    }
+
+    /// Whether a principal may have decisions explained.
+    pub(super) fn may_explain(&self, principal: &Principal) -> bool {
+        self.explain.iter().any(|who| {
+            who.consumer
+                .as_ref()
+                .is_none_or(|wanted| *wanted == principal.consumer)
+                && who
+                    .team
+                    .as_ref()
+                    .is_none_or(|wanted| Some(wanted) == principal.team.as_ref())
+                && who
+                    .labels
+                    .iter()
+                    .all(|(name, value)| principal.labels.get(name) == Some(value))
+        })
+    }
+
     /// Whether access logs are to tell of each exchange.
     #[must_use]
     pub const fn writes_log(&self) -> bool {
         self.bounds.access_log
+    }
+
+    /// The most that a request may cost, whichever target serves it. `None` if no limit wants to know, or a price
+    /// is not known.
+    pub(super) fn cost_bound(
+        &self,
+        route: &Route,
+        model: &str,
+        input_tokens: u64,
+        images: u64,
+    ) -> Option<CostBound> {
+        if !self.limiter.counts_money() {
+            return None;
+        }
+        let mut bound = CostBound::default();
+        for target in &route.targets {
+            let name = target.model.as_deref().unwrap_or(model);
+            let price = self.prices.find(&target.provider, name)?;
+            bound = bound.max(price.bound(input_tokens, images));
+        }
+        Some(bound)
+    }
+
+    /// Adds to what was spent which part of it has a price or a weight of its own, and what it costs.
+    pub(super) fn price(&self, spent: &mut Spent, attempt: &AttemptRecord, images: u64) {
+        let usage = TokenUsage {
+            input_tokens: Some(spent.input_tokens),
+            output_tokens: Some(spent.output_tokens),
+            ..attempt.tally.usage
+        };
+        spent.cached_input_tokens = usage.cache_read_input_tokens.unwrap_or(0);
+        spent.reasoning_tokens = usage.reasoning_output_tokens.unwrap_or(0);
+        if self.limiter.counts_money() {
+            let price = self.prices.find(&attempt.provider, &attempt.upstream_model);
+            spent.cost = price.map_or(0, |price| price.cost(&usage, images));
+        }
     }
 
     /// Every cluster that a route uses, with the provider that it belongs to.
@@ -68,6 +163,44 @@ impl Policy {
     /// Makes the shared store ready. Call it while the filter is being configured, before it serves.
     pub fn prepare(&self, now: Timestamp, store: &dyn SharedStore) {
         self.limiter.prepare(now, store);
+        self.with_keys(|keeper| keeper.prepare_keys(store));
+    }
+
+    /// Whether keys are fetched while the filter serves: then it has to call the next three.
+    #[must_use]
+    pub fn has_remote_keys(&self) -> bool {
+        self.with_keys(Authenticator::has_remote_keys)
+    }
+
+    /// Reads the keys that other workers have fetched; whether there was anything new.
+    pub fn sync_keys(&self, store: &dyn SharedStore) -> bool {
+        self.with_keys(|keeper| keeper.sync_keys(store))
+    }
+
+    /// The calls for keys that this worker has to make now.
+    #[must_use]
+    pub fn calls_for_keys(&self, now: Timestamp, store: &dyn SharedStore) -> Vec<KeyCall> {
+        self.with_keys(|keeper| keeper.calls_for_keys(now, store))
+    }
+
+    /// Takes what came of such a call. The second value is the issuer's name.
+    #[must_use]
+    pub fn on_key_answer(
+        &self,
+        call: &KeyCall,
+        answer: KeyAnswer<'_>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> Option<(KeyOutcome, String)> {
+        self.with_keys(|keeper| {
+            let outcome = keeper.on_key_answer(call, answer, now, store);
+            Some((outcome, keeper.issuer(call.issuer)?.to_owned()))
+        })
+    }
+
+    fn with_keys<T: Default>(&self, ask: impl FnOnce(&mut Authenticator) -> T) -> T {
+        let keeper = self.authenticator.try_borrow_mut();
+        keeper.map_or_else(|_| T::default(), |mut keeper| ask(&mut keeper))
     }
 }
 

@@ -4,15 +4,38 @@
 
 use super::allowance::{REQUEST_HEADERS, TOKEN_HEADERS, headers as allowance_headers};
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
-use crate::config::Listener;
+use crate::config::{Capability, Listener};
 use crate::local_reply::{LocalReply, whole_seconds};
+use crate::policy::access::Reason;
 use crate::policy::auth::Deny;
-use crate::policy::rate_limit::Refusal;
+use crate::policy::rate_limit::{Refusal, Unit};
+use crate::usage::price::{pico_from_micro, usd};
+use core::time::Duration;
 
 const LIST_MODELS: &str = "GET /v1/models lists the models that you may use.";
 
 /// How many characters of what a client sent are repeated in an error.
 const MOST_REPEATED: usize = 100;
+
+/// How long to wait before an issuer's keys are asked for again.
+const KEYS_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The keys of `issuer` cannot be had, and so nothing can be said of a token.
+pub(super) fn keys_unavailable(issuer: Option<&str>) -> ApiError {
+    let message = match issuer {
+        Some(issuer) => format!("The signing keys of the issuer \"{issuer}\" cannot be had at the moment."),
+        None => Deny::KeysUnavailable(0).message().to_owned(),
+    };
+    ApiError::new(503, API_ERROR, message)
+        .with_code("issuer_unavailable")
+        .with_retry_after(KEYS_RETRY_AFTER)
+}
+
+pub(super) fn too_many_failures() -> ApiError {
+    ApiError::new(429, "requests", Deny::TooManyFailures.message())
+        .with_code("too_many_failures")
+        .with_retry_after(Duration::from_secs(1))
+}
 
 pub(super) fn unauthenticated(deny: Deny) -> ApiError {
     ApiError::new(401, INVALID_REQUEST, deny.message()).with_code("invalid_api_key")
@@ -25,14 +48,48 @@ pub(super) fn unknown_model(model: &str) -> ApiError {
         .with_code("model_not_found")
 }
 
-pub(super) fn model_not_allowed(model: &str) -> ApiError {
-    let message = format!(
-        "You may not use the model \"{}\". {LIST_MODELS}",
-        shortened(model)
-    );
+pub(super) fn access_denied(model: &str, reason: Reason) -> ApiError {
+    let model_name = shortened(model);
+    let (param, message) = match reason {
+        Reason::HiddenModel => return unknown_model(model),
+        Reason::Model => {
+            let message = format!("You may not use the model \"{model_name}\". {LIST_MODELS}");
+            return ApiError::new(403, INVALID_REQUEST, message)
+                .with_param("model")
+                .with_code("model_not_allowed");
+        }
+        Reason::Capability(capability) => {
+            let (param, what) = match capability {
+                Capability::Images => ("messages", "with images"),
+                Capability::Streaming => ("stream", "for streams"),
+                Capability::Tools => ("tools", "with tools"),
+            };
+            (
+                param,
+                format!("You may not use the model \"{model_name}\" {what}."),
+            )
+        }
+        Reason::InputTokens(most) => (
+            "messages",
+            format!("You may send at most {most} input tokens to the model \"{model_name}\"."),
+        ),
+        Reason::OutputTokens(most) => (
+            "max_completion_tokens",
+            format!(
+                "You may ask the model \"{model_name}\" for at most {most} output tokens. \
+                 Set max_completion_tokens to no more."
+            ),
+        ),
+        Reason::Combination => (
+            "model",
+            format!(
+                "You may use the model \"{model_name}\" for parts of this request, and not for all together."
+            ),
+        ),
+    };
     ApiError::new(403, INVALID_REQUEST, message)
-        .with_param("model")
-        .with_code("model_not_allowed")
+        .with_param(param)
+        .with_code("use_not_allowed")
 }
 
 /// What a client sent, short enough to be repeated to it.
@@ -51,6 +108,16 @@ pub(super) fn too_large(bounds: &Listener) -> ApiError {
     ApiError::new(413, INVALID_REQUEST, message).with_code("request_too_large")
 }
 
+pub(super) fn bad_provider_credential(header: &str) -> ApiError {
+    let message = format!("{header}: expected one credential for a provider, found something else.");
+    ApiError::new(400, INVALID_REQUEST, message).with_code("invalid_provider_credential")
+}
+
+pub(super) fn explain_not_allowed() -> ApiError {
+    let message = "You may not have decisions explained.";
+    ApiError::new(403, INVALID_REQUEST, message).with_code("explain_not_allowed")
+}
+
 pub(super) fn compressed_request() -> ApiError {
     let message = "content-encoding: expected an uncompressed request body.";
     ApiError::new(415, INVALID_REQUEST, message).with_code("unsupported_content_encoding")
@@ -60,7 +127,24 @@ pub(super) fn refused(refusal: &Refusal) -> LocalReply {
     match refusal {
         Refusal::Exceeded {
             limit,
+            unit: Unit::MicroUsd,
+            allowance,
+            ..
+        } => {
+            let message = format!(
+                "The budget \"{limit}\" of {} USD is used up. It is whole again in {} s.",
+                usd(pico_from_micro(allowance.limit)),
+                whole_seconds(allowance.reset)
+            );
+            let error = ApiError::new(429, "insufficient_quota", message).with_code("insufficient_quota");
+            let mut reply = LocalReply::from(error);
+            reply.headers.push(("x-should-retry", "false".to_owned()));
+            reply
+        }
+        Refusal::Exceeded {
+            limit,
             count,
+            unit,
             retry_after,
             allowance,
         } => {
@@ -69,7 +153,7 @@ pub(super) fn refused(refusal: &Refusal) -> LocalReply {
                 allowance.limit,
                 whole_seconds(*retry_after)
             );
-            let kind = if *count == "requests" {
+            let kind = if *unit == Unit::Requests {
                 "requests"
             } else {
                 "tokens"
@@ -89,15 +173,29 @@ pub(super) fn refused(refusal: &Refusal) -> LocalReply {
         Refusal::TooLarge {
             limit,
             count,
+            unit,
             max,
             asked,
         } => {
+            let (max, asked) = match unit {
+                Unit::MicroUsd => (usd(pico_from_micro(*max)), usd(pico_from_micro(*asked))),
+                Unit::Requests | Unit::Tokens => (max.to_string(), asked.to_string()),
+            };
             let message = format!(
                 "The request needs {asked} {count}, more than the limit \"{limit}\" of {max} can ever allow. \
                  Shorten the prompt or lower max_completion_tokens."
             );
             ApiError::new(400, INVALID_REQUEST, message)
                 .with_code("request_exceeds_limit")
+                .into()
+        }
+        Refusal::Unpriced { limit } => {
+            let message = format!(
+                "The budget \"{limit}\" applies, and the gateway knows no price for this model. Ask its operator for one."
+            );
+            ApiError::new(403, INVALID_REQUEST, message)
+                .with_param("model")
+                .with_code("model_without_price")
                 .into()
         }
     }

@@ -9,9 +9,14 @@ use crate::handoff::{AttemptRecord, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::policy::rate_limit::Spent;
+use crate::provider::Operation;
 use crate::shared_store::SharedStore;
 use crate::telemetry::{Record, UsageSource};
 use crate::usage::estimate::Learned;
+use crate::usage::price::usd;
+
+/// How many times the bytes of the usual output may pass before an answer is stopped for them.
+pub(super) const BYTES_TO_SPARE: u64 = 2;
 
 impl Exchange {
     /// Judges an answer before the client sees it. `headers` reads the answer's, which is only needed when
@@ -28,7 +33,7 @@ impl Exchange {
             .attempt
             .as_ref()
             .map_or(&Phase::Waiting, |attempt| &attempt.phase);
-        if matches!(phase, Phase::Answering | Phase::Complete) {
+        if matches!(phase, Phase::Answering | Phase::Stopped | Phase::Complete) {
             // The provider seat has set all that there is to set.
             return Answer::Pass(Vec::new());
         }
@@ -51,7 +56,12 @@ impl Exchange {
             Phase::Waiting | Phase::Begun if headers.get(PROVIDER_HEADER).is_some() => {
                 Answer::Pass(Vec::new())
             }
-            Phase::Waiting | Phase::Begun | Phase::Answering | Phase::Complete | Phase::Failed(_) => {
+            Phase::Waiting
+            | Phase::Begun
+            | Phase::Answering
+            | Phase::Stopped
+            | Phase::Complete
+            | Phase::Failed(_) => {
                 self.envoy_status = Some(status);
                 // Envoy has answered: no provider seat has spoken, at least not last.
                 let mut own = handoff.answer_headers();
@@ -62,9 +72,9 @@ impl Exchange {
     }
 
     /// Keeps the reservation of an answer that is still streaming from expiring.
-    pub fn renew(&mut self, now: Timestamp, store: &dyn SharedStore) {
-        if let Some(admitted) = self.admitted.as_mut() {
-            self.policy.limiter.renew(&mut admitted.reservation, now, store);
+    pub fn renew(&self, now: Timestamp, store: &dyn SharedStore) {
+        if let Some(admitted) = &self.admitted {
+            admitted.lease.renew(now, store);
         }
     }
 
@@ -72,6 +82,7 @@ impl Exchange {
     pub fn finish(self, now: Timestamp, store: &dyn SharedStore) -> Record {
         let mut record = Record {
             refused_by: self.refused_by,
+            refused_rule: self.refused_rule,
             ..Record::default()
         };
         if let Some(principal) = &self.principal {
@@ -87,31 +98,50 @@ impl Exchange {
             record.attempts = handoff.attempts;
             if let Some(attempt) = &handoff.attempt {
                 let estimator = &self.policy.estimator;
-                let estimate =
-                    || estimator.tokens_of_output(attempt.provider_model, attempt.tally.output_bytes, store);
-                let reserved = (admitted.input_tokens, admitted.reservation.output_tokens());
+                let estimate = || {
+                    let bytes = attempt.tally.output_bytes;
+                    let by_bytes = estimator.tokens_of_output(attempt.provider_model, bytes, store);
+                    by_bytes.max(attempt.output_events)
+                };
+                let reserved = (admitted.input_tokens, admitted.lease.output_tokens());
                 let cost = cost(attempt, self.envoy_status, reserved, estimate);
                 spent = cost.spent;
+                if !cost.is_free {
+                    self.policy.price(&mut spent, attempt, admitted.prompt.images);
+                }
                 record.provider = attempt.provider.to_string();
+                record.credential = Some(attempt.credential_owner.as_str());
                 record.upstream_model.clone_from(&attempt.upstream_model);
                 record.usage_source = Some(cost.source);
-                if attempt.phase == Phase::Complete {
+                record.input_estimate_error = attempt.tally.usage.input_tokens.and_then(|reported| {
+                    let off = admitted.input_tokens.abs_diff(reported);
+                    off.saturating_mul(1_000).checked_div(reported)
+                });
+                // Ids of tokens that a client sent say nothing of bytes.
+                if attempt.phase == Phase::Complete && admitted.prompt.text_bytes > 0 {
+                    let has_output = handoff.operation == Operation::Chat;
                     let learned = Learned {
                         input_tokens: attempt.tally.usage.input_tokens,
-                        output_tokens: attempt.tally.usage.output_tokens,
+                        output_tokens: attempt.tally.usage.output_tokens.filter(|_| has_output),
                         output_bytes: attempt.tally.output_bytes,
                     };
                     estimator.learn(attempt.provider_model, admitted.prompt, learned, store);
                 }
             }
         }
+        if self.policy.limiter.counts_money() {
+            record.cost = Some(usd(spent.cost));
+        }
+        let would_refuse = admitted.lease.would_refuse();
+        record.would_refuse = would_refuse
+            .iter()
+            .map(|limit| self.policy.limiter.name_of(*limit).to_owned())
+            .collect();
         record.limit_evictions = self.policy.limiter.take_evictions();
         record.limit_failures = self.policy.limiter.take_failures();
         record.input_tokens = spent.input_tokens;
         record.output_tokens = spent.output_tokens;
-        self.policy
-            .limiter
-            .settle(admitted.reservation, spent, now, store);
+        admitted.lease.settle(spent, now, store);
         record
     }
 }
@@ -139,11 +169,16 @@ fn fail(own: Vec<(&'static str, String)>, error: &ApiError, end_of_stream: bool)
 struct Cost {
     spent: Spent,
     source: UsageSource,
+    /// Nothing was produced, and nothing is charged.
+    is_free: bool,
 }
 
 impl Cost {
     /// A provider that refused, broke down before it produced anything, or was never reached, charges nothing.
-    const NONE: Self = Self::new(0, 0, UsageSource::Reported);
+    const NONE: Self = Self {
+        is_free: true,
+        ..Self::new(0, 0, UsageSource::Reported)
+    };
 
     const fn new(input_tokens: u64, output_tokens: u64, source: UsageSource) -> Self {
         Self {
@@ -151,8 +186,12 @@ impl Cost {
                 requests: 1,
                 input_tokens,
                 output_tokens,
+                cached_input_tokens: 0,
+                reasoning_tokens: 0,
+                cost: 0,
             },
             source,
+            is_free: false,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::config::Gateway;
 use crate::handoff::{AttemptRecord, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
-use crate::provider::Tally;
+use crate::provider::{Operation, Tally};
 use crate::shared_store::LocalStore;
 use crate::telemetry::{Record, UsageSource};
 use crate::usage::TokenUsage;
@@ -20,7 +20,15 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const KEY: (&str, &str) = ("authorization", "Bearer key-a");
 
 fn policy(limit: u64) -> Rc<Policy> {
-    let gateway: Gateway = serde_json::from_value(json!({
+    policy_of(json!({"limits": [
+        {"name": "per-team", "per": ["team"], "count": "total_tokens", "max": limit, "window": "60s"},
+        {"name": "calls", "per": ["consumer"], "count": "requests", "max": 100, "window": "60s"},
+    ]}))
+}
+
+/// The policy of a configuration with these sections in place of the usual ones.
+fn policy_of(sections: Value) -> Rc<Policy> {
+    let mut gateway = json!({
         "listener": {"max_request_body_bytes": 4096},
         "providers": {"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}},
         "models": [
@@ -32,12 +40,11 @@ fn policy(limit: u64) -> Rc<Policy> {
             {"sha256": "8e2d9e1b2c4ffdd5c0fa6a3ca7d3ae6ac0ec1a24b2d3e9c1a1f1e6c5d9d8d0aa", "consumer": "a", "team": "t"},
         ]},
         "access": [{"team": "t", "models": ["fast"]}],
-        "limits": [
-            {"name": "per-team", "per": ["team"], "count": "total_tokens", "max": limit, "window": "60s"},
-            {"name": "calls", "per": ["consumer"], "count": "requests", "max": 100, "window": "60s"},
-        ],
-    }))
-    .unwrap();
+    });
+    for (key, section) in sections.as_object().unwrap() {
+        gateway[key] = section.clone();
+    }
+    let gateway: Gateway = serde_json::from_value(gateway).unwrap();
     let policy = Policy::new(&with_digest(gateway)).map_err(|errors| format!("{errors:?}"));
     Rc::new(policy.ok().unwrap())
 }
@@ -87,6 +94,8 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
         dropped: vec!["seed".into()],
         approximated: vec!["stop".into()],
         tally: Tally { usage, output_bytes },
+        credential_owner: Default::default(),
+        output_events: 0,
         phase,
     });
 }
@@ -197,6 +206,151 @@ fn a_bad_request_is_refused_in_openai_s_shape_and_holds_nothing() {
         assert!(exchange.finish(NOW, &store).usage_source.is_none());
     }
     assert_eq!(remaining(&policy, &store), before);
+}
+
+/// A policy with these rules for `key-a`, of team `t`.
+fn policy_with_access(access: Value, options: Value) -> Rc<Policy> {
+    let gateway: Gateway = serde_json::from_value(json!({
+        "providers": {"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}},
+        "models": [
+            {"name": "fast", "targets": [{"provider": "p"}]},
+            {"name": "secret", "targets": [{"provider": "p"}]},
+        ],
+        "identity": {"api_keys": [{"sha256": "00", "consumer": "a", "team": "t"}]},
+        "access": access,
+        "access_options": options,
+    }))
+    .unwrap();
+    Rc::new(Policy::new(&with_digest(gateway)).ok().unwrap())
+}
+
+#[crate::test]
+fn what_a_request_asks_for_is_held_against_the_rules() {
+    let policy = policy_with_access(
+        json!([{"team": "t", "models": ["fast"], "capabilities": ["streaming"], "max_output_tokens": 100}]),
+        json!({}),
+    );
+    let store = LocalStore::default();
+    let tool = json!([{"type": "function", "function": {"name": "f"}}]);
+    let image =
+        json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}]);
+    for (changes, status, param) in [
+        (json!({}), 200, Value::Null),
+        (json!({"stream": true}), 200, Value::Null),
+        (json!({"tools": []}), 200, Value::Null),
+        (json!({"tools": null}), 200, Value::Null),
+        (json!({"tools": tool}), 403, json!("tools")),
+        (json!({"messages": image}), 403, json!("messages")),
+        (json!({"max_tokens": 101}), 403, json!("max_completion_tokens")),
+        (json!({"max_tokens": null}), 403, json!("max_completion_tokens")),
+        (json!({"model": "secret"}), 403, json!("model")),
+    ] {
+        let mut body: Value = serde_json::from_slice(&chat("fast", 100)).unwrap();
+        body.as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        let (exchange, step) = admit(&policy, &serde_json::to_vec(&body).unwrap(), &store);
+        if status == 200 {
+            assert!(matches!(step, Step::Forward(_)), "{changes}: {step:?}");
+        } else {
+            let (reply, error) = reply(step);
+            assert_eq!(
+                (reply.status, &error["error"]["param"]),
+                (status, &param),
+                "{error}"
+            );
+            let record = exchange.finish(NOW, &store);
+            assert_eq!(record.refused_by, Some("access"));
+            assert_eq!(record.refused_rule.as_deref(), Some("default"));
+        }
+    }
+}
+
+/// The credential, the prompt and the answer leave no trace in what workers share or what logs tell.
+#[crate::test]
+fn no_secret_is_kept_and_every_refusal_names_its_rule() {
+    const CANARY: &str = "canary-3f9a";
+    let policy = policy_with_access(
+        json!([{"team": "t", "name": "the-team"}, {"effect": "deny", "name": "no-secret", "models": ["secret"]}]),
+        json!({}),
+    );
+    let store = LocalStore::default();
+    let body = |model: &str| {
+        let body =
+            json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": CANARY}]});
+        serde_json::to_vec(&body).unwrap()
+    };
+    let mut traces = Vec::new();
+    let (exchange, _) = admit(&policy, &body("fast"), &store);
+    serve(&exchange, reported(3, 4), 40, Phase::Complete);
+    traces.push(format!("{:?}", exchange.finish(NOW, &store)));
+    let (exchange, step) = admit(&policy, &body("secret"), &store);
+    traces.push(format!("{step:?}"));
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(record.refused_rule.as_deref(), Some("no-secret"));
+    traces.push(format!("{record:?}"));
+    let mut exchange = Exchange::new(Rc::clone(&policy));
+    let step = exchange.on_request_headers(&post(&[("x-api-key", CANARY)]), true, NOW);
+    traces.push(format!("{step:?}"));
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(record.refused_rule.as_deref(), Some("unknown_key"));
+    traces.push(format!("{record:?}"));
+    traces.push(format!("{store:?}"));
+    for trace in traces {
+        assert!(!trace.contains(CANARY) && !trace.contains("key-a"), "{trace}");
+    }
+}
+
+#[crate::test]
+fn a_credential_that_the_caller_brings_is_for_its_provider_and_goes_no_further() {
+    let gateway: Gateway = serde_json::from_value(json!({
+        "providers": {
+            "p": {"kind": "openai", "endpoint": "https://llm.example/v1", "caller_credential_header": "x-p-key"},
+            "q": {"kind": "openai", "endpoint": "https://llm.example/v1", "team_credentials": {"t": {"env": "T"}}},
+        },
+        "models": [{"name": "fast", "targets": [{"provider": "p"}]}],
+        "identity": {"api_keys": [{"sha256": "00", "consumer": "a", "team": "t"}]},
+    }))
+    .unwrap();
+    let policy = Rc::new(Policy::new(&with_digest(gateway)).ok().unwrap());
+    let store = LocalStore::default();
+    let mut exchange = Exchange::new(Rc::clone(&policy));
+    exchange.on_request_headers(&post(&[KEY, ("x-p-key", "sk-mine")]), true, NOW);
+    let Step::Forward(edits) = exchange.on_request_body(chat("fast", 5), NOW, &store) else {
+        panic!("not forwarded")
+    };
+    assert!(edits.contains(&HeaderEdit::Remove("x-p-key".to_owned())));
+    {
+        let handoff = exchange.handoff().unwrap();
+        let handoff = handoff.borrow();
+        assert_eq!(handoff.brought_credential("p"), Some("sk-mine"));
+        assert_eq!(handoff.brought_credential("q"), None);
+        assert_eq!(handoff.team.as_deref(), Some("t"));
+    }
+    exchange.finish(NOW, &store);
+    let mut exchange = Exchange::new(policy);
+    let step = exchange.on_request_headers(&post(&[KEY, ("x-p-key", "sk mine")]), true, NOW);
+    let (reply, error) = reply(step);
+    assert_eq!(reply.status, 400);
+    assert_eq!(error["error"]["code"], "invalid_provider_credential");
+    assert!(!error.to_string().contains("sk mine"));
+}
+
+#[crate::test]
+fn a_hidden_model_is_refused_as_one_that_is_not_there() {
+    let policy = policy_with_access(
+        json!([{"team": "t", "models": ["fast"]}]),
+        json!({"hidden_models": "not_found"}),
+    );
+    let store = LocalStore::default();
+    let refusal = |model: &str| {
+        let (_, step) = admit(&policy, &chat(model, 5), &store);
+        let (reply, error) = reply(step);
+        (reply.status, error.to_string().replace(model, "MODEL"))
+    };
+    let hidden = refusal("secret");
+    assert_eq!(hidden.0, 404);
+    assert_eq!(hidden, refusal("absent"), "not to be told apart");
 }
 
 #[crate::test]
@@ -375,4 +529,406 @@ fn what_envoy_makes_up_is_said_in_openai_s_shape() {
             }
         );
     }
+}
+
+#[crate::test]
+fn an_answer_is_lowered_to_what_is_left_and_the_client_told() {
+    let policy = policy_of(json!({"limits": [
+        {"name": "soft", "count": "output_tokens", "max": 1_000, "window": "60s", "on_short": "clamp"},
+    ]}));
+    let store = LocalStore::default();
+    for (asked, cap) in [(400, None), (900, Some(600)), (300, None)] {
+        let (exchange, step) = admit(&policy, &chat("fast", asked), &store);
+        assert!(matches!(step, Step::Forward(_)), "{step:?}");
+        let handoff = exchange.handoff().unwrap();
+        assert_eq!(handoff.borrow().max_output_tokens, cap, "{asked}");
+        let told = handoff.borrow().answer_headers();
+        let told = told.iter().find(|(name, _)| *name == "x-tollgate-clamped");
+        let cap = cap.map(|cap| format!("max_output_tokens={cap}"));
+        assert_eq!(told.map(|(_, value)| value), cap.as_ref());
+        if asked == 900 {
+            serve(&exchange, reported(0, 0), 0, Phase::Complete);
+            exchange.finish(NOW, &store);
+        }
+    }
+}
+
+#[crate::test]
+fn a_request_without_a_bound_gets_the_route_s() {
+    let policy = policy_of(json!({"models": [
+        {"name": "fast", "default_max_output_tokens": 700, "targets": [{"provider": "p"}]},
+    ]}));
+    for (body, cap) in [
+        (chat("fast", 9_000), None),
+        (
+            br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#.to_vec(),
+            Some(700),
+        ),
+    ] {
+        let (exchange, _) = admit(&policy, &body, &LocalStore::default());
+        let handoff = exchange.handoff().unwrap();
+        assert_eq!(handoff.borrow().max_output_tokens, cap);
+        let told = handoff.borrow().answer_headers();
+        assert!(told.iter().all(|(name, _)| *name != "x-tollgate-clamped"));
+    }
+}
+
+#[crate::test]
+fn an_answer_without_a_bound_may_have_more_until_nothing_is_left() {
+    let policy = policy_of(json!({
+        "models": [{"name": "fast", "expected_output_tokens": 100, "targets": [{"provider": "p"}]}],
+        "limits": [
+            {"name": "own", "per": ["consumer"], "count": "output_tokens", "max": 280, "window": "60s"},
+            {"name": "all", "count": "total_tokens", "max": 300, "window": "60s"},
+        ],
+    }));
+    let store = LocalStore::default();
+    let body = br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
+    let (exchange, _) = admit(&policy, body, &store);
+    let handoff = exchange.handoff().unwrap();
+    let ceiling = handoff.borrow().ceiling.unwrap();
+    assert_eq!((ceiling.output_tokens, ceiling.output_guess), (100, Some(100)));
+    let lease = handoff.borrow().lease.clone().unwrap();
+    let granted: Vec<u64> = (0..4).map(|_| lease.extend(64, NOW, &store)).collect();
+    let input = exchange.admitted.as_ref().unwrap().input_tokens;
+    assert!(input < 20);
+    assert_eq!(granted[..2], [64, 64]);
+    assert!((40..=52).contains(&granted[2]) && granted[3] == 0, "{granted:?}");
+    handoff.borrow_mut().raise_ceiling(granted.iter().sum());
+    let raised = handoff.borrow().ceiling.unwrap();
+    assert_eq!(raised.output_tokens, lease.output_tokens());
+    assert_eq!(
+        raised.output_bytes / raised.output_tokens,
+        ceiling.output_bytes / ceiling.output_tokens
+    );
+    let (_, step) = admit(&policy, body, &store);
+    assert_eq!(reply(step).0.status, 429);
+    serve(&exchange, TokenUsage::default(), 300, Phase::Stopped);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(
+        (record.output_tokens, record.usage_source),
+        (75, Some(UsageSource::Partial))
+    );
+    assert_eq!(lease.extend(1, NOW, &store), 0, "a settled lease has no more");
+    let (_, step) = admit(&policy, &chat("fast", 180), &store);
+    assert!(
+        matches!(step, Step::Forward(_)),
+        "what was not used is free again: {step:?}"
+    );
+}
+
+#[crate::test]
+fn limits_that_count_no_output_stop_nothing() {
+    let policy = policy_of(json!({"limits": [
+        {"name": "calls", "count": "requests", "max": 100, "window": "60s"},
+    ]}));
+    let (exchange, _) = admit(&policy, &chat("fast", 9), &LocalStore::default());
+    assert_eq!(exchange.handoff().unwrap().borrow().ceiling, None);
+}
+
+fn budget(max: &str, prices: Value) -> Value {
+    json!({
+        "limits": [{"name": "team", "per": ["team"], "count": "usd", "max": max, "calendar": {"every": "month"}}],
+        "prices": prices,
+    })
+}
+
+#[crate::test]
+fn a_budget_is_charged_with_what_an_answer_cost() {
+    // A dollar a million in, two out: 8 + 2 and 5 at once, and the request 0.001.
+    let prices = json!([{"provider": "p", "model": "*", "input": 1, "cached_input": 0.5, "output": 2, "request": 0.001}]);
+    let policy = policy_of(budget("0.002", prices));
+    let store = LocalStore::default();
+    let (exchange, step) = admit(&policy, &chat("fast", 400), &store);
+    assert!(matches!(step, Step::Forward(_)), "{step:?}");
+    let usage = TokenUsage {
+        cache_read_input_tokens: Some(4),
+        ..reported(10, 100)
+    };
+    serve(&exchange, usage, 9, Phase::Complete);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!(record.cost.as_deref(), Some("0.001208"));
+    let (_, step) = admit(&policy, &chat("fast", 400), &store);
+    let (refusal, body) = reply(step);
+    assert_eq!(
+        (refusal.status, &body["error"]["code"]),
+        (429, &json!("insufficient_quota"))
+    );
+    assert_eq!(body["error"]["type"], "insufficient_quota");
+    let has = |name: &str| refusal.headers.iter().find(|(known, _)| *known == name);
+    assert_eq!(
+        has("x-should-retry").map(|(_, value)| value.as_str()),
+        Some("false")
+    );
+    assert_eq!(has("retry-after"), None);
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("The budget \"team\" of 0.002 USD is used up."),
+        "{message}"
+    );
+}
+
+#[crate::test]
+fn a_failed_attempt_costs_no_money() {
+    let prices = json!([{"provider": "p", "model": "m-1", "input": 1, "output": 2, "request": 1},
+        {"provider": "p", "model": "secret", "input": 1, "output": 2}]);
+    let policy = policy_of(budget("1.5", prices));
+    let store = LocalStore::default();
+    for _ in 0..3 {
+        let (exchange, step) = admit(&policy, &chat("fast", 4), &store);
+        assert!(matches!(step, Step::Forward(_)), "{step:?}");
+        serve(
+            &exchange,
+            TokenUsage::default(),
+            0,
+            Phase::Failed(ApiError::new(500, "api_error", "No.")),
+        );
+        assert_eq!(exchange.finish(NOW, &store).cost.as_deref(), Some("0"));
+    }
+}
+
+#[crate::test]
+fn a_budget_needs_a_price_for_every_model() {
+    let mut gateway = budget(
+        "1",
+        json!([{"provider": "p", "model": "m-1", "input": 1, "output": 2}]),
+    );
+    gateway["models"] = json!([{"name": "fast", "targets": [{"provider": "p", "model": "m-1"}]},
+        {"name": "secret", "targets": [{"provider": "p"}]}, {"name": "x-*", "targets": [{"provider": "p"}]}]);
+    let faults = std::panic::catch_unwind(|| policy_of(gateway.clone()));
+    assert!(faults.is_err(), "`secret` has no price");
+    gateway["models"].as_array_mut().unwrap().remove(1);
+    gateway["access"] = json!([]);
+    let (_, step) = admit(&policy_of(gateway), &chat("x-1", 4), &LocalStore::default());
+    let (refusal, body) = reply(step);
+    assert_eq!(
+        (refusal.status, &body["error"]["code"]),
+        (403, &json!("model_without_price"))
+    );
+}
+
+#[crate::test]
+fn the_cost_is_told_to_who_asks() {
+    let prices = json!([{"provider": "p", "model": "*", "input": 1, "output": 2}]);
+    let policy = policy_of(json!({"prices": prices, "limits": []}));
+    for (ask, expected) in [(None, None), (Some("true"), Some("0.000021"))] {
+        let mut exchange = Exchange::new(Rc::clone(&policy));
+        let mut headers = vec![KEY];
+        headers.extend(ask.map(|value| ("x-tollgate-usage-cost", value)));
+        exchange.on_request_headers(&post(&headers), true, NOW);
+        let step = exchange.on_request_body(chat("fast", 9), NOW, &LocalStore::default());
+        assert!(matches!(step, Step::Forward(_)), "{step:?}");
+        serve(&exchange, reported(1, 10), 9, Phase::Complete);
+        let handoff = exchange.handoff().unwrap();
+        let cost = handoff.borrow().cost(&reported(1, 10));
+        assert_eq!(cost.as_deref(), expected);
+    }
+}
+
+/// What a principal with these limits is told of them.
+fn usage(policy: &Rc<Policy>, store: &LocalStore) -> Value {
+    let mut exchange = Exchange::new(Rc::clone(policy));
+    let step = exchange.on_request_headers(&request("GET", "/v1/tollgate/usage", &[KEY]), false, NOW);
+    assert_eq!(step, Step::TellUsage);
+    let (reply, body) = reply(exchange.usage(NOW, store));
+    assert_eq!(reply.status, 200);
+    body
+}
+
+#[crate::test]
+fn a_caller_is_told_its_own_limits() {
+    let policy = policy_of(json!({
+        "models": [{"name": "fast", "targets": [{"provider": "p"}]}, {"name": "slow-*", "targets": [{"provider": "p"}]},
+            {"name": "secret", "targets": [{"provider": "p"}]}],
+        "access": [{"models": ["fast", "slow-*"]}],
+        "prices": [{"provider": "p", "model": "*", "input": 1, "output": 2}],
+        "limits": [
+            {"name": "own", "per": ["consumer"], "count": "requests", "max": 5, "window": "60s"},
+            {"name": "each", "per": ["model"], "count": "total_tokens", "max": 1000, "window": "60s"},
+            {"name": "money", "count": "usd", "max": 2.5, "window": "60s", "mode": "shadow"},
+            {"name": "other", "match": {"consumer": "b"}, "count": "requests", "max": 5, "window": "60s"},
+        ],
+    }));
+    let store = LocalStore::default();
+    let (exchange, _) = admit(&policy, &chat("fast", 100), &store);
+    serve(&exchange, reported(10, 40), 9, Phase::Complete);
+    exchange.finish(NOW, &store);
+    let body = usage(&policy, &store);
+    assert_eq!(
+        (&body["object"], &body["consumer"], &body["team"]),
+        (&json!("tollgate.usage"), &json!("a"), &json!("t"))
+    );
+    let limits: Vec<_> = body["limits"].as_array().unwrap().clone();
+    let short: Vec<Value> = limits
+        .iter()
+        .map(|limit| {
+            json!([
+                limit["name"],
+                limit["model"],
+                limit["max"],
+                limit["used"],
+                limit["remaining"],
+                limit["mode"]
+            ])
+        })
+        .collect();
+    let expected = [
+        json!(["own", null, 5, 1, 4, "enforce"]),
+        json!(["each", "fast", 1000, 50, 950, "enforce"]),
+        json!(["money", null, 2.5, 0.00009, 2.49991, "shadow"]),
+        json!(["each", "slow-*", 1000, 0, 1000, "enforce"]),
+    ];
+    assert_eq!(short, expected);
+    assert!(limits[0]["reset_seconds"].as_f64().unwrap() > 50.0);
+    assert_eq!(limits[3]["reset_seconds"], 0.0);
+}
+
+/// What an explanation of a request says; the store is as before.
+fn explained(policy: &Rc<Policy>, body: &[u8], store: &LocalStore) -> (LocalReply, Value) {
+    let mut exchange = Exchange::new(Rc::clone(policy));
+    let asking = [KEY, ("x-tollgate-explain", "true")];
+    match exchange.on_request_headers(&post(&asking), true, NOW) {
+        Step::Buffer => reply(exchange.on_request_body(body.to_vec(), NOW, store)),
+        step => reply(step),
+    }
+}
+
+#[crate::test]
+fn a_decision_is_explained_and_not_made() {
+    let policy = policy_of(json!({
+        "explain": [{"team": "other"}, {"team": "t"}],
+        "models": [{"name": "fast", "targets": [
+            {"provider": "p", "model": "m-2", "priority": 1}, {"provider": "p", "model": "m-1", "weight": 3}]}],
+        "limits": [
+            {"name": "soft", "count": "output_tokens", "max": 1000, "window": "60s", "on_short": "clamp"},
+            {"name": "calls", "per": ["consumer"], "count": "requests", "max": 1, "window": "60s"},
+        ],
+    }));
+    let store = LocalStore::default();
+    for _ in 0..3 {
+        let (reply, body) = explained(&policy, &chat("fast", 5_000), &store);
+        assert_eq!(
+            (reply.status, &body["object"]),
+            (200, &json!("tollgate.explanation"))
+        );
+        assert_eq!(
+            body["principal"],
+            json!({"consumer": "a", "team": "t", "labels": {}})
+        );
+        assert_eq!(body["access_rule"], 0);
+        let targets = body["route"]["targets"].as_array().unwrap();
+        assert_eq!(
+            (targets.len(), &targets[0]["model"], &targets[1]["model"]),
+            (2, &json!("m-1"), &json!("m-2"))
+        );
+        assert_eq!(body["estimate"]["output_tokens"], 5_000);
+        assert_eq!(body["estimate"]["prompts_seen"], 0);
+        assert_eq!(
+            body["decision"],
+            json!({"admitted": true, "output_tokens": 1_000, "clamped": true, "refusal": null})
+        );
+        assert_eq!(
+            (&body["limits"][0]["asked"], &body["limits"][0]["remaining"]),
+            (&json!(1_000), &json!(1_000))
+        );
+    }
+    let (exchange, _) = admit(&policy, &chat("fast", 100), &store);
+    let (_, body) = explained(&policy, &chat("fast", 100), &store);
+    assert_eq!(body["decision"]["admitted"], false);
+    assert_eq!(
+        body["decision"]["refusal"]["error"]["code"],
+        "rate_limit_exceeded"
+    );
+    let calls = &body["limits"][1];
+    assert_eq!(
+        (&calls["admits"], &calls["remaining"]),
+        (&json!(false), &json!(0))
+    );
+    assert!(calls["wait_seconds"].as_f64().unwrap() > 59.0);
+    assert_eq!(exchange.finish(NOW, &store).attempts, 0);
+}
+
+#[crate::test]
+fn only_who_may_is_explained_anything() {
+    let policy = policy_of(json!({"explain": [{"team": "other"}]}));
+    let (reply, body) = explained(&policy, &chat("fast", 5), &LocalStore::default());
+    assert_eq!(
+        (reply.status, &body["error"]["code"]),
+        (403, &json!("explain_not_allowed"))
+    );
+}
+
+fn embeddings(policy: &Rc<Policy>, input: &Value, store: &LocalStore) -> (Exchange, Step) {
+    let mut exchange = Exchange::new(Rc::clone(policy));
+    let headers = request("POST", "/v1/embeddings", &[KEY]);
+    assert_eq!(exchange.on_request_headers(&headers, true, NOW), Step::Buffer);
+    let body = serde_json::to_vec(&json!({"model": "fast", "input": input})).unwrap();
+    let step = exchange.on_request_body(body, NOW, store);
+    (exchange, step)
+}
+
+#[crate::test]
+fn embeddings_reserve_their_input_and_no_output() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    let before = remaining(&policy, &store);
+    let ids: Vec<u32> = (0..900).collect();
+    let (exchange, step) = embeddings(&policy, &json!(ids), &store);
+    assert!(matches!(step, Step::Forward(_)), "{step:?}");
+    assert_eq!(
+        exchange.handoff().unwrap().borrow().operation,
+        Operation::Embeddings
+    );
+    let (_, refused) = embeddings(&policy, &json!(ids), &store);
+    assert_eq!(
+        reply(refused).0.status,
+        429,
+        "the ids are reserved, one token each"
+    );
+    serve(&exchange, reported(11, 0), 0, Phase::Complete);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!((record.input_tokens, record.output_tokens), (11, 0));
+    assert_eq!(record.usage_source, Some(UsageSource::Reported));
+    assert_eq!(remaining(&policy, &store), before - 11);
+    let (_, step) = embeddings(&policy, &json!((0..1001).collect::<Vec<u32>>()), &store);
+    assert_eq!(reply(step).1["error"]["code"], "request_exceeds_limit");
+}
+
+#[crate::test]
+fn embeddings_without_a_report_are_charged_by_their_estimate() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    let (exchange, _) = embeddings(&policy, &json!(["a".repeat(400), "b".repeat(400)]), &store);
+    serve(&exchange, TokenUsage::default(), 0, Phase::Complete);
+    let record = exchange.finish(NOW, &store);
+    assert_eq!((record.input_tokens, record.output_tokens), (208, 0));
+    assert_eq!(record.usage_source, Some(UsageSource::Estimated));
+}
+
+#[crate::test]
+fn embeddings_do_not_teach_what_answers_are_long() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    for _ in 0..20 {
+        let (exchange, _) = embeddings(&policy, &json!("a"), &store);
+        serve(&exchange, reported(1, 0), 0, Phase::Complete);
+        exchange.finish(NOW, &store);
+    }
+    let body = json!({"model": "fast", "messages": [{"role": "user", "content": "Hi"}]});
+    let (exchange, _) = admit(&policy, &serde_json::to_vec(&body).unwrap(), &store);
+    assert!(exchange.admitted.unwrap().lease.output_tokens() > 60);
+}
+
+#[crate::test]
+fn bad_embeddings_are_refused_and_hold_nothing() {
+    let (policy, store) = (policy(1000), LocalStore::default());
+    let before = remaining(&policy, &store);
+    for input in [json!(null), json!([]), json!([1, "a"]), json!({})] {
+        let (exchange, step) = embeddings(&policy, &input, &store);
+        let (reply, error) = reply(step);
+        assert_eq!(
+            (reply.status, &error["error"]["param"]),
+            (400, &json!("input")),
+            "{input}"
+        );
+        assert!(exchange.finish(NOW, &store).usage_source.is_none());
+    }
+    assert_eq!(remaining(&policy, &store), before);
 }

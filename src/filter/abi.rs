@@ -11,6 +11,7 @@
 #![expect(unsafe_code, reason = "the host is reached through its C ABI")]
 
 use core::ptr::{null, null_mut};
+use core::time::Duration;
 
 /// A status other than success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,7 @@ type Result<T> = core::result::Result<T, Status>;
 pub(super) enum Buffer {
     RequestBody = 0,
     ResponseBody = 1,
+    CallResponseBody = 4,
     PluginConfiguration = 7,
 }
 
@@ -34,10 +36,13 @@ pub(super) enum Buffer {
 pub(super) enum Map {
     Request = 0,
     Response = 2,
+    CallResponse = 6,
 }
 
 const OK: u32 = 0;
+const REQUEST_STREAM: u32 = 0;
 const COUNTER: u32 = 0;
+const HISTOGRAM: u32 = 2;
 const RESPONSE_STREAM: u32 = 1;
 const NO_GRPC_STATUS: i32 = -1;
 
@@ -97,6 +102,9 @@ unsafe extern "C" {
         grpc_status: i32,
     ) -> u32;
     fn proxy_close_stream(stream: u32) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_call_foreign_function(
         name: *const u8,
         name_size: usize,
@@ -107,6 +115,7 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
 }
 
 const fn check(status: u32) -> Result<()> {
@@ -229,6 +238,37 @@ pub(super) fn close_response_stream() -> Result<()> {
     check(unsafe { proxy_close_stream(RESPONSE_STREAM) })
 }
 
+/// Lets a request that was held go on.
+pub(super) fn continue_request() -> Result<()> {
+    // SAFETY: no memory passes.
+    check(unsafe { proxy_continue_stream(REQUEST_STREAM) })
+}
+
+/// Lets all further calls concern another context than the one that the host has called.
+pub(super) fn set_effective_context(context: u32) -> Result<()> {
+    // SAFETY: no memory passes.
+    check(unsafe { proxy_set_effective_context(context) })
+}
+
+/// Has the root context called again and again.
+pub(super) fn set_tick_period(millis: u32) -> Result<()> {
+    // SAFETY: no memory passes.
+    check(unsafe { proxy_set_tick_period_milliseconds(millis) })
+}
+
+/// Makes an HTTP call; the answer is announced to the context that the host has called, under the id returned.
+///
+/// The one function that goes through the SDK: its dispatcher panics at the answer of a call that it did not
+/// register. Of the statuses that it does not expect, Envoy gives none.
+pub(super) fn dispatch_http_call(
+    cluster: &str,
+    headers: Vec<(&str, &str)>,
+    timeout: Duration,
+) -> Result<u32> {
+    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout)
+        .map_err(|status| Status(status as u32))
+}
+
 /// Calls a function of the host's beyond the ABI, without arguments.
 pub(super) fn call(name: &str) -> Result<()> {
     // SAFETY: the host reads the name while it is alive; see also `taken`.
@@ -240,10 +280,25 @@ pub(super) fn call(name: &str) -> Result<()> {
 
 /// Defines a counter among the host's statistics.
 pub(super) fn define_counter(name: &str) -> Result<u32> {
+    define(COUNTER, name)
+}
+
+/// Defines a histogram among the host's statistics.
+pub(super) fn define_histogram(name: &str) -> Result<u32> {
+    define(HISTOGRAM, name)
+}
+
+fn define(kind: u32, name: &str) -> Result<u32> {
     let mut id = 0;
     // SAFETY: the host reads the name while it is alive and writes one number to a live place.
-    check(unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) })?;
+    check(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) })?;
     Ok(id)
+}
+
+/// Adds a value to a histogram.
+pub(super) fn record(id: u32, value: u64) -> Result<()> {
+    // SAFETY: no memory passes.
+    check(unsafe { proxy_record_metric(id, value) })
 }
 
 pub(super) fn increment(id: u32, by: i64) -> Result<()> {

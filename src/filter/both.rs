@@ -10,6 +10,7 @@ use super::gateway::GatewayFilter;
 use super::host;
 use super::provider::ProviderFilter;
 use super::root::ProviderSeats;
+use super::waiting::AwaitsKeys;
 use crate::exchange::{CLUSTER_HEADER, HeaderEdit, Policy, ROUTE_HEADER};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -38,11 +39,11 @@ impl BothFilter {
         let Some((route, cluster)) = self.gateway.pick(host::now().as_nanos()) else {
             return Action::Continue;
         };
-        let Some((seat, credential)) = self.seats.get(&cluster) else {
+        let Some((seat, credentials)) = self.seats.get(&cluster) else {
             return Action::Continue;
         };
         let forwarded_proto = host::header(Map::Request, FORWARDED_PROTO);
-        let mut provider = ProviderFilter::new(Rc::clone(seat), credential.clone(), false);
+        let mut provider = ProviderFilter::new(Rc::clone(seat), Rc::clone(credentials), false);
         let action = provider.on_http_request_body(size, true);
         self.provider = Some(provider);
         let routing = [
@@ -61,6 +62,29 @@ impl BothFilter {
             return action;
         }
         self.gateway.on_http_response_headers(0, end_of_stream)
+    }
+}
+
+impl AwaitsKeys for BothFilter {
+    fn awaits_keys(&self) -> bool {
+        self.gateway.awaits_keys()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.gateway.held_bytes()
+    }
+
+    fn on_keys(&mut self) -> Action {
+        let action = self.gateway.on_keys();
+        if action == Action::Continue {
+            self.attempt(self.gateway.buffered())
+        } else {
+            action
+        }
+    }
+
+    fn on_no_room_to_wait(&mut self) {
+        self.gateway.on_no_room_to_wait();
     }
 }
 

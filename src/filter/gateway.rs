@@ -4,7 +4,9 @@
 
 use super::abi::{Buffer, Map};
 use super::host::{self, SharedData};
-use crate::exchange::{Answer, Exchange, Policy, Step};
+use super::waiting::AwaitsKeys;
+use crate::exchange::{Answer, Exchange, HeaderEdit, Policy, Step};
+use crate::headers::Headers;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
@@ -29,6 +31,12 @@ pub(super) struct GatewayFilter {
     /// The body to send in place of the one that comes.
     replacement: Option<Vec<u8>>,
     is_replaced: bool,
+    /// The request's headers, and whether a body follows, while its issuer's keys are awaited.
+    awaiting_keys: Option<(Headers, bool)>,
+    /// Whether the body has come in full meanwhile.
+    is_whole: bool,
+    /// Whether the request went on after it was whole: the host has taken its headers away from this seat.
+    is_released: bool,
 }
 
 impl GatewayFilter {
@@ -43,6 +51,9 @@ impl GatewayFilter {
             buffered: 0,
             replacement: None,
             is_replaced: false,
+            awaiting_keys: None,
+            is_whole: false,
+            is_released: false,
         }
     }
 
@@ -55,11 +66,28 @@ impl GatewayFilter {
         self.exchange.as_ref()?.pick(random)
     }
 
+    fn forget_credentials(&self) {
+        if !self.is_released {
+            host::forget_credentials();
+        }
+    }
+
+    /// The request goes on at our word, and not as the answer to a callback of the host's.
+    fn release(&mut self) {
+        self.is_released = true;
+        let handoff = self.exchange.as_ref().and_then(Exchange::handoff);
+        if let Some(Ok(mut handoff)) = handoff.as_ref().map(|handoff| handoff.try_borrow_mut())
+            && self.writes_log
+        {
+            handoff.path_to_restore = Some(self.path.clone());
+        }
+    }
+
     /// A piece of the answer passes: keeps the reservation alive.
     pub(super) fn renew(&mut self) {
         self.pieces = self.pieces.wrapping_add(1);
         if self.pieces.is_multiple_of(PIECES_PER_RENEWAL)
-            && let Some(exchange) = self.exchange.as_mut()
+            && let Some(exchange) = &self.exchange
         {
             exchange.renew(host::now(), &SharedData);
         }
@@ -67,9 +95,19 @@ impl GatewayFilter {
 
     fn carry_out(&mut self, step: Step) -> Action {
         match step {
-            Step::Buffer => Action::Pause,
+            Step::Buffer | Step::AwaitKeys => Action::Pause,
             Step::Reply(reply) => {
                 host::reply(&reply);
+                Action::Pause
+            }
+            Step::TellUsage => {
+                if let Some(Step::Reply(reply)) = self
+                    .exchange
+                    .as_mut()
+                    .map(|exchange| exchange.usage(host::now(), &SharedData))
+                {
+                    host::reply(&reply);
+                }
                 Action::Pause
             }
             Step::Forward(edits) => {
@@ -92,6 +130,46 @@ impl GatewayFilter {
     }
 }
 
+impl AwaitsKeys for GatewayFilter {
+    fn awaits_keys(&self) -> bool {
+        self.awaiting_keys.is_some()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.buffered
+    }
+
+    fn on_keys(&mut self) -> Action {
+        let (Some((headers, has_body)), Some(exchange)) = (self.awaiting_keys.take(), self.exchange.as_mut())
+        else {
+            return Action::Pause;
+        };
+        let step = exchange.on_request_headers(&headers, has_body, host::now());
+        match step {
+            Step::AwaitKeys => {
+                self.awaiting_keys = Some((headers, has_body));
+                Action::Pause
+            }
+            Step::Buffer if self.is_whole => {
+                let action = self.on_whole_body();
+                if action == Action::Continue {
+                    self.release();
+                }
+                action
+            }
+            Step::Buffer | Step::Forward(_) | Step::Reply(_) | Step::TellUsage => self.carry_out(step),
+        }
+    }
+
+    fn on_no_room_to_wait(&mut self) {
+        self.awaiting_keys = None;
+        if let Some(exchange) = self.exchange.as_mut() {
+            let step = exchange.on_no_room_to_wait();
+            self.carry_out(step);
+        }
+    }
+}
+
 impl Context for GatewayFilter {}
 
 impl HttpContext for GatewayFilter {
@@ -102,7 +180,14 @@ impl HttpContext for GatewayFilter {
         };
         self.request_id = headers.get(host::REQUEST_ID).unwrap_or_default().to_vec();
         self.path = headers.get(":path").unwrap_or_default().to_vec();
+        if let Some(path) = exchange.path_without_credential(&self.path) {
+            host::edit_headers(Map::Request, &[HeaderEdit::Set(":path", path.clone())]);
+            self.path = path.into_bytes();
+        }
         let step = exchange.on_request_headers(&headers, !end_of_stream, host::now());
+        if step == Step::AwaitKeys {
+            self.awaiting_keys = Some((headers, !end_of_stream));
+        }
         self.carry_out(step)
     }
 
@@ -112,17 +197,25 @@ impl HttpContext for GatewayFilter {
             && exchange.is_too_large(size)
         {
             let step = exchange.on_body_too_large();
+            self.awaiting_keys = None;
             return self.carry_out(step);
         }
-        if end_of_stream {
-            self.on_whole_body()
-        } else {
+        if !end_of_stream {
             Action::Pause
+        } else if self.awaiting_keys.is_some() {
+            self.is_whole = true;
+            Action::Pause
+        } else {
+            self.on_whole_body()
         }
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         // Trailers end the body in place of its last chunk.
+        if self.awaiting_keys.is_some() {
+            self.is_whole = true;
+            return Action::Pause;
+        }
         self.on_whole_body()
     }
 
@@ -130,19 +223,19 @@ impl HttpContext for GatewayFilter {
         let Some(exchange) = self.exchange.as_mut() else {
             return Action::Continue;
         };
-        if self.key.is_some() && self.writes_log {
+        if self.key.is_some() && self.writes_log && !self.is_released {
             host::restore_path(&self.path);
         }
         let headers = || host::headers(Map::Response);
         match exchange.on_response_headers(headers, end_of_stream) {
             Answer::Pass(edits) => host::edit_headers(Map::Response, &edits),
             Answer::Replace(edits, body) => {
-                host::forget_credentials();
+                self.forget_credentials();
                 host::edit_headers(Map::Response, &edits);
                 self.replacement = Some(body);
             }
             Answer::Reply(reply) => {
-                host::forget_credentials();
+                self.forget_credentials();
                 host::reply(&reply);
                 return Action::Pause;
             }
@@ -162,6 +255,7 @@ impl HttpContext for GatewayFilter {
     }
 
     fn on_log(&mut self) {
+        self.awaiting_keys = None;
         if let Some(key) = self.key.take() {
             host::close_exchange(&key);
         }
@@ -169,6 +263,11 @@ impl HttpContext for GatewayFilter {
             let record = exchange.finish(host::now(), &SharedData);
             host::count("tollgate.limit_evictions", record.limit_evictions);
             host::count("tollgate.limit_failures", record.limit_failures);
+            if let Some(error) = record.input_estimate_error {
+                host::observe("tollgate.input_estimate_error_permille", error);
+            }
+            let would_refuse = u64::from(!record.would_refuse.is_empty());
+            host::count("tollgate.limit_would_refuse", would_refuse);
             if self.writes_log {
                 for (name, value) in record.fields() {
                     host::set_property(&["tollgate.", name].concat(), value.as_bytes());

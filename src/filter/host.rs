@@ -3,13 +3,16 @@
 //! The host, in the core's words.
 
 use super::abi::{self, Buffer, Map, Status};
+use crate::attempt::SESSION_HEADER;
 use crate::clock::Timestamp;
 use crate::exchange::HeaderEdit;
 use crate::handoff::Handoff;
 use crate::headers::{self, Headers};
 use crate::local_reply::LocalReply;
-use crate::policy::auth::CREDENTIAL_HEADERS;
+use crate::policy::auth::{CREDENTIAL_HEADERS, KeyCall};
+use crate::policy::connection::Connection;
 use crate::shared_store::{Conflict, SharedStore};
+use core::net::{IpAddr, SocketAddr};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -123,9 +126,9 @@ pub(super) fn reply(reply: &LocalReply) {
 }
 
 /// Adds to one of Envoy's statistics.
-pub(super) fn count(name: &'static str, by: u64) {
+pub(super) fn count(name: &str, by: u64) {
     thread_local! {
-        static IDS: RefCell<HashMap<&'static str, u32>> = RefCell::default();
+        static IDS: RefCell<HashMap<String, u32>> = RefCell::default();
     }
     let Ok(by) = i64::try_from(by) else { return };
     if by == 0 {
@@ -134,8 +137,23 @@ pub(super) fn count(name: &'static str, by: u64) {
     let known = IDS.with_borrow(|ids| ids.get(name).copied());
     let id = known.or_else(|| given(abi::define_counter(name), "define a counter"));
     if let Some(id) = id {
-        IDS.with_borrow_mut(|ids| ids.insert(name, id));
+        IDS.with_borrow_mut(|ids| ids.insert(name.to_owned(), id));
         given(abi::increment(id, by), "count");
+    }
+}
+
+/// Adds a value to one of Envoy's histograms.
+pub(super) fn observe(name: &'static str, value: u64) {
+    thread_local! {
+        static IDS: RefCell<HashMap<&'static str, u32>> = RefCell::default();
+    }
+    let known = IDS.with_borrow(|ids| ids.get(name).copied());
+    let id = known.or_else(|| given(abi::define_histogram(name), "define a histogram"));
+    if let Some(id) = id {
+        if known.is_none() {
+            IDS.with_borrow_mut(|ids| ids.insert(name, id));
+        }
+        given(abi::record(id, value), "record a value");
     }
 }
 
@@ -160,7 +178,7 @@ pub(super) fn is_from_upstream() -> bool {
 
 /// The same for every header that may carry one, where no provider seat will do it.
 pub(super) fn forget_credentials() {
-    for name in CREDENTIAL_HEADERS {
+    for name in CREDENTIAL_HEADERS.into_iter().chain([SESSION_HEADER]) {
         forget_credential(name);
     }
 }
@@ -173,6 +191,34 @@ pub(super) fn stop_upstream() {
 /// Lets the router choose again, now that the routing header is set.
 pub(super) fn clear_route_cache() {
     given(abi::call("clear_route_cache"), "clear the route cache");
+}
+
+/// Lets the request of the effective context go on.
+pub(super) fn resume_request() {
+    given(abi::continue_request(), "let a request go on");
+}
+
+/// Makes another context the effective one; whether there is such a context.
+pub(super) fn enter(context: u32) -> bool {
+    given(abi::set_effective_context(context), "change the context").is_some()
+}
+
+/// Has the root context called again and again.
+pub(super) fn tick_every(millis: u32) {
+    given(abi::set_tick_period(millis), "set a timer");
+}
+
+/// Asks an issuer for its keys; the call's id.
+pub(super) fn call_for_keys(call: &KeyCall) -> Option<u32> {
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", if call.is_tls { "https" } else { "http" }),
+        (":authority", &call.authority),
+        (":path", &call.path),
+        ("accept", "application/json"),
+        ("user-agent", concat!("tollgate/", env!("CARGO_PKG_VERSION"))),
+    ];
+    abi::dispatch_http_call(&call.cluster, headers, call.timeout).ok()
 }
 
 /// Writes filter state: `%FILTER_STATE(wasm.NAME:PLAIN)%` in access logs.
@@ -205,5 +251,20 @@ impl SharedStore for SharedData {
 
     fn compare_and_swap(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), Conflict> {
         abi::set_shared_data(key, value, version.unwrap_or(0)).map_err(|_| Conflict)
+    }
+}
+
+/// The request of the effective context.
+pub(super) struct HostConnection;
+
+impl Connection for HostConnection {
+    fn source_address(&self) -> Option<IpAddr> {
+        let address = abi::property("source\0address").ok()?;
+        let address: SocketAddr = core::str::from_utf8(&address).ok()?.parse().ok()?;
+        Some(address.ip())
+    }
+
+    fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
+        abi::property(&path.join("\0")).ok()
     }
 }

@@ -12,8 +12,10 @@ mod abi;
 mod both;
 mod gateway;
 mod host;
+mod keys;
 mod provider;
 mod root;
+mod waiting;
 
 use root::Root;
 
@@ -24,6 +26,6 @@ mod entry {
 
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(LogLevel::Info);
-        proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root::default()) });
+        proxy_wasm::set_root_context(|context| -> Box<dyn RootContext> { Box::new(Root::new(context)) });
     }}
 }

@@ -3,32 +3,35 @@
 //! The provider seat: an upstream filter of one cluster.
 
 use super::abi::{Buffer, Map};
-use super::host;
-use crate::attempt::{Attempt, BodyStep, ProviderSeat, ResponseHead};
+use super::host::{self, SharedData};
+use crate::attempt::{Attempt, BodyStep, Credentials, ProviderSeat, ResponseHead};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
 
 pub(super) struct ProviderFilter {
     seat: Rc<ProviderSeat>,
-    credential: Option<Rc<str>>,
+    credentials: Rc<Credentials>,
     attempt: Option<Attempt>,
     /// How much of a body the host holds: of the request's, and then of the answer's.
     buffered: usize,
     /// How much of what the host holds of the answer has been read.
     consumed: usize,
+    /// The path to put back when the answer comes, if the gateway seat cannot do it.
+    path: Option<Vec<u8>>,
     /// Whether this is an upstream filter, and not a half of a listener filter.
     is_upstream: bool,
 }
 
 impl ProviderFilter {
-    pub(super) const fn new(seat: Rc<ProviderSeat>, credential: Option<Rc<str>>, is_upstream: bool) -> Self {
+    pub(super) const fn new(seat: Rc<ProviderSeat>, credentials: Rc<Credentials>, is_upstream: bool) -> Self {
         Self {
             seat,
-            credential,
+            credentials,
             attempt: None,
             buffered: 0,
             consumed: 0,
+            path: None,
             is_upstream,
         }
     }
@@ -41,19 +44,15 @@ impl ProviderFilter {
     fn on_whole_request(&mut self) -> Action {
         let headers = host::headers(Map::Request);
         let handoff = host::find_exchange(&headers);
+        if let Some(Ok(handoff)) = handoff.as_ref().map(|handoff| handoff.try_borrow()) {
+            self.path = handoff.path_to_restore.clone().filter(|_| self.is_upstream);
+        }
         let handed = handoff
             .as_ref()
             .and_then(|handoff| handoff.try_borrow_mut().ok()?.take_body(self.buffered));
         let body = handed.unwrap_or_else(|| host::body(Buffer::RequestBody, 0, self.buffered));
         let mut out = Vec::with_capacity(body.len().saturating_add(256));
-        let begun = Attempt::begin(
-            &self.seat,
-            handoff,
-            &headers,
-            &body,
-            self.credential.as_deref(),
-            &mut out,
-        );
+        let begun = Attempt::begin(&self.seat, handoff, &headers, &body, &self.credentials, &mut out);
         match begun {
             Ok((attempt, head)) => {
                 host::set_headers(Map::Request, &head);
@@ -68,6 +67,22 @@ impl ProviderFilter {
                 host::reply(&reply);
                 Action::Pause
             }
+        }
+    }
+
+    /// Tells the operator of a refused credential.
+    fn tell_refusal(&mut self) {
+        if !self
+            .attempt
+            .as_mut()
+            .is_some_and(Attempt::take_credential_refusal)
+        {
+            return;
+        }
+        let name = &self.seat.name;
+        host::count(&["tollgate.upstream_credential_refused.", name].concat(), 1);
+        if self.seat.is_refusal_news(host::now()) {
+            log::warn!("provider {name} refused the gateway's credential");
         }
     }
 
@@ -116,7 +131,11 @@ impl ProviderFilter {
         }
         let start = if is_whole { 0 } else { self.consumed };
         let chunk = host::body(Buffer::ResponseBody, start, size);
+        if let Some((lease, wanted)) = attempt.wants_more(&chunk) {
+            attempt.raise_ceiling(lease.extend(wanted, host::now(), &SharedData));
+        }
         let step = attempt.on_response_body(&chunk, end_of_stream, &mut out);
+        self.tell_refusal();
         let is_unchanged = start == 0 && out == chunk;
         self.carry_out(step, size, (!is_unchanged).then_some(&out))
     }
@@ -159,7 +178,12 @@ impl HttpContext for ProviderFilter {
         };
         attempt.on_response_headers(&host::headers(Map::Response));
         self.buffered = 0;
-        host::forget_credential(self.seat.credential_header_name());
+        for name in self.seat.credential_header_names() {
+            host::forget_credential(name);
+        }
+        if let Some(path) = self.path.take() {
+            host::restore_path(&path);
+        }
         if !end_of_stream {
             return Action::Pause;
         }
@@ -169,6 +193,7 @@ impl HttpContext for ProviderFilter {
             head.without_body();
             host::set_headers(Map::Response, &head.0);
         }
+        self.tell_refusal();
         Action::Continue
     }
 

@@ -4,9 +4,11 @@
 
 use super::both::BothFilter;
 use super::gateway::GatewayFilter;
-use super::host::{self, SharedData};
+use super::host::{self, HostConnection, SharedData};
+use super::keys::KeyCalls;
 use super::provider::ProviderFilter;
-use crate::attempt::ProviderSeat;
+use super::waiting::{AwaitsKeys, Reachable};
+use crate::attempt::{Credentials, ProviderSeat};
 use crate::config::load::from_json;
 use crate::config::{ConfigError, Credential, Gateway, PluginConfig};
 use crate::exchange::Policy;
@@ -18,22 +20,31 @@ use std::rc::Rc;
 /// One filter's configuration.
 #[derive(Default)]
 pub(super) struct Root {
+    context: u32,
     seat: Option<Seat>,
+    key_calls: Option<KeyCalls>,
 }
 
 /// The provider seats of all clusters, with their credentials.
-pub(super) type ProviderSeats = BTreeMap<String, (Rc<ProviderSeat>, Option<Rc<str>>)>;
+pub(super) type ProviderSeats = BTreeMap<String, (Rc<ProviderSeat>, Rc<Credentials>)>;
 
 enum Seat {
     Both(Rc<Policy>, Rc<ProviderSeats>),
     Gateway(Rc<Policy>),
     Provider {
         seat: Rc<ProviderSeat>,
-        credential: Option<Rc<str>>,
+        credentials: Rc<Credentials>,
     },
 }
 
 impl Root {
+    pub(super) fn new(context: u32) -> Self {
+        Self {
+            context,
+            ..Self::default()
+        }
+    }
+
     fn configure(text: &[u8]) -> Result<Seat, Vec<ConfigError>> {
         let text = core::str::from_utf8(text).map_err(|_| {
             vec![ConfigError::new(
@@ -50,11 +61,11 @@ impl Root {
                 bounds,
             } => {
                 let seat =
-                    ProviderSeat::new(cluster, &name, provider, bounds).map_err(|error| vec![error])?;
-                let credential = credential(&seat);
+                    ProviderSeat::new(cluster, &name, *provider, bounds).map_err(|error| vec![error])?;
+                let credentials = credentials(&seat);
                 Ok(Seat::Provider {
                     seat: Rc::new(seat),
-                    credential,
+                    credentials,
                 })
             }
             PluginConfig::Both { gateway } => {
@@ -73,8 +84,8 @@ impl Root {
                         let bounds = gateway.listener.clone();
                         let seat = ProviderSeat::new(cluster.to_owned(), name, provider.clone(), bounds)
                             .map_err(|error| vec![error])?;
-                        let credential = credential(&seat);
-                        seats.insert(cluster.to_owned(), (Rc::new(seat), credential));
+                        let credentials = credentials(&seat);
+                        seats.insert(cluster.to_owned(), (Rc::new(seat), credentials));
                     }
                 }
                 Ok(Seat::Both(policy, Rc::new(seats)))
@@ -83,8 +94,16 @@ impl Root {
     }
 }
 
+fn reachable<F: AwaitsKeys + 'static>(context: u32, filter: F, may_wait: bool) -> Box<dyn HttpContext> {
+    if may_wait {
+        Box::new(Reachable::new(context, filter))
+    } else {
+        Box::new(filter)
+    }
+}
+
 fn policy(gateway: &Gateway) -> Result<Rc<Policy>, Vec<ConfigError>> {
-    let policy = Policy::new(gateway)?;
+    let policy = Policy::new(gateway)?.connected(Rc::new(HostConnection));
     policy.prepare(host::now(), &SharedData);
     log::info!(
         "tollgate {}: {} models, {} providers",
@@ -95,29 +114,55 @@ fn policy(gateway: &Gateway) -> Result<Rc<Policy>, Vec<ConfigError>> {
     Ok(Rc::new(policy))
 }
 
+/// What the environment holds for a provider.
+fn credentials(seat: &ProviderSeat) -> Rc<Credentials> {
+    let of_team = |(team, name): (&str, &str)| (team.to_owned(), variable(name, &seat.name));
+    Rc::new(Credentials {
+        own: seat
+            .credential_variable()
+            .and_then(|name| variable(name, &seat.name)),
+        teams: seat.team_credential_variables().map(of_team).collect(),
+    })
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "Envoy hands credentials to the VM as environment variables"
 )]
-fn credential(seat: &ProviderSeat) -> Option<Rc<str>> {
-    let variable = seat.credential_variable()?;
-    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+fn variable(name: &str, provider: &str) -> Option<Rc<str>> {
+    let value = std::env::var(name).ok();
+    let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty());
     if value.is_none() {
-        log::warn!(
-            "the environment variable {variable} is not set: provider {} is called without it",
-            seat.name
-        );
+        log::warn!("the environment variable {name} is not set: provider {provider} is called without it");
     }
-    Some(value?.trim().into())
+    Some(value?.into())
 }
 
-impl Context for Root {}
+impl Seat {
+    /// The policy, if this seat has one that fetches keys.
+    fn fetching_policy(&self) -> Option<&Rc<Policy>> {
+        match self {
+            Self::Both(policy, _) | Self::Gateway(policy) => Some(policy).filter(|p| p.has_remote_keys()),
+            Self::Provider { .. } => None,
+        }
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, id: u32, header_count: usize, body_size: usize, _trailers: usize) {
+        if let Some(calls) = self.key_calls.as_mut() {
+            calls.on_answer(id, header_count, body_size);
+        }
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let text = host::configuration(size);
         match Self::configure(&text) {
             Ok(seat) => {
+                let policy = seat.fetching_policy();
+                self.key_calls = policy.map(|policy| KeyCalls::new(self.context, Rc::clone(policy)));
                 self.seat = Some(seat);
                 true
             }
@@ -130,12 +175,22 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+    fn on_tick(&mut self) {
+        if let Some(calls) = self.key_calls.as_mut() {
+            calls.on_tick();
+        }
+    }
+
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        let may_wait = self.key_calls.is_some();
         Some(match self.seat.as_ref()? {
-            Seat::Both(policy, seats) => Box::new(BothFilter::new(Rc::clone(policy), Rc::clone(seats))),
-            Seat::Gateway(policy) => Box::new(GatewayFilter::new(Rc::clone(policy))),
-            Seat::Provider { seat, credential } => {
-                Box::new(ProviderFilter::new(Rc::clone(seat), credential.clone(), true))
+            Seat::Both(policy, seats) => {
+                let filter = BothFilter::new(Rc::clone(policy), Rc::clone(seats));
+                reachable(context, filter, may_wait)
+            }
+            Seat::Gateway(policy) => reachable(context, GatewayFilter::new(Rc::clone(policy)), may_wait),
+            Seat::Provider { seat, credentials } => {
+                Box::new(ProviderFilter::new(Rc::clone(seat), Rc::clone(credentials), true))
             }
         })
     }

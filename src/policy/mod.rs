@@ -4,6 +4,9 @@
 
 pub mod access;
 pub mod auth;
+pub mod brought;
+pub mod connection;
 pub(crate) mod pattern;
+pub mod prices;
 pub mod rate_limit;
 pub mod routing;

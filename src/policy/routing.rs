@@ -41,6 +41,8 @@ pub struct Route {
     pub targets: Vec<Target>,
     /// Output tokens to reserve for a request without a bound, until the route has learned better.
     pub expected_output_tokens: Option<u32>,
+    /// The output bound of a request that sets none.
+    pub default_max_output_tokens: Option<u32>,
     /// How long a whole exchange may take.
     pub timeout: Option<Duration>,
     /// How long one attempt may be silent.
@@ -194,6 +196,7 @@ fn route<'a>(model: &'a Model, indices: &mut BTreeMap<(&'a str, &'a str), usize>
         name: model.name.clone(),
         targets,
         expected_output_tokens: model.expected_output_tokens,
+        default_max_output_tokens: model.default_max_output_tokens,
         timeout: model.timeout.map(|period| period.0),
         per_try_idle_timeout: model.per_try_idle_timeout.map(|period| period.0),
     }

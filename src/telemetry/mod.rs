@@ -50,8 +50,20 @@ pub struct Record {
     pub limit_evictions: u64,
     /// Reservations and settlements that the limit store could not take, since the last record.
     pub limit_failures: u64,
+    /// Whose credential the last attempt presented: `gateway`, `team` or `caller`; `None` if no provider was asked.
+    pub credential: Option<&'static str>,
+    /// What it cost in USD, if a limit counts money.
+    pub cost: Option<String>,
+    /// The limits in shadow mode that would have refused the request.
+    pub would_refuse: Vec<String>,
+    /// How far the estimate of the input was off, in thousandths of what the provider reported; `None` if it did
+    /// not say.
+    pub input_estimate_error: Option<u64>,
     /// What refused the request: `authentication`, `access`, `request` or `limit`.
     pub refused_by: Option<&'static str>,
+    /// Which rule of it: a word for a credential's fault, an access rule's name, or a limit's name. Nothing that a
+    /// client has sent.
+    pub refused_rule: Option<String>,
 }
 
 impl Record {
@@ -65,7 +77,11 @@ impl Record {
             ("upstream_model", self.upstream_model.clone()),
         ];
         fields.extend(self.team.clone().map(|team| ("team", team)));
+        fields.extend(self.credential.map(|owner| ("credential", owner.to_owned())));
+        fields.extend(self.cost.clone().map(|cost| ("cost", cost)));
+        fields.push(("would_refuse", self.would_refuse.join(",")));
         fields.extend(self.refused_by.map(|by| ("refused_by", by.to_owned())));
+        fields.extend(self.refused_rule.clone().map(|rule| ("refused_rule", rule)));
         if let Some(source) = self.usage_source {
             fields.push(("attempts", self.attempts.to_string()));
             fields.push(("input_tokens", self.input_tokens.to_string()));

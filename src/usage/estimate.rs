@@ -75,6 +75,34 @@ pub struct Learned {
     pub output_bytes: u64,
 }
 
+/// What is expected of a prompt, and what that rests on.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Prediction {
+    /// Input tokens, at least 1.
+    pub input_tokens: u64,
+    /// Input tokens that the prompt hardly exceeds: what to reserve. Above the estimate, because a limit holds only
+    /// if what is reserved is not less than what comes.
+    pub input_bound: u64,
+    /// Output tokens that nine answers in ten stay below; `None` until enough were seen.
+    pub expected_output_tokens: Option<u64>,
+    /// Bytes that an output token usually takes.
+    pub bytes_per_output_token: f64,
+    /// Input tokens for each byte of text.
+    pub tokens_per_byte: f64,
+    /// How many prompts taught that; 0: it is the default.
+    pub prompts_seen: u32,
+    /// How far estimates were off lately, as a part of the true count.
+    pub relative_error: f64,
+}
+
+impl Prediction {
+    /// Bytes that so many output tokens usually take; at least one for each.
+    #[must_use]
+    pub fn bytes_of_output(&self, output_tokens: u64) -> u64 {
+        ((output_tokens as f64 * self.bytes_per_output_token).ceil() as u64).max(output_tokens)
+    }
+}
+
 /// Learns how many tokens a provider model makes of a prompt.
 #[derive(Debug, Default)]
 pub struct Estimator {
@@ -160,6 +188,22 @@ impl Estimator {
     pub fn relative_error(&self, provider_model: usize, store: &dyn SharedStore) -> Option<f64> {
         let model = self.model(provider_model, store);
         (model.tokens_per_byte.lessons > 0).then_some(f64::from(model.relative_error))
+    }
+
+    /// All that can be said of a prompt beforehand.
+    #[must_use]
+    pub fn predict(&self, provider_model: usize, prompt: PromptSize, store: &dyn SharedStore) -> Prediction {
+        let model = self.model(provider_model, store);
+        let has_answers = model.output_tokens.lessons >= MIN_OUTPUT_LESSONS;
+        Prediction {
+            input_tokens: to_tokens(model.input_tokens(prompt)),
+            input_bound: to_tokens(model.input_tokens_bound(prompt)),
+            expected_output_tokens: has_answers.then(|| to_tokens(f64::from(model.output_tokens.log.exp()))),
+            bytes_per_output_token: f64::from(model.bytes_per_output_token.log.exp()),
+            tokens_per_byte: f64::from(model.tokens_per_byte.log.exp()),
+            prompts_seen: model.tokens_per_byte.lessons,
+            relative_error: f64::from(model.relative_error),
+        }
     }
 
     /// Learns from an answer. What was not reported teaches nothing.
@@ -422,5 +466,7 @@ fn to_tokens(estimate: f64) -> u64 {
     ((estimate - 1e-3).ceil() as u64).max(1)
 }
 
+#[cfg(test)]
+mod corpora;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! Counts of model tokens, and estimates of them.
 
 pub mod estimate;
+pub mod price;
 mod token_usage;
 
 pub use token_usage::TokenUsage;

@@ -42,6 +42,35 @@ pub(crate) const OPENAI: &[&str] = &[
     "audio_tokens",
 ];
 
+/// Google's members in their order; unlisted ones follow.
+pub(crate) const GEMINI: &[&str] = &[
+    "error",
+    "code",
+    "candidates",
+    "content",
+    "parts",
+    "text",
+    "thought",
+    "functionCall",
+    "name",
+    "args",
+    "thoughtSignature",
+    "role",
+    "finishReason",
+    "index",
+    "usageMetadata",
+    "promptTokenCount",
+    "candidatesTokenCount",
+    "totalTokenCount",
+    "promptTokensDetails",
+    "thoughtsTokenCount",
+    "modelVersion",
+    "responseId",
+    "message",
+    "status",
+    "details",
+];
+
 /// Anthropic's members in their order; unlisted ones follow.
 pub(crate) const ANTHROPIC: &[&str] = &[
     "type",

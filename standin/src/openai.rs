@@ -20,10 +20,7 @@ pub(crate) fn chat_completions(has_bearer: bool, body: &[u8], scene: &Scene<'_>)
         return unauthenticated(scene);
     }
     let Ok(Value::Object(request)) = serde_json::from_slice(body) else {
-        let message = "We could not parse the JSON body of your request. (HINT: This likely means you aren't \
-                       using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was \
-                       sent was not valid JSON.)";
-        return invalid(scene, message, None, None);
+        return not_json(scene);
     };
     match Completion::read(&request, scene) {
         Ok(completion) => completion.reply(scene),
@@ -112,7 +109,16 @@ pub(crate) fn refusal(status: u16, scene: &Scene<'_>) -> Reply {
     error(status, message, kind, None, code, scene)
 }
 
-fn unauthenticated(scene: &Scene<'_>) -> Reply {
+/// Answers a body that is no JSON object.
+pub(crate) fn not_json(scene: &Scene<'_>) -> Reply {
+    let message = "We could not parse the JSON body of your request. (HINT: This likely means you aren't using \
+                   your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not \
+                   valid JSON.)";
+    invalid(scene, message, None, None)
+}
+
+/// Answers a request without a credential.
+pub(crate) fn unauthenticated(scene: &Scene<'_>) -> Reply {
     let message = "You didn't provide an API key. You need to provide your API key in an Authorization header \
                    using Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with \
                    blank username) if you're accessing the API from your browser and are prompted for a \
@@ -137,7 +143,7 @@ fn error(
     Reply::json(status, headers(scene), in_order(&body, OPENAI))
 }
 
-fn headers(scene: &Scene<'_>) -> Vec<(String, String)> {
+pub(crate) fn headers(scene: &Scene<'_>) -> Vec<(String, String)> {
     let pairs = [
         ("openai-organization", "org-standin"),
         ("openai-processing-ms", "12"),

@@ -192,6 +192,7 @@ fn entry_json(entry: &Entry) -> Value {
         "query": entry.query,
         "headers": entry.headers,
         "body": body,
+        "body_text": String::from_utf8_lossy(&entry.body),
         "outcome": {
             "status": entry.outcome.status,
             "input_tokens": entry.outcome.input_tokens,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! An answer before anything goes wrong with it: what `openai` and `anthropic` produce and `script` plays.
+//! An answer before anything goes wrong with it: what the providers produce and `script` plays.
 
 use bytes::Bytes;
 
@@ -25,7 +25,7 @@ pub(crate) enum EventKind {
     Frame,
 }
 
-/// One server-sent event, whole, with its blank line.
+/// One event of a stream, whole: a server-sent event with its blank line, or a binary message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) bytes: Bytes,
@@ -35,27 +35,27 @@ pub(crate) struct Event {
 
 impl Event {
     /// An event that carries one output token.
-    pub(crate) fn content(text: String) -> Self {
+    pub(crate) fn content(bytes: impl Into<Bytes>) -> Self {
         Self {
-            bytes: Bytes::from(text),
+            bytes: bytes.into(),
             output_tokens: 1,
             kind: EventKind::Content,
         }
     }
 
     /// An event that carries none.
-    pub(crate) fn frame(text: String) -> Self {
+    pub(crate) fn frame(bytes: impl Into<Bytes>) -> Self {
         Self {
-            bytes: Bytes::from(text),
+            bytes: bytes.into(),
             output_tokens: 0,
             kind: EventKind::Frame,
         }
     }
 
     /// The end marker.
-    pub(crate) fn done(text: &'static str) -> Self {
+    pub(crate) fn done(bytes: impl Into<Bytes>) -> Self {
         Self {
-            bytes: Bytes::from_static(text.as_bytes()),
+            bytes: bytes.into(),
             output_tokens: 0,
             kind: EventKind::Done,
         }

@@ -2,7 +2,7 @@
 
 //! Connections and routes: which provider answers, which fault strikes, what is recorded.
 //!
-//! Both providers are served on every address, because their paths differ. Everything runs on one thread;
+//! All providers are served on every address, because their paths differ. Everything runs on one thread;
 //! state is shared by `Rc`, and a connection is one local task. hyper watches the socket while an answer is
 //! under way and drops the answer when the client is gone, which is how an abort is noticed.
 
@@ -22,14 +22,21 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::anthropic::{self, Presented};
+use crate::azure;
+use crate::bedrock;
+use crate::bedrock_embeddings;
 use crate::clock::{Identifiers, unix_now, unix_seconds};
+use crate::cohere;
 use crate::control::control;
 use crate::fast::{FastAnswers, header_map};
 use crate::faults::{Faults, Rule};
+use crate::gemini::{self, Target};
 use crate::openai;
+use crate::openai_embeddings;
 use crate::playback::{Playback, ReplyBody};
 use crate::record::{Entry, Recorder};
 use crate::reply::{Reply, Scene};
+use crate::sagemaker;
 use crate::script::script;
 
 const LARGEST_BODY: usize = 64 << 20;
@@ -110,7 +117,11 @@ impl Server {
 
     async fn provide(&self, parts: &Parts, body: Option<Bytes>, listen: &str) -> Response<ReplyBody> {
         let (path, content) = (parts.uri.path(), body.clone().unwrap_or_default());
-        let model = model_of(&content);
+        let model = Target::of(path)
+            .map(|target| target.model.to_owned())
+            .or_else(|| bedrock::operation(path).map(|(model, _)| model))
+            .or_else(|| sagemaker::operation(path).map(|(endpoint, _)| endpoint.to_owned()))
+            .unwrap_or_else(|| model_of(&content));
         let fault = self
             .faults
             .borrow_mut()
@@ -185,22 +196,65 @@ fn route(parts: &Parts, body: Option<&[u8]>, takes_bearer: bool, scene: &Scene<'
         has_version: header("anthropic-version").is_some(),
     };
     let is_anthropic = path.starts_with("/v1/messages") || presented.has_version;
+    let is_signed = header("authorization").is_some_and(|value| value.starts_with(b"AWS4-HMAC-SHA256 "));
+    if let Some(operation) = sagemaker::operation(path) {
+        return match (scene.fault.status, body) {
+            (Some(status), _) => sagemaker::refusal(status, scene),
+            (None, None) => sagemaker::refusal(400, scene),
+            (None, Some(body)) => sagemaker::invoke(is_signed, operation, body, scene),
+        };
+    }
+    if let Some((model, operation)) = bedrock::operation(path) {
+        return match (operation, scene.fault.status, body) {
+            (_, Some(status), _) => bedrock::refusal(status, scene),
+            (_, None, None) => bedrock::refusal(400, scene),
+            ("converse" | "converse-stream", None, Some(body)) => {
+                let is_streaming = operation == "converse-stream";
+                bedrock::converse(has_bearer || is_signed, is_streaming, body, scene)
+            }
+            ("invoke", None, Some(body)) => {
+                bedrock_embeddings::invoke(has_bearer || is_signed, &model, body, scene)
+            }
+            _ => bedrock::refusal(404, scene),
+        };
+    }
+    let target = Target::of(path);
     let Some(body) = body else {
-        return if is_anthropic {
+        return if target.is_some() {
+            gemini::too_large(scene)
+        } else if is_anthropic {
             anthropic::too_large(scene)
         } else {
             openai::too_large(scene)
         };
     };
     if let Some(status) = scene.fault.status {
-        return if is_anthropic {
+        return if target.is_some() {
+            gemini::refusal(status, scene)
+        } else if is_anthropic {
             anthropic::refusal(status, scene)
+        } else if path.starts_with("/v2/") {
+            cohere::refusal(status, scene)
         } else {
             openai::refusal(status, scene)
         };
     }
+    if let ("POST", Some(target)) = (method, target) {
+        let presented = gemini::Presented {
+            has_api_key: header("x-goog-api-key").is_some_and(|key| !key.is_empty()),
+            has_bearer,
+        };
+        return gemini::answer(target, parts.uri.query(), &presented, body, scene);
+    }
+    if let Some(operation) = azure::operation(path, parts.uri.query()) {
+        let has_key = has_bearer || header("api-key").is_some_and(|key| !key.is_empty());
+        return azure::answer(operation, has_key, body, scene);
+    }
     match (method, path) {
         ("POST", "/v1/chat/completions") => openai::chat_completions(has_bearer, body, scene),
+        ("POST", "/v1/embeddings") => openai_embeddings::embeddings(has_bearer, body, scene),
+        ("POST", "/v2/chat") => cohere::chat(has_bearer, body, scene),
+        ("POST", "/v2/embed") => cohere::embed(has_bearer, body, scene),
         ("POST", "/v1/messages") => anthropic::messages(&presented, body, scene),
         ("POST", "/v1/messages/count_tokens") => anthropic::count_tokens(&presented, body, scene),
         ("GET", "/v1/models") if is_anthropic => anthropic::models(scene),

@@ -7,6 +7,7 @@ One worker: if anything stopped it, every later request would fail, and so the t
 import base64
 import itertools
 import json
+import re
 import shutil
 import sys
 import time
@@ -97,6 +98,22 @@ class Caller:
     def get(self, path):
         """A GET with the caller's credential."""
         return self.client.get(path, headers=self.headers)
+
+
+# What may stand in nothing that a gateway writes: anything like a JSON Web Token, and the keys of these tests.
+SECRETS = re.compile(rb"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|" + API_KEY.encode() + rb"|stand-in-key|canary-")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_is_left():
+    """After all tests: no log and no rendered file of any of their gateways holds a credential."""
+    begun = time.time()
+    yield
+    for name in ("envoy.log", "access.log", "envoy.yaml"):
+        for path in RUN.glob("*/" + name):
+            if path.stat().st_mtime >= begun:
+                found = SECRETS.search(path.read_bytes())
+                assert not found, "%s holds %r" % (path, found.group()[:40])
 
 
 @pytest.fixture(scope="session")

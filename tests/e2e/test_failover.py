@@ -85,3 +85,21 @@ def test_a_providers_own_429_keeps_its_retry_after(caller, stack):
     answer = caller.post(chat())
     assert_error(answer, 429)
     assert answer.headers["retry-after"] == "17"
+
+
+def test_a_refused_credential_is_told_to_the_operator_and_not_to_the_caller(caller, stack):
+    counter = "wasmcustom.tollgate.upstream_credential_refused.openai"
+    before = stack.stats(counter).get(counter, 0)
+    stack.standins["openai"].fault("gpt-4o-mini", {"status": 401, "message": "Bad key: stand-in-key"}, times=2)
+    for body in (chat(), chat(stream=True)):
+        error = assert_error(caller.post(body), 502, "upstream_credential_refused", kind="api_error")
+        assert error["message"] == "The provider refused the gateway's credential."
+    assert stack.stats(counter)[counter] == before + 2
+    log = stack.log("envoy").read_text(encoding="utf-8", errors="replace")
+    assert log.count("provider openai refused the gateway's credential") == 1 and "stand-in-key" not in log
+
+
+def test_a_refused_credential_is_tried_at_the_next_provider(caller, stack):
+    stack.standins["flaky"].fault("gpt-4o-mini", {"status": 403})
+    assert_completion(caller.post(chat("resilient")))
+    assert stack.stats("wasmcustom.tollgate.upstream_credential_refused.flaky")

@@ -5,7 +5,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-MODELS = ["gpt-4o-mini", "claude-haiku-4-5"]
+MODELS = ["gpt-4o-mini", "claude-haiku-4-5", "command-a", "gemini-3-flash", "vertex-gemini", "vertex-claude"]
 HELLO = [{"role": "user", "content": "Say hello."}]
 WEATHER = {
     "type": "function",

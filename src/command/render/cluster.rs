@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The clusters: one for each name that the routes use, with the provider seat among its upstream filters.
+//! The clusters: one for each name that the routes use, with the provider seat among its upstream filters, and one for
+//! each host that keys are fetched from.
 //!
 //! There is no outlier detection: behind a vendor's name stands one logical host, and ejecting it would turn one
 //! provider's rate limit into an outage of the route. Failover by priority does what ejection would be for.
 
 use super::envoy::{address, http2, secret_name, upstream_buffer};
+use super::issuer;
 use super::plugin;
 use super::yaml::{Yaml, extension, map, typed};
 use crate::command::check::Checked;
-use crate::config::{Credential, Endpoint, PluginConfig, Provider, ProviderKind};
+use crate::config::{Credential, Endpoint, PluginConfig, Provider, Signing};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -30,12 +32,13 @@ pub(super) fn clusters(checked: &Checked, wasm: &str) -> Result<Vec<Yaml>, Strin
     for (name, provider) in names {
         clusters.push(cluster(name, provider, checked, wasm)?);
     }
+    clusters.extend(issuer::clusters(&checked.gateway.identity));
     Ok(clusters)
 }
 
 fn cluster(name: &str, provider: &str, checked: &Checked, wasm: &str) -> Result<Yaml, String> {
     let settings = settings(provider, checked)?;
-    let endpoint: Endpoint = settings.endpoint.parse()?;
+    let endpoint = settings.base_url(provider).map_err(|fault| fault.to_string())?;
     let buffer = upstream_buffer(&checked.gateway.listener);
     let mut cluster = map([
         ("name", name.into()),
@@ -85,7 +88,10 @@ fn cluster(name: &str, provider: &str, checked: &Checked, wasm: &str) -> Result<
 /// The protocols that a provider may speak, and the filters that each attempt passes.
 fn protocol_options(cluster: &str, provider: &str, checked: &Checked, wasm: &str) -> Result<Yaml, String> {
     let settings = settings(provider, checked)?;
-    let is_tls = settings.endpoint.parse::<Endpoint>()?.is_tls;
+    let is_tls = settings
+        .base_url(provider)
+        .map_err(|fault| fault.to_string())?
+        .is_tls;
     let bounds = &checked.gateway.listener;
     let protocols = if is_tls {
         let http2 = http2(upstream_buffer(bounds));
@@ -102,12 +108,15 @@ fn protocol_options(cluster: &str, provider: &str, checked: &Checked, wasm: &str
     let seat = PluginConfig::Provider {
         cluster: cluster.to_owned(),
         name: provider.to_owned(),
-        provider: settings.clone(),
+        provider: Box::new(settings.clone()),
         bounds: bounds.clone(),
     };
     let mut filters = vec![plugin::filter(&seat, &checked.gateway, wasm)?];
     if matches!(settings.credential, Some(Credential::File(_))) {
-        filters.push(credential_injector(provider, settings.kind));
+        filters.push(credential_injector(provider, settings));
+    }
+    if let Some(signing) = settings.signing(provider).map_err(|fault| fault.to_string())? {
+        filters.push(request_signing(&signing));
     }
     filters.push(extension(
         "envoy.filters.http.upstream_codec",
@@ -133,7 +142,7 @@ fn settings<'a>(provider: &str, checked: &'a Checked) -> Result<&'a Provider, St
 }
 
 /// TLS that believes the provider's certificate only for the name that was asked for.
-fn tls(endpoint: &Endpoint) -> Yaml {
+pub(super) fn tls(endpoint: &Endpoint) -> Yaml {
     let mut validation = map([("trusted_ca", map([("filename", TRUSTED_CA.into())]))]);
     // An address cannot be a server name (RFC 6066), so its certificate is matched explicitly.
     if endpoint.ip().is_some() {
@@ -155,9 +164,24 @@ fn tls(endpoint: &Endpoint) -> Yaml {
     extension("envoy.transport_sockets.tls", context)
 }
 
+/// Envoy signs what our filter has written, with the credentials that it finds where AWS's own tools look for them:
+/// environment, files, web identity, container, instance. It must come after our filter, since it hashes the body.
+fn request_signing(signing: &Signing) -> Yaml {
+    extension(
+        "envoy.filters.http.aws_request_signing",
+        typed(
+            "envoy.extensions.filters.http.aws_request_signing.v3.AwsRequestSigning",
+            [
+                ("service_name", signing.service.into()),
+                ("region", signing.region.as_str().into()),
+            ],
+        ),
+    )
+}
+
 /// Envoy itself reads a credential file when it starts; the filter never sees the credential.
-fn credential_injector(provider: &str, kind: ProviderKind) -> Yaml {
-    let (header, prefix) = kind.credential_header();
+fn credential_injector(provider: &str, settings: &Provider) -> Yaml {
+    let (header, prefix) = settings.credential_header();
     let mut generic = typed(
         "envoy.extensions.http.injected_credentials.generic.v3.Generic",
         [

@@ -20,7 +20,7 @@ use core::time::Duration;
 const SILENCE: Duration = Duration::from_secs(600);
 
 /// The fields of the access log: those of the OpenTelemetry conventions for generative AI where it has one.
-const ACCESS_LOG: [(&str, &str); 19] = [
+const ACCESS_LOG: [(&str, &str); 23] = [
     ("start_time", "%START_TIME%"),
     ("http.request.method", "%REQ(:METHOD)%"),
     ("url.path", "%PATH(NQ:PATH)%"),
@@ -63,9 +63,22 @@ const ACCESS_LOG: [(&str, &str); 19] = [
         "tollgate.attempts",
         "%FILTER_STATE(wasm.tollgate.attempts:PLAIN)%",
     ),
+    ("tollgate.cost", "%FILTER_STATE(wasm.tollgate.cost:PLAIN)%"),
+    (
+        "tollgate.would_refuse",
+        "%FILTER_STATE(wasm.tollgate.would_refuse:PLAIN)%",
+    ),
+    (
+        "tollgate.credential",
+        "%FILTER_STATE(wasm.tollgate.credential:PLAIN)%",
+    ),
     (
         "tollgate.refused_by",
         "%FILTER_STATE(wasm.tollgate.refused_by:PLAIN)%",
+    ),
+    (
+        "tollgate.refused_rule",
+        "%FILTER_STATE(wasm.tollgate.refused_rule:PLAIN)%",
     ),
 ];
 

@@ -4,6 +4,7 @@
 
 mod cluster;
 pub mod envoy;
+mod issuer;
 mod listener;
 pub mod plugin;
 mod yaml;

@@ -46,7 +46,13 @@ pub(super) fn filter(config: &PluginConfig, gateway: &Gateway, wasm: &str) -> Re
     let credentials: BTreeSet<&str> = gateway
         .providers
         .values()
-        .filter_map(|provider| match provider.credential.as_ref()? {
+        .flat_map(|provider| {
+            provider
+                .credential
+                .iter()
+                .chain(provider.team_credentials.values())
+        })
+        .filter_map(|credential| match credential {
             Credential::Env(name) => Some(name.as_str()),
             Credential::File(_) => None,
         })

@@ -6,16 +6,28 @@
 //! text, so nobody can try them all, and every request has to be looked up. A reader of the configuration
 //! learns who has a key, never a key.
 //!
-//! A hundred thousand keys take about 20 MB; a lookup costs the same with one key or with all of them.
+//! A lookup costs the same with one key or with all of them; `tests/api_keys.rs` measures the memory.
 
+use super::deny::Deny;
 use super::digest::{Digest, DigestMap};
 use super::principal::Principal;
+use crate::clock::Timestamp;
 use crate::config::{ApiKey, ConfigError};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+
+/// The label that holds a key's name.
+const NAME_LABEL: &str = "api_key";
 
 /// The principals, by the digests of their keys.
 #[derive(Default)]
-pub(super) struct ApiKeys(DigestMap<Rc<Principal>>);
+pub(super) struct ApiKeys(DigestMap<Entry>);
+
+struct Entry {
+    principal: Rc<Principal>,
+    /// When the key stops being accepted, in seconds since the epoch.
+    expires: u64,
+}
 
 impl ApiKeys {
     /// Reads the keys, and appends their faults to `faults`.
@@ -53,24 +65,51 @@ impl ApiKeys {
                     format!("expected each key once, found the digest of identity.api_keys[{first}] again"),
                 ));
             }
+            let mut labels = key.labels.clone();
+            if let Some(name) = &key.name {
+                if name.is_empty() {
+                    faults.push(ConfigError::new(
+                        format!("{path}.name"),
+                        "expected a name, found an empty text",
+                    ));
+                }
+                if labels.insert(NAME_LABEL.to_owned(), name.clone()).is_some() {
+                    faults.push(ConfigError::new(
+                        format!("{path}.labels.{NAME_LABEL}"),
+                        format!(
+                            "expected other labels than `{NAME_LABEL}`, which is the key's name, found it"
+                        ),
+                    ));
+                }
+            }
             map.insert(
                 digest,
-                Rc::new(Principal {
-                    consumer: key.consumer.clone(),
-                    team: key.team.clone(),
-                    labels: key.labels.clone(),
-                }),
+                Entry {
+                    principal: Rc::new(Principal {
+                        consumer: key.consumer.clone(),
+                        team: key.team.clone(),
+                        labels,
+                        models: key.models.clone(),
+                        claims: BTreeMap::new(),
+                    }),
+                    expires: key.expires.map_or(u64::MAX, |moment| moment.0),
+                },
             );
         }
         Self(map)
     }
 
-    /// The owner of this key.
-    pub(super) fn find(&self, credential: &str) -> Option<Rc<Principal>> {
+    /// The owner of this key, or that it has expired; `None` if it is not known.
+    pub(super) fn find(&self, credential: &str, now: Timestamp) -> Option<Result<Rc<Principal>, Deny>> {
         if self.0.is_empty() {
             return None;
         }
-        self.0.get(&Digest::of(credential)).map(Rc::clone)
+        let entry = self.0.get(&Digest::of(credential))?;
+        Some(if now.as_secs() < entry.expires {
+            Ok(Rc::clone(&entry.principal))
+        } else {
+            Err(Deny::ExpiredKey)
+        })
     }
 }
 

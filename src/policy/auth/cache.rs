@@ -13,10 +13,11 @@
 //! Memory is bounded by entries and by bytes: at most [`MAX_ENTRIES`] and about [`MAX_BYTES`], both for the two
 //! generations together. A principal above [`MAX_PRINCIPAL_BYTES`] is not kept; its token is verified each time.
 
+use super::algorithm::PublicKey;
 use super::fingerprint::{Fingerprint, FingerprintMap};
 use super::principal::Principal;
 use crate::clock::Timestamp;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// The most entries that are kept.
 pub(super) const MAX_ENTRIES: usize = 4096;
@@ -25,8 +26,8 @@ pub(super) const MAX_BYTES: usize = 4 << 20;
 /// The largest principal that is kept, in bytes.
 pub(super) const MAX_PRINCIPAL_BYTES: usize = 4096;
 
-/// A principal, and when its token is valid: `from <= now < until`.
-#[derive(Clone, Debug)]
+/// A principal, and when its token is valid: `from <= now < until`, and while its key is the issuer's.
+#[derive(Clone)]
 pub(super) struct Verified {
     /// Whom the token stands for.
     pub(super) principal: Rc<Principal>,
@@ -34,6 +35,8 @@ pub(super) struct Verified {
     pub(super) from: Timestamp,
     /// `exp`, moved back by the leeway.
     pub(super) until: Timestamp,
+    /// The key that verified the token; gone when the issuer no longer publishes it.
+    pub(super) key: Weak<PublicKey>,
 }
 
 #[derive(Default)]
@@ -83,7 +86,8 @@ impl Cache {
 
 impl Verified {
     fn principal_at(&self, now: Timestamp) -> Option<Rc<Principal>> {
-        (self.from <= now && now < self.until).then(|| Rc::clone(&self.principal))
+        let is_valid = self.from <= now && now < self.until && self.key.strong_count() > 0;
+        is_valid.then(|| Rc::clone(&self.principal))
     }
 
     fn bytes(&self) -> usize {
@@ -96,8 +100,13 @@ mod tests {
     use super::{Cache, MAX_BYTES, MAX_ENTRIES, Verified};
     use crate::clock::Timestamp;
     use crate::policy::auth::Principal;
+    use crate::policy::auth::algorithm::PublicKey;
     use crate::policy::auth::fingerprint::Fingerprints;
     use std::rc::Rc;
+
+    thread_local! {
+        static KEY: Rc<PublicKey> = Rc::new(PublicKey::Ed25519(ed25519_dalek::VerifyingKey::default()));
+    }
 
     fn verified(consumer: String, from: u64, until: u64) -> Verified {
         let mut principal = Principal::anonymous();
@@ -106,7 +115,22 @@ mod tests {
             principal: Rc::new(principal),
             from: Timestamp::from_secs(from),
             until: Timestamp::from_secs(until),
+            key: KEY.with(Rc::downgrade),
         }
+    }
+
+    #[crate::test]
+    fn an_entry_is_forgotten_with_its_key() {
+        let mut cache = Cache::default();
+        let key = Rc::new(PublicKey::Ed25519(ed25519_dalek::VerifyingKey::default()));
+        let mut entry = verified("alice".to_owned(), 0, 2);
+        entry.key = Rc::downgrade(&key);
+        let fingerprint = Fingerprints::new().of("a");
+        cache.insert(fingerprint, entry);
+        let mut find = || cache.find(&fingerprint, Timestamp::from_secs(1));
+        assert!(find().is_some());
+        drop(key);
+        assert!(find().is_none());
     }
 
     #[crate::test]

@@ -9,6 +9,7 @@
 //! A configured claim name is tried as it is first and as a path second, since names that are URLs
 //! (`https://example.com/team`) contain dots too. Each member of the payload is visited at most once per name.
 
+use super::algorithm::PublicKey;
 use super::cache::Verified;
 use super::deny::Deny;
 use super::principal::Principal;
@@ -16,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::config::ClaimMapping;
 use core::time::Duration;
 use serde_json::{Map, Number, Value};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// The payload of a JSON Web Token.
@@ -110,20 +112,53 @@ pub(super) fn check_audience(claims: &Claims, audiences: &[String]) -> Result<()
     }
 }
 
-/// Makes the principal. Only the consumer must be there; other claims that are absent, empty or no plain values
+/// Checks that the token was issued to one of `parties` (`azp`, OpenID Connect Core, section 2). None: to anybody.
+pub(super) fn check_authorized_party(claims: &Claims, parties: &[String]) -> Result<(), Deny> {
+    let is_accepted = |azp: &Value| {
+        azp.as_str()
+            .is_some_and(|azp| parties.iter().any(|party| party == azp))
+    };
+    if parties.is_empty() || claims.get("azp").is_some_and(is_accepted) {
+        Ok(())
+    } else {
+        Err(Deny::WrongParty)
+    }
+}
+
+/// Checks that the token's `jti` is not denied. A token without one cannot be named, and passes.
+pub(super) fn check_id(claims: &Claims, denied: &BTreeSet<String>) -> Result<(), Deny> {
+    match claims.get("jti") {
+        None => Ok(()),
+        Some(Value::String(id)) if denied.contains(id) => Err(Deny::Revoked),
+        Some(Value::String(_)) => Ok(()),
+        Some(_) if denied.is_empty() => Ok(()),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(Deny::Malformed)
+        }
+    }
+}
+
+/// Makes the principal, with the claims `kept` for access rules. Only the consumer must be there; other claims that are absent, empty or no plain values
 /// leave their place empty.
-pub(super) fn principal(claims: &Claims, mapping: &ClaimMapping) -> Result<Principal, Deny> {
+pub(super) fn principal(claims: &Claims, mapping: &ClaimMapping, kept: &[String]) -> Result<Principal, Deny> {
+    let defaults = &mapping.defaults;
+    let found = |name: Option<&String>| name.and_then(|name| text(find(claims, name)?));
+    let labels = mapping
+        .labels
+        .iter()
+        .filter_map(|(label, name)| Some((label.clone(), found(Some(name))?)));
     let consumer = match find(claims, &mapping.consumer) {
         Some(value @ (Value::String(_) | Value::Number(_))) => text(value),
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
     };
     Ok(Principal {
         consumer: consumer.ok_or(Deny::MissingClaim)?,
-        team: mapping.team.as_ref().and_then(|name| text(find(claims, name)?)),
-        labels: mapping
-            .labels
+        team: found(mapping.team.as_ref()).or_else(|| defaults.team.clone()),
+        labels: defaults.labels.clone().into_iter().chain(labels).collect(),
+        models: None,
+        claims: kept
             .iter()
-            .filter_map(|(label, name)| Some((label.clone(), text(find(claims, name)?)?)))
+            .map(|name| (name.clone(), values(find(claims, name))))
             .collect(),
     })
 }
@@ -148,11 +183,25 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
+/// A claim's values: those of a list's members, or its own.
+fn values(claim: Option<&Value>) -> Vec<String> {
+    match claim {
+        Some(Value::Array(several)) => several.iter().filter_map(text).collect(),
+        Some(one) => text(one).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
 /// A principal with its validity, as the cache keeps it.
-pub(super) fn verified(principal: Principal, (from, until): (Timestamp, Timestamp)) -> Verified {
+pub(super) fn verified(
+    principal: Principal,
+    (from, until): (Timestamp, Timestamp),
+    key: &Rc<PublicKey>,
+) -> Verified {
     Verified {
         principal: Rc::new(principal),
         from,
         until,
+        key: Rc::downgrade(key),
     }
 }

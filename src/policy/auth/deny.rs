@@ -35,11 +35,58 @@ pub enum Deny {
     NotYetValid,
     /// The token is meant for somebody else.
     WrongAudience,
+    /// The token was issued to a client that is not accepted.
+    WrongParty,
+    /// The token is of a kind (`typ`) that is not accepted.
+    WrongType,
+    /// The token's `jti` is denied.
+    Revoked,
+    /// The API key has the form of ours and another checksum.
+    MistypedKey,
+    /// The API key has expired.
+    ExpiredKey,
+    /// Too many bad signatures came from where this token comes from.
+    TooManyFailures,
+    /// The token brings its own key, or the address of one.
+    EmbeddedKey,
+    /// The issuer's keys are being fetched: ask again. Holds the issuer's place in the configuration.
+    KeysAwaited(usize),
+    /// The issuer's keys cannot be had. Holds the issuer's place in the configuration.
+    KeysUnavailable(usize),
     /// A claim that must be there is not, or has no usable value.
     MissingClaim,
 }
 
 impl Deny {
+    /// The word for it in the access log.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Ambiguous => "ambiguous",
+            Self::TooLong => "too_long",
+            Self::UnknownKey => "unknown_key",
+            Self::MistypedKey => "mistyped_key",
+            Self::ExpiredKey => "expired_key",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKeyId => "unknown_key_id",
+            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::UnsupportedExtension => "unsupported_extension",
+            Self::EmbeddedKey => "embedded_key",
+            Self::BadSignature => "bad_signature",
+            Self::TooManyFailures => "too_many_failures",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongAudience => "wrong_audience",
+            Self::WrongParty => "wrong_party",
+            Self::WrongType => "wrong_type",
+            Self::Revoked => "revoked",
+            Self::MissingClaim => "missing_claim",
+            Self::KeysAwaited(_) | Self::KeysUnavailable(_) => "keys_unavailable",
+        }
+    }
+
     /// What to tell the client.
     #[must_use]
     pub const fn message(self) -> &'static str {
@@ -59,6 +106,16 @@ impl Deny {
             Self::Expired => "The JSON Web Token has expired.",
             Self::NotYetValid => "The JSON Web Token is not valid yet.",
             Self::WrongAudience => "The JSON Web Token is meant for another audience.",
+            Self::WrongParty => "The JSON Web Token was issued to a client that is not accepted.",
+            Self::WrongType => "The JSON Web Token is of a type that is not accepted.",
+            Self::Revoked => "The JSON Web Token has been revoked.",
+            Self::KeysAwaited(_) | Self::KeysUnavailable(_) => {
+                "The signing keys of the JSON Web Token's issuer cannot be had at the moment."
+            }
+            Self::MistypedKey => "The API key has a typing error: its checksum does not match.",
+            Self::ExpiredKey => "The API key has expired.",
+            Self::TooManyFailures => "Too many JSON Web Tokens with a bad signature came from your address.",
+            Self::EmbeddedKey => "The JSON Web Token brings a key of its own, which is not allowed.",
             Self::MissingClaim => "The JSON Web Token lacks a required claim.",
         }
     }

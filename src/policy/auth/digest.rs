@@ -2,9 +2,9 @@
 
 //! The SHA-256 of a credential, as a map's key.
 //!
-//! Credentials are looked up by digest and never by themselves, so none is kept in memory, and no comparison
-//! needs constant time: who presents a credential chooses its digest's bits by trial alone, and learning how
-//! many leading bits agree with a stored digest does not help to find a preimage.
+//! Credentials are looked up by digest and never by themselves, so none is kept in memory. Who presents a credential
+//! chooses its digest's bits by trial alone, and learning how many of them agree with a stored digest does not help
+//! to find a preimage; two digests are compared in constant time all the same.
 //!
 //! A digest is already a hash, so the map takes its first eight bytes instead of hashing again. That also keeps
 //! the map from asking the host for random numbers.
@@ -17,8 +17,17 @@ use std::collections::HashMap;
 pub(super) type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<FirstBytes>>;
 
 /// A SHA-256 digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Digest([u8; 32]);
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        let difference = self.0.iter().zip(&other.0).fold(0, |sum, (a, b)| sum | (a ^ b));
+        core::hint::black_box(difference) == 0
+    }
+}
+
+impl Eq for Digest {}
 
 impl Digest {
     /// The digest of `credential`.

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! JSON Web Key Sets ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)), read once, when the configuration is.
+//! JSON Web Key Sets ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
 //!
 //! Issuers publish keys for many purposes in one set, so a key that is not for verifying signatures, or is of a
 //! type that is not known here, is passed over, as section 5 asks. A key that claims to be usable and is not
 //! (broken, too weak, or private) is a fault of the configuration: passing it over would show much later, as
-//! refused callers.
+//! refused callers. In a set that an issuer publishes it is passed over: its other keys are still good.
 
 use super::algorithm::{Algorithm, PublicKey};
+use super::digest::Digest;
 use super::strict_json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rsa::{BigUint, RsaPublicKey};
 use serde_json::{Map, Value};
+use std::rc::Rc;
 
+/// The most keys that a set may have.
+pub(super) const MAX_KEYS: usize = 100;
 /// The shortest RSA modulus that is accepted (RFC 7518, section 3.3), in bits.
 const MIN_RSA_BITS: usize = 2048;
 /// The longest RSA modulus that is accepted, in bits: verifying costs the square of it.
@@ -23,9 +27,12 @@ const MAX_TRIED_KEYS: usize = 8;
 
 /// One key of a set.
 struct Jwk {
+    /// The digest of the key as it is written.
+    written: Digest,
     kid: Option<String>,
     algorithm: Option<Algorithm>,
-    key: PublicKey,
+    /// Shared with what was verified by it, so that it is forgotten with the key.
+    key: Rc<PublicKey>,
 }
 
 impl Jwk {
@@ -47,21 +54,52 @@ pub(super) enum NoKey {
 pub(super) struct KeySet(Vec<Jwk>);
 
 impl KeySet {
-    /// Reads a key set; the error says what was expected and what was found.
+    /// Reads a key set of the configuration; the error says what was expected and what was found.
     pub(super) fn parse(json: &str) -> Result<Self, String> {
+        Self::read(json, Err)
+    }
+
+    /// Reads a key set that an issuer has published. Keys that cannot be used are passed over; those that `known`
+    /// has too are taken from there.
+    pub(super) fn parse_published(json: &str, known: Option<&Self>) -> Result<Self, String> {
+        let mut set = Self::read(json, |_| Ok(None))?;
+        for jwk in &mut set.0 {
+            if let Some(same) =
+                known.and_then(|known| known.0.iter().find(|other| other.written == jwk.written))
+            {
+                jwk.key = Rc::clone(&same.key);
+            }
+        }
+        Ok(set)
+    }
+
+    /// How many usable keys there are.
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(json: &str, on_fault: impl Fn(String) -> Result<Option<Jwk>, String>) -> Result<Self, String> {
         let set = strict_json::object(json.as_bytes()).ok_or(
             "expected a JSON Web Key Set such as {\"keys\": []}, found no JSON object, or one with a name twice",
         )?;
         let Some(Value::Array(written)) = set.get("keys") else {
             return Err("expected a JSON Web Key Set, found no array `keys`".to_owned());
         };
+        if written.len() > MAX_KEYS {
+            return Err(format!(
+                "expected at most {MAX_KEYS} keys, found {}",
+                written.len()
+            ));
+        }
         let mut keys = Vec::new();
         for (index, jwk) in written.iter().enumerate() {
-            let jwk = jwk
-                .as_object()
-                .ok_or_else(|| format!("expected a JSON Web Key, found no object at keys[{index}]"))?;
-            let jwk = read_key(jwk).map_err(|fault| format!("{fault} at keys[{index}]"))?;
-            keys.extend(jwk);
+            let key = match jwk.as_object() {
+                Some(jwk) => read_key(jwk).map_err(|fault| format!("{fault} at keys[{index}]")),
+                None => Err(format!(
+                    "expected a JSON Web Key, found no object at keys[{index}]"
+                )),
+            };
+            keys.extend(key.or_else(&on_fault)?);
         }
         if keys.is_empty() {
             return Err(format!(
@@ -78,7 +116,7 @@ impl KeySet {
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<impl Iterator<Item = &PublicKey>, NoKey> {
+    ) -> Result<impl Iterator<Item = &Rc<PublicKey>>, NoKey> {
         let named = move |jwk: &&Jwk| kid.is_none_or(|kid| jwk.kid.as_deref() == Some(kid));
         if !self.0.iter().any(|jwk| named(&jwk)) {
             return Err(NoKey::UnknownId);
@@ -132,7 +170,13 @@ fn read_key(jwk: &Map<String, Value>) -> Result<Option<Jwk>, String> {
         Some(Value::String(kid)) => Some(kid.clone()),
         Some(_) => return Err("expected `kid` to be a text, found another value".to_owned()),
     };
-    Ok(Some(Jwk { kid, algorithm, key }))
+    let written = serde_json::to_string(jwk).map_err(|_| "expected JSON, found something else".to_owned())?;
+    Ok(Some(Jwk {
+        written: Digest::of(&written),
+        kid,
+        algorithm,
+        key: Rc::new(key),
+    }))
 }
 
 /// Whether `use` and `key_ops`, where given, allow to verify signatures.

@@ -4,19 +4,21 @@
 //!
 //! [RFC 7519](https://www.rfc-editor.org/rfc/rfc7519) tokens in the compact form of
 //! [RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-7.1), read as
-//! [RFC 8725](https://www.rfc-editor.org/rfc/rfc8725) advises. What a token says of its own keys (`jwk`, `jku`,
-//! `x5c`, `x5u`) is never read. `iss` is read before the signature is verified, but only to choose whose keys to
+//! [RFC 8725](https://www.rfc-editor.org/rfc/rfc8725) advises. A token that brings its own key, or the address of
+//! one (`jwk`, `jku`, `x5c`, `x5u`), is refused. `iss` is read before the signature is verified, but only to choose whose keys to
 //! verify with. Every other claim is judged after the signature, so that a refusal tells the truth about a token
 //! that the issuer really made.
 //!
 //! base64url is read strictly: no padding, no other alphabet, no loose bits at the end. So one token has one
 //! spelling, and one digest.
 
-use super::algorithm::Algorithm;
+use super::algorithm::{Algorithm, PublicKey};
 use super::cache::Verified;
 use super::claims::{self, Claims};
 use super::deny::Deny;
 use super::jwks::{KeySet, NoKey};
+use super::key_source::KeySource;
+use super::remote::{NoRemoteKey, RemoteKeys};
 use super::strict_json;
 use crate::clock::Timestamp;
 use crate::config::{ClaimMapping, ConfigError, Jwks, JwtProvider};
@@ -24,30 +26,54 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use core::time::Duration;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// Header parameters by which a token would say what to verify it with (RFC 7515, section 4.1).
+const OWN_KEYS: [&str; 4] = ["jku", "jwk", "x5c", "x5u"];
 
 /// One issuer, ready to judge its tokens.
 pub(super) struct Issuer {
+    /// Its place in the configuration.
+    place: usize,
     name: String,
     audiences: Vec<String>,
+    authorized_parties: Vec<String>,
+    types: Vec<String>,
+    denied_ids: BTreeSet<String>,
     leeway: Duration,
     mapping: ClaimMapping,
-    keys: KeySet,
+    /// The claims that access rules ask about.
+    kept_claims: Vec<String>,
+    keys: Keys,
+}
+
+/// Where an issuer's keys come from.
+enum Keys {
+    /// The configuration.
+    Fixed(KeySet),
+    /// The issuer, at the given place in the configuration.
+    Remote(Box<RemoteKeys>),
 }
 
 impl Issuer {
     /// Reads one issuer; appends its faults to `faults`.
-    fn new(provider: &JwtProvider, path: &str, faults: &mut Vec<ConfigError>) -> Option<Self> {
+    fn new(provider: &JwtProvider, place: usize, path: &str, faults: &mut Vec<ConfigError>) -> Option<Self> {
         let before = faults.len();
         let mapping = &provider.claims;
+        let lists = [
+            ("audiences", &provider.audiences),
+            ("authorized_parties", &provider.authorized_parties),
+            ("types", &provider.types),
+            ("denied_ids", &provider.denied_ids),
+        ];
+        let listed = lists.into_iter().flat_map(|(key, list)| {
+            let items = list.iter().enumerate();
+            items.map(move |(index, item)| (format!("{key}[{index}]"), item))
+        });
         let names = [("issuer".to_owned(), &provider.issuer)]
             .into_iter()
-            .chain(
-                provider
-                    .audiences
-                    .iter()
-                    .enumerate()
-                    .map(|(index, audience)| (format!("audiences[{index}]"), audience)),
-            )
+            .chain(listed)
             .chain([("claims.consumer".to_owned(), &mapping.consumer)])
             .chain(mapping.team.iter().map(|team| ("claims.team".to_owned(), team)))
             .chain(
@@ -55,6 +81,13 @@ impl Issuer {
                     .labels
                     .iter()
                     .map(|(label, claim)| (format!("claims.labels.{label}"), claim)),
+            )
+            .chain(
+                mapping
+                    .defaults
+                    .team
+                    .iter()
+                    .map(|team| ("claims.defaults.team".to_owned(), team)),
             );
         for (key, _) in names.filter(|(_, name)| name.is_empty()) {
             faults.push(ConfigError::new(
@@ -62,45 +95,45 @@ impl Issuer {
                 "expected a name, found an empty text",
             ));
         }
-        let keys = match &provider.jwks {
-            Jwks::Inline(json) => KeySet::parse(json),
-            Jwks::File(_) => Err(
-                "expected the key set inline, found a file, which the filter cannot read: \
-                 `tollgate render` writes the keys inline"
-                    .to_owned(),
-            ),
-        };
-        let keys = keys
-            .map_err(|fault| faults.push(ConfigError::new(format!("{path}.jwks"), fault)))
-            .ok()?;
+        let keys = keys(provider, place, path, faults)?;
         (faults.len() == before).then(|| Self {
+            place,
             name: provider.issuer.clone(),
             audiences: provider.audiences.clone(),
+            authorized_parties: provider.authorized_parties.clone(),
+            types: provider.types.iter().map(|name| media_type(name)).collect(),
+            denied_ids: provider.denied_ids.iter().cloned().collect(),
             leeway: provider.leeway.0,
             mapping: mapping.clone(),
+            kept_claims: Vec::new(),
             keys,
         })
     }
 
     fn verify(&self, jwt: &Jwt<'_>, now: Timestamp) -> Result<Verified, Deny> {
-        let keys = self
-            .keys
-            .candidates(jwt.kid.as_deref(), jwt.algorithm)
-            .map_err(|fault| match fault {
-                NoKey::UnknownId => Deny::UnknownKeyId,
-                NoKey::OtherAlgorithm => Deny::AlgorithmNotAllowed,
-            })?;
-        let message = jwt.signed.as_bytes();
-        if !keys
-            .into_iter()
-            .any(|key| key.verifies(jwt.algorithm, message, &jwt.signature))
-        {
-            return Err(Deny::BadSignature);
+        let key = match &self.keys {
+            Keys::Fixed(keys) => {
+                let found = keys.candidates(jwt.kid.as_deref(), jwt.algorithm);
+                jwt.signer(found.map_err(no_key)?)?
+            }
+            Keys::Remote(remote) => {
+                let found = remote.candidates(jwt.kid.as_deref(), jwt.algorithm, now);
+                jwt.signer(found.map_err(|fault| match fault {
+                    NoRemoteKey::NotThere(fault) => no_key(fault),
+                    NoRemoteKey::Awaited => Deny::KeysAwaited(self.place),
+                    NoRemoteKey::Unavailable => Deny::KeysUnavailable(self.place),
+                })?)?
+            }
+        };
+        if !self.types.is_empty() && !jwt.typ.as_ref().is_some_and(|typ| self.types.contains(typ)) {
+            return Err(Deny::WrongType);
         }
         let validity = claims::validity(&jwt.claims, self.leeway, now)?;
         claims::check_audience(&jwt.claims, &self.audiences)?;
-        let principal = claims::principal(&jwt.claims, &self.mapping)?;
-        Ok(claims::verified(principal, validity))
+        claims::check_authorized_party(&jwt.claims, &self.authorized_parties)?;
+        claims::check_id(&jwt.claims, &self.denied_ids)?;
+        let principal = claims::principal(&jwt.claims, &self.mapping, &self.kept_claims)?;
+        Ok(claims::verified(principal, validity, key))
     }
 }
 
@@ -123,7 +156,7 @@ impl Issuers {
                     format!("expected each issuer once, found that of identity.jwt[{first}] again"),
                 ));
             }
-            issuers.extend(Issuer::new(provider, &path, faults));
+            issuers.extend(Issuer::new(provider, index, &path, faults));
         }
         Self(issuers)
     }
@@ -136,6 +169,78 @@ impl Issuers {
             let issuer = self.0.iter().find(|issuer| name == issuer.name.as_str());
             issuer.ok_or(Deny::UnknownIssuer)?.verify(&jwt, now)
         }))
+    }
+
+    /// The name of the issuer at this place in the configuration.
+    pub(super) fn name(&self, place: usize) -> Option<&str> {
+        let issuer = self.0.iter().find(|issuer| issuer.place == place)?;
+        Some(&issuer.name)
+    }
+
+    /// Keeps these claims of every token.
+    pub(super) fn keep_claims(&mut self, claims: &[String]) {
+        for issuer in &mut self.0 {
+            issuer.kept_claims = claims.to_vec();
+        }
+    }
+
+    /// The issuers whose keys are fetched.
+    pub(super) fn remote(&mut self) -> impl Iterator<Item = &mut RemoteKeys> {
+        self.0.iter_mut().filter_map(|issuer| match &mut issuer.keys {
+            Keys::Fixed(_) => None,
+            Keys::Remote(remote) => Some(remote.as_mut()),
+        })
+    }
+
+    /// The fetched keys of the issuer at this place in the configuration.
+    pub(super) fn remote_at(&mut self, place: usize) -> Option<&mut RemoteKeys> {
+        let issuer = self.0.iter_mut().find(|issuer| issuer.place == place)?;
+        match &mut issuer.keys {
+            Keys::Fixed(_) => None,
+            Keys::Remote(remote) => Some(remote),
+        }
+    }
+}
+
+const fn no_key(fault: NoKey) -> Deny {
+    match fault {
+        NoKey::UnknownId => Deny::UnknownKeyId,
+        NoKey::OtherAlgorithm => Deny::AlgorithmNotAllowed,
+    }
+}
+
+/// Reads or locates an issuer's keys; appends what is wrong with them to `faults`.
+fn keys(provider: &JwtProvider, place: usize, path: &str, faults: &mut Vec<ConfigError>) -> Option<Keys> {
+    let mut fault = |key: &str, message: String| {
+        faults.push(ConfigError::new(format!("{path}.{key}"), message));
+        None
+    };
+    match &provider.jwks {
+        Jwks::Inline(json) => match KeySet::parse(json) {
+            Ok(keys) => Some(Keys::Fixed(keys)),
+            Err(message) => fault("jwks", message),
+        },
+        Jwks::File(_) => fault(
+            "jwks",
+            "expected the key set inline, found a file, which the filter cannot read: `tollgate render` writes \
+             the keys inline"
+                .to_owned(),
+        ),
+        Jwks::Remote(settings) => {
+            if let Some((key, message)) = RemoteKeys::fault(settings) {
+                return fault(&format!("jwks.remote.{key}"), message.to_owned());
+            }
+            match KeySource::of(provider) {
+                Ok(Some(source)) => Some(Keys::Remote(Box::new(RemoteKeys::new(
+                    place,
+                    &provider.issuer,
+                    source,
+                    settings.clone(),
+                )))),
+                Ok(None) => None,
+                Err((key, message)) => fault(key, message),
+            }
+        }
     }
 }
 
@@ -170,17 +275,22 @@ impl<'a> Parts<'a> {
             return Err(Deny::Malformed);
         };
         let algorithm = Algorithm::from_name(algorithm).ok_or(Deny::AlgorithmNotAllowed)?;
-        if header.contains_key("crit") {
+        // `b64` (RFC 7797) changes what is signed and must be listed in `crit`.
+        if header.contains_key("crit") || header.contains_key("b64") {
             return Err(Deny::UnsupportedExtension);
         }
-        let kid = match header.get("kid") {
-            None => None,
-            Some(Value::String(kid)) => Some(kid.clone()),
-            Some(_) => return Err(Deny::Malformed),
+        if OWN_KEYS.iter().any(|name| header.contains_key(*name)) {
+            return Err(Deny::EmbeddedKey);
+        }
+        let text = |name: &str| match header.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(_) => Err(Deny::Malformed),
         };
         Ok(Jwt {
             algorithm,
-            kid,
+            kid: text("kid")?.map(str::to_owned),
+            typ: text("typ")?.map(media_type),
             claims,
             signed: self.signed,
             signature: self.signature,
@@ -188,11 +298,34 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// A `typ` in the form in which two are compared: case does not count, and `application/` may be left out (RFC 7515,
+/// section 4.1.9).
+fn media_type(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    match lower.strip_prefix("application/") {
+        Some(rest) if !rest.contains('/') => rest.to_owned(),
+        _ => lower,
+    }
+}
+
 /// A token that is well-formed, and of which nothing is verified yet.
 struct Jwt<'a> {
     algorithm: Algorithm,
     kid: Option<String>,
+    typ: Option<String>,
     claims: Claims,
     signed: &'a str,
     signature: Vec<u8>,
+}
+
+impl Jwt<'_> {
+    /// The key that made the signature.
+    fn signer<'k>(
+        &self,
+        mut keys: impl Iterator<Item = &'k Rc<PublicKey>>,
+    ) -> Result<&'k Rc<PublicKey>, Deny> {
+        let message = self.signed.as_bytes();
+        keys.find(|key| key.verifies(self.algorithm, message, &self.signature))
+            .ok_or(Deny::BadSignature)
+    }
 }

@@ -19,25 +19,38 @@ mod claims;
 mod credential;
 mod deny;
 mod digest;
+mod failures;
+mod fetch_state;
 mod fingerprint;
 mod jwks;
 mod jwt;
+mod key_form;
+mod key_source;
 mod principal;
+mod remote;
 mod strict_json;
 #[cfg(test)]
 mod tests;
+mod trusted;
 
-pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES};
+pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES, Sources};
 pub use deny::Deny;
+pub use key_form::{digest_of_api_key, new_api_key};
+pub use key_source::KeySource;
 pub use principal::{ANONYMOUS, Principal};
+pub use remote::{KeyAnswer, KeyCall, KeyOutcome};
 
 use crate::clock::Timestamp;
-use crate::config::{ConfigError, Identity};
+use crate::config::{ConfigError, Identity, Trusted};
 use crate::headers::Headers;
+use crate::policy::connection::{Connection, NoConnection};
+use crate::shared_store::SharedStore;
 use api_key::ApiKeys;
 use cache::Cache;
+use failures::Failures;
 use fingerprint::Fingerprints;
 use jwt::Issuers;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Recognises callers by their credentials.
@@ -47,6 +60,12 @@ pub struct Authenticator {
     fingerprints: Fingerprints,
     cache: Cache,
     anonymous: Option<Rc<Principal>>,
+    sources: Rc<Sources>,
+    failures: Failures,
+    trusted: Option<Trusted>,
+    /// The claims that access rules ask about.
+    kept_claims: Vec<String>,
+    connection: Rc<dyn Connection>,
 }
 
 impl Authenticator {
@@ -57,23 +76,97 @@ impl Authenticator {
     /// Every fault of the `identity` section.
     pub fn new(identity: &Identity) -> Result<Self, Vec<ConfigError>> {
         let mut faults = Vec::new();
-        if identity.jwt.is_empty() && identity.api_keys.is_empty() && !identity.allow_anonymous {
+        let has_credentials = !identity.jwt.is_empty() || !identity.api_keys.is_empty();
+        if !has_credentials && !identity.allow_anonymous && identity.trusted.is_none() {
             faults.push(ConfigError::new(
                 "identity",
-                "expected at least one of `jwt`, `api_keys` and `allow_anonymous: true`, found none",
+                "expected at least one of `jwt`, `api_keys`, `trusted` and `allow_anonymous: true`, found none",
             ));
         }
+        if let Some(trusted) = &identity.trusted {
+            trusted::check(trusted, &mut faults);
+        }
         let authenticator = Self {
+            trusted: identity.trusted.clone(),
+            kept_claims: Vec::new(),
             api_keys: ApiKeys::new(&identity.api_keys, &mut faults),
             issuers: Issuers::new(&identity.jwt, &mut faults),
             fingerprints: Fingerprints::new(),
             cache: Cache::default(),
             anonymous: identity.allow_anonymous.then(|| Rc::new(Principal::anonymous())),
+            sources: Rc::new(Sources::new(identity, &mut faults)),
+            failures: Failures::default(),
+            connection: Rc::new(NoConnection),
         };
         if faults.is_empty() {
             Ok(authenticator)
         } else {
             Err(faults)
+        }
+    }
+
+    /// Keeps these claims of every token for access rules.
+    pub fn keep_claims<'a>(&mut self, claims: impl Iterator<Item = &'a str>) {
+        let claims: BTreeSet<String> = claims.map(str::to_owned).collect();
+        self.kept_claims = claims.into_iter().collect();
+        self.issuers.keep_claims(&self.kept_claims);
+    }
+
+    /// Asks this host about requests from now on.
+    pub fn connect(&mut self, connection: Rc<dyn Connection>) {
+        self.connection = connection;
+    }
+
+    /// The places that may carry a credential.
+    #[must_use]
+    pub fn sources(&self) -> Rc<Sources> {
+        Rc::clone(&self.sources)
+    }
+
+    /// The name of the issuer at this place in the configuration.
+    #[must_use]
+    pub fn issuer(&self, place: usize) -> Option<&str> {
+        self.issuers.name(place)
+    }
+
+    /// Whether any issuer's keys are fetched.
+    pub fn has_remote_keys(&mut self) -> bool {
+        self.issuers.remote().next().is_some()
+    }
+
+    /// Reads the keys that other workers, or this one in an earlier life, have fetched.
+    pub fn prepare_keys(&mut self, store: &dyn SharedStore) {
+        self.issuers.remote().for_each(|keys| keys.prepare(store));
+    }
+
+    /// Reads what other workers have fetched; whether there was anything new.
+    pub fn sync_keys(&mut self, store: &dyn SharedStore) -> bool {
+        let mut is_new = false;
+        for keys in self.issuers.remote() {
+            is_new |= keys.sync(store);
+        }
+        is_new
+    }
+
+    /// The calls that are to be made now for keys, each by this worker alone.
+    pub fn calls_for_keys(&mut self, now: Timestamp, store: &dyn SharedStore) -> Vec<KeyCall> {
+        self.issuers
+            .remote()
+            .filter_map(|keys| keys.begin(now, store))
+            .collect()
+    }
+
+    /// Takes what came of a call for keys.
+    pub fn on_key_answer(
+        &mut self,
+        call: &KeyCall,
+        answer: KeyAnswer<'_>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> KeyOutcome {
+        match self.issuers.remote_at(call.issuer) {
+            Some(keys) => keys.on_answer(call, answer, now, store),
+            None => KeyOutcome::Failed("the issuer is not configured".to_owned()),
         }
     }
 
@@ -83,17 +176,34 @@ impl Authenticator {
     ///
     /// Why the caller was not recognised.
     pub fn authenticate(&mut self, headers: &Headers, now: Timestamp) -> Result<Rc<Principal>, Deny> {
-        let Some(credential) = credential::find(headers)? else {
+        if let Some(trusted) = &self.trusted
+            && let Some(principal) =
+                trusted::find(trusted, &self.kept_claims, headers, self.connection.as_ref())?
+        {
+            return Ok(Rc::new(principal));
+        }
+        let Some(credential) = self.sources.find(headers)? else {
             return self.anonymous.as_ref().map(Rc::clone).ok_or(Deny::Missing);
         };
-        let fingerprint = self.fingerprints.of(credential);
+        let fingerprint = self.fingerprints.of(&credential);
         if let Some(principal) = self.cache.find(&fingerprint, now) {
             return Ok(principal);
         }
-        if let Some(principal) = self.api_keys.find(credential) {
-            return Ok(principal);
+        if let Some(outcome) = self.api_keys.find(&credential, now) {
+            return outcome;
         }
-        let verified = self.issuers.verify(credential, now).ok_or(Deny::UnknownKey)??;
+        if key_form::is_mistyped(&credential) {
+            return Err(Deny::MistypedKey);
+        }
+        let source = self.connection.source_address();
+        if source.is_some_and(|source| self.failures.is_too_many(source, now)) {
+            return Err(Deny::TooManyFailures);
+        }
+        let outcome = self.issuers.verify(&credential, now).ok_or(Deny::UnknownKey)?;
+        if let (Err(Deny::BadSignature), Some(source)) = (&outcome, source) {
+            self.failures.count(source, now);
+        }
+        let verified = outcome?;
         let principal = Rc::clone(&verified.principal);
         self.cache.insert(fingerprint, verified);
         Ok(principal)

@@ -11,7 +11,7 @@ pub const ANONYMOUS: &str = "anonymous";
 ///
 /// It says nothing of how the caller proved it: an API key and a JSON Web Token of the same consumer share
 /// that consumer's permissions and limits, and so do tokens of two issuers that use the same name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Principal {
     /// Who calls: a person, a service, a key's owner.
     pub consumer: String,
@@ -19,6 +19,10 @@ pub struct Principal {
     pub team: Option<String>,
     /// Further facts that access rules and limits may use.
     pub labels: BTreeMap<String, String>,
+    /// The models that the credential may be used for, as patterns; `None`: all that the principal may use.
+    pub models: Option<Vec<String>>,
+    /// The claims that access rules ask about, each with its values.
+    pub claims: BTreeMap<String, Vec<String>>,
 }
 
 impl Principal {
@@ -26,8 +30,7 @@ impl Principal {
     pub(super) fn anonymous() -> Self {
         Self {
             consumer: ANONYMOUS.to_owned(),
-            team: None,
-            labels: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -39,6 +42,9 @@ impl Principal {
             .into_iter()
             .chain(&self.team)
             .chain(labels)
+            .chain(self.models.iter().flatten())
+            .chain(self.claims.keys())
+            .chain(self.claims.values().flatten())
             .map(|text| text.capacity().saturating_add(PER_TEXT))
             .fold(size_of::<Self>(), usize::saturating_add)
     }

@@ -7,9 +7,11 @@
 //! overshoot together. `sliding_window` states the promise, `descriptor` picks the counters, `shard` is their
 //! form in shared memory; this file is the loop around them.
 //!
-//! All limits that apply are reserved, or none: shard by shard in ascending order, each with one compare-and-swap,
-//! and a refusal gives back exactly what was taken before it. While that goes on, another request may be refused
-//! by a hold that is about to be given back; none is ever admitted without its holds.
+//! All limits that apply are reserved, or none. Counters of one consumer, one team or one model share a block (see
+//! `descriptor`), so that a request whose limits are all the consumer's reads one block and writes it once, however
+//! many limits they are. Several blocks are read, judged together, and then written in ascending order, each with
+//! one compare-and-swap; a refusal on the way gives back exactly what was taken before it. While that goes on,
+//! another request may be refused by a hold that is about to be given back; none is ever admitted without its holds.
 //!
 //! A compare-and-swap that fails means that another worker succeeded, so work always gets done. One worker
 //! gives up after `MAX_TRIES`: with 16 workers that do nothing but contend for one shard it loses a try with
@@ -20,34 +22,42 @@
 //! [`RateLimiter::max_store_bytes`]; a counter that was used a few times takes about 40. Time: linear in one block
 //! per shard that a request touches.
 
+mod admission;
+mod calendar;
+mod counter;
 mod descriptor;
+mod lease;
+mod measure;
 mod reservation;
 mod shard;
 mod sliding_window;
+mod state;
 #[cfg(test)]
 mod tests;
+mod token_bucket;
+mod window;
 
+pub use lease::Lease;
+pub use measure::Unit;
 pub use reservation::{Allowance, Reservation, Spent};
+pub use shard::CounterKey;
+pub use state::{Judgement, LimitState};
 
 use super::auth::Principal;
 use crate::clock::Timestamp;
-use crate::config::{ConfigError, Limit, LimitCount, LimitStore};
+use crate::config::{ConfigError, Limit, LimitStore};
 use crate::shared_store::SharedStore;
+use crate::usage::price::CostBound;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use descriptor::{CompiledLimit, count_name};
+use descriptor::CompiledLimit;
+use measure::Measure;
 use reservation::{Charge, Denied};
 use shard::Block;
-use sliding_window::{LONGEST_EXCHANGE, WAIT_FOR_FLIGHTS};
+use window::LONGEST_EXCHANGE;
 
 /// How often a compare-and-swap is tried.
 const MAX_TRIES: u32 = 1024;
-
-/// How often a guessed output is fitted again when other requests took the room that it was fitted to.
-const GUESS_TRIES: u32 = 4;
-
-/// A guessed output is not cut below this part of the smallest limit.
-const LEAST_GUESS: u64 = 16;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +70,12 @@ pub struct Demand<'a> {
     pub route: &'a str,
     /// Input tokens, estimated.
     pub input_tokens: u64,
-    /// Output tokens, bounded.
+    /// Output tokens of all choices together, bounded.
     pub output_tokens: u64,
+    /// How many choices share the output tokens; at least 1.
+    pub choices: u64,
+    /// What the request may cost, if that is known.
+    pub cost: Option<CostBound>,
     /// Whether `output_tokens` is only what such requests usually take, because the client set no bound. Then it
     /// is cut to what the limits leave room for, down to a sixteenth of the smallest.
     pub output_is_guess: bool,
@@ -76,6 +90,8 @@ pub enum Refusal {
         limit: String,
         /// What it counts, in words: `total_tokens`.
         count: &'static str,
+        /// What `allowance` is in.
+        unit: Unit,
         /// When enough will be free again.
         retry_after: Duration,
         /// The state of the limit.
@@ -87,10 +103,17 @@ pub enum Refusal {
         limit: String,
         /// What it counts.
         count: &'static str,
+        /// What `max` and `asked` are in.
+        unit: Unit,
         /// The limit.
         max: u64,
         /// What was asked for.
         asked: u64,
+    },
+    /// A limit counts money, and what the model costs is not known.
+    Unpriced {
+        /// The limit's name.
+        limit: String,
     },
 }
 
@@ -142,6 +165,26 @@ impl RateLimiter {
         }
     }
 
+    /// Whether any limit counts money.
+    #[must_use]
+    pub fn counts_money(&self) -> bool {
+        self.limits.iter().any(|limit| limit.measure == Measure::Usd)
+    }
+
+    /// The limits on money that may concern a route, by their place in the configuration.
+    pub fn budgets_of<'a>(&'a self, route: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let budgets = self.limits.iter().enumerate();
+        budgets
+            .filter(move |(_, limit)| limit.measure == Measure::Usd && limit.may_concern(route))
+            .map(|(index, _)| index)
+    }
+
+    /// The name of a limit, by its place in the configuration.
+    #[must_use]
+    pub fn name_of(&self, limit: usize) -> &str {
+        self.limits.get(limit).map_or("", |limit| &limit.name)
+    }
+
     /// The most bytes that the limits can ever take in the store, keys included.
     #[must_use]
     pub fn max_store_bytes(&self) -> u64 {
@@ -164,45 +207,6 @@ impl RateLimiter {
         self.failures.swap(0, Ordering::Relaxed)
     }
 
-    /// Reserves `demand` under every limit that applies, or under none.
-    ///
-    /// # Errors
-    ///
-    /// The limit that refused; of several the one with the longest wait.
-    pub fn reserve(
-        &self,
-        demand: &Demand<'_>,
-        now: Timestamp,
-        store: &dyn SharedStore,
-    ) -> Result<Reservation, Refusal> {
-        let mut charges = self.charges(demand);
-        let mut tries = if demand.output_is_guess { GUESS_TRIES } else { 1 };
-        loop {
-            let output_tokens = if demand.output_is_guess {
-                self.fitted_output(demand, &charges, now, store)
-            } else {
-                demand.output_tokens
-            };
-            for charge in &mut charges {
-                if let Some(limit) = self.limits.get(charge.limit) {
-                    charge.amount = limit.amount(demand, output_tokens);
-                    if charge.amount > limit.max {
-                        return Err(too_large(limit, charge.amount));
-                    }
-                }
-            }
-            match self.take_all(&mut charges, now, store) {
-                Ok(()) => return Ok(self.reservation(charges, output_tokens)),
-                Err(denied) => {
-                    tries -= 1;
-                    if tries == 0 {
-                        return Err(self.refusal(denied, &charges, now, store));
-                    }
-                }
-            }
-        }
-    }
-
     /// Replaces what was reserved by what was spent.
     ///
     /// Call it when the request has ended, not before: what was spent counts from now on for a window.
@@ -216,118 +220,20 @@ impl RateLimiter {
     /// the answer passes.
     pub fn renew(&self, reservation: &mut Reservation, now: Timestamp, store: &dyn SharedStore) {
         let is_old = |charge: &Charge| {
-            charge.count != LimitCount::Requests
+            charge.measure != Measure::Requests
                 && now.as_nanos().saturating_sub(charge.taken_at) > LONGEST_EXCHANGE / 2
         };
         for charge in reservation.charges.iter_mut().filter(|charge| is_old(charge)) {
             let mut renewed = *charge;
             let result = self.update(charge.shard, now, store, |block| {
                 renewed = *charge;
-                renewed.renew(block);
+                renewed.renew(charge.amount, block);
                 Ok(())
             });
             if result.is_ok() {
                 *charge = renewed;
             }
         }
-    }
-
-    /// The counters of the limits that apply, sorted by shard, with nothing to take yet.
-    fn charges(&self, demand: &Demand<'_>) -> Vec<Charge> {
-        let applying = |(_, limit): &(usize, &CompiledLimit)| limit.applies_to(demand);
-        let mut charges: Vec<Charge> = self
-            .limits
-            .iter()
-            .enumerate()
-            .filter(applying)
-            .map(|(index, limit)| {
-                let key = limit.key(demand);
-                Charge {
-                    limit: index,
-                    shard: self.shard_of(key),
-                    key,
-                    count: limit.count,
-                    window: limit.window,
-                    amount: 0,
-                    taken_at: 0,
-                    used: 0,
-                    reset: Duration::ZERO,
-                }
-            })
-            .collect();
-        charges.sort_unstable_by_key(|charge| (charge.shard, charge.key));
-        charges
-    }
-
-    fn shard_of(&self, key: shard::CounterKey) -> u16 {
-        let [.., a, b, c, d] = key;
-        // Scales 32 bits to the number of shards; the order of counters within a block uses other bits.
-        let shard = (u64::from(u32::from_le_bytes([a, b, c, d])) * self.shards.len() as u64) >> 32;
-        u16::try_from(shard).unwrap_or(0)
-    }
-
-    /// What can be reserved for an output whose bound is only guessed.
-    fn fitted_output(
-        &self,
-        demand: &Demand<'_>,
-        charges: &[Charge],
-        now: Timestamp,
-        store: &dyn SharedStore,
-    ) -> u64 {
-        // The least is common to all limits: with one for each, more room under one limit could raise the output
-        // above another's room, and a request would be refused at the very time it was told to come back.
-        let (mut room, mut least) = (u64::MAX, u64::MAX);
-        self.survey(charges, now, store, |charge, limit, block| {
-            let taken_first = match limit.count {
-                LimitCount::OutputTokens => 0,
-                LimitCount::TotalTokens => demand.input_tokens,
-                LimitCount::InputTokens | LimitCount::Requests => return,
-            };
-            let used = block.counter(&charge.key, charge.window).used();
-            room = room.min(limit.max.saturating_sub(used).saturating_sub(taken_first));
-            least = least.min((limit.max.saturating_sub(taken_first) / LEAST_GUESS).max(1));
-        });
-        demand.output_tokens.min(room.max(least))
-    }
-
-    /// Takes every charge, or none.
-    fn take_all(
-        &self,
-        charges: &mut [Charge],
-        now: Timestamp,
-        store: &dyn SharedStore,
-    ) -> Result<(), Denied> {
-        let mut taken = 0;
-        let mut result = Ok(());
-        for group in charges.chunk_by_mut(|a, b| a.shard == b.shard) {
-            let Some(first) = group.first().copied() else {
-                continue;
-            };
-            let outcome = self.update(first.shard, now, store, |block| {
-                group.iter_mut().try_for_each(|charge| {
-                    let max = self.limits.get(charge.limit).map_or(0, |limit| limit.max);
-                    charge.take(max, block)
-                })
-            });
-            result = outcome.map_err(|failure| match failure {
-                Failure::Denied(denied) => denied,
-                Failure::Unavailable => Denied {
-                    limit: first.limit,
-                    wait: WAIT_FOR_FLIGHTS,
-                    used: first.used,
-                    reset: WAIT_FOR_FLIGHTS,
-                },
-            });
-            if result.is_err() {
-                break;
-            }
-            taken += group.len();
-        }
-        if result.is_err() {
-            let taken = charges.get(..taken).unwrap_or_default();
-            self.settle_all(taken, Spent::default(), now, store);
-        }
-        result
     }
 
     fn settle_all(&self, charges: &[Charge], spent: Spent, now: Timestamp, store: &dyn SharedStore) {
@@ -371,69 +277,11 @@ impl RateLimiter {
         })
     }
 
-    /// Shows each charge its limit and its block, reading each block once.
-    fn survey(
-        &self,
-        charges: &[Charge],
-        now: Timestamp,
-        store: &dyn SharedStore,
-        mut look: impl FnMut(&Charge, &CompiledLimit, &Block<'_>),
-    ) {
-        for group in charges.chunk_by(|a, b| a.shard == b.shard) {
-            let shard = group.first().map_or(0, |charge| charge.shard);
-            let (bytes, _) = self.with_key(shard, |key| read(store, key));
-            let block = Block::open(&bytes, now.as_nanos());
-            for charge in group {
-                if let Some(limit) = self.limits.get(charge.limit) {
-                    look(charge, limit, &block);
-                }
-            }
-        }
-    }
-
     /// The key of a shard; formatted anew only for a reservation of a limiter that had more shards.
     fn with_key<T>(&self, shard: u16, run: impl FnOnce(&str) -> T) -> T {
         match self.shards.get(usize::from(shard)) {
             Some(key) => run(key),
             None => run(&shard_key(shard)),
-        }
-    }
-
-    fn reservation(&self, charges: Vec<Charge>, output_tokens: u64) -> Reservation {
-        let mut reservation = Reservation {
-            output_tokens,
-            ..Reservation::default()
-        };
-        for charge in &charges {
-            if let Some(limit) = self.limits.get(charge.limit) {
-                reservation.note(limit.count, charge.allowance(limit.max));
-            }
-        }
-        reservation.charges = charges;
-        reservation
-    }
-
-    /// Names the limit with the longest wait, the one that refused first among equals.
-    fn refusal(&self, first: Denied, charges: &[Charge], now: Timestamp, store: &dyn SharedStore) -> Refusal {
-        let mut worst = first;
-        self.survey(charges, now, store, |charge, limit, block| {
-            if let Err(denied) = charge.check(limit, block)
-                && denied.wait > worst.wait
-            {
-                worst = denied;
-            }
-        });
-        let limit = self.limits.get(worst.limit);
-        let max = limit.map_or(0, |limit| limit.max);
-        Refusal::Exceeded {
-            limit: limit.map_or_else(String::new, |limit| limit.name.clone()),
-            count: limit.map_or("requests", |limit| count_name(limit.count)),
-            retry_after: worst.wait,
-            allowance: Allowance {
-                limit: max,
-                remaining: max.saturating_sub(worst.used),
-                reset: worst.reset,
-            },
         }
     }
 }
@@ -446,13 +294,4 @@ fn read(store: &dyn SharedStore, key: &str) -> (Vec<u8>, Option<u32>) {
     store
         .get(key)
         .map_or_else(|| (Vec::new(), None), |(bytes, version)| (bytes, Some(version)))
-}
-
-fn too_large(limit: &CompiledLimit, asked: u64) -> Refusal {
-    Refusal::TooLarge {
-        limit: limit.name.clone(),
-        count: count_name(limit.count),
-        max: limit.max,
-        asked,
-    }
 }

@@ -10,10 +10,9 @@
 //! It carries all that settling needs (key, shard, window, amount, time), so it can still be settled after the
 //! limits have been configured anew.
 
-use super::descriptor::CompiledLimit;
+use super::measure::{Measure, Rates, Unit};
 use super::shard::{Block, CounterKey};
-use super::sliding_window::SlidingWindow;
-use crate::config::LimitCount;
+use super::window::Window;
 use core::time::Duration;
 
 /// What a request has cost.
@@ -25,24 +24,18 @@ pub struct Spent {
     pub input_tokens: u64,
     /// Output tokens.
     pub output_tokens: u64,
-}
-
-impl Spent {
-    /// The part that a limit counts.
-    const fn of(self, count: LimitCount) -> u64 {
-        match count {
-            LimitCount::InputTokens => self.input_tokens,
-            LimitCount::OutputTokens => self.output_tokens,
-            LimitCount::Requests => self.requests,
-            LimitCount::TotalTokens => self.input_tokens.saturating_add(self.output_tokens),
-        }
-    }
+    /// The part of the input that was read from a cache.
+    pub cached_input_tokens: u64,
+    /// The part of the output that was reasoning.
+    pub reasoning_tokens: u64,
+    /// What it cost, in pico-USD; 0 if no price is known.
+    pub cost: u64,
 }
 
 /// The state of the tightest limit of one kind, for `x-ratelimit-*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
-    /// The limit.
+    /// The limit, in its unit: requests, tokens or micro-USD.
     pub limit: u64,
     /// What is left of it, this reservation taken off.
     pub remaining: u64,
@@ -58,7 +51,12 @@ pub struct Reservation {
     pub request_allowance: Option<Allowance>,
     /// The tightest limit on tokens of any kind.
     pub token_allowance: Option<Allowance>,
+    /// The tightest limit on money, in micro-USD.
+    pub budget_allowance: Option<Allowance>,
+    /// The limits in shadow mode that had no room, by their place in the configuration.
+    pub(super) would_refuse: Vec<usize>,
     pub(super) output_tokens: u64,
+    pub(super) is_clamped: bool,
     /// Sorted by shard.
     pub(super) charges: Vec<Charge>,
 }
@@ -71,14 +69,32 @@ impl Reservation {
         self.output_tokens
     }
 
-    /// Keeps the tightest of the allowances that concern `count`.
-    pub(super) fn note(&mut self, count: LimitCount, allowance: Allowance) {
-        let slot = match count {
-            LimitCount::Requests => &mut self.request_allowance,
-            LimitCount::InputTokens | LimitCount::OutputTokens | LimitCount::TotalTokens => {
-                &mut self.token_allowance
-            }
+    /// Whether a limit has lowered the output to what it has room for: then the provider has to be told so.
+    #[must_use]
+    pub const fn is_clamped(&self) -> bool {
+        self.is_clamped
+    }
+
+    /// Whether any limit counts the output.
+    #[must_use]
+    pub fn bounds_output(&self) -> bool {
+        self.charges.iter().any(|charge| charge.rates.counts_output())
+    }
+
+    /// The limits that would have refused, if they were not in shadow mode.
+    #[must_use]
+    pub fn would_refuse(&self) -> &[usize] {
+        &self.would_refuse
+    }
+
+    /// Keeps the tightest of the allowances of one unit.
+    pub(super) fn note(&mut self, charge: &Charge) {
+        let slot = match charge.measure.unit() {
+            Unit::Requests => &mut self.request_allowance,
+            Unit::Tokens => &mut self.token_allowance,
+            Unit::MicroUsd => &mut self.budget_allowance,
         };
+        let allowance = charge.allowance();
         if slot.is_none_or(|old| (allowance.remaining, allowance.limit) < (old.remaining, old.limit)) {
             *slot = Some(allowance);
         }
@@ -92,14 +108,17 @@ pub(super) struct Charge {
     pub(super) limit: usize,
     pub(super) shard: u16,
     pub(super) key: CounterKey,
-    pub(super) count: LimitCount,
-    pub(super) window: SlidingWindow,
+    pub(super) measure: Measure,
+    pub(super) rates: Rates,
+    pub(super) window: Window,
+    pub(super) max: u64,
+    pub(super) is_shadow: bool,
     pub(super) amount: u64,
     /// The block's time when the amount was taken.
     pub(super) taken_at: u64,
-    /// What the counter had in use after the amount was taken.
+    /// What the counter had in use when it was last seen: before the amount was taken, and then after.
     pub(super) used: u64,
-    /// How long until the counter is empty, seen when the amount was taken.
+    /// How long until the counter is empty, seen at the same time.
     pub(super) reset: Duration,
 }
 
@@ -108,69 +127,63 @@ pub(super) struct Charge {
 pub(super) struct Denied {
     pub(super) limit: usize,
     pub(super) wait: Duration,
-    pub(super) used: u64,
-    pub(super) reset: Duration,
+    pub(super) allowance: Allowance,
 }
 
 impl Charge {
-    /// Whether the block's counter has room for the amount.
-    pub(super) fn check(&self, limit: &CompiledLimit, block: &Block<'_>) -> Result<(), Denied> {
+    /// Notes the state of the block's counter.
+    pub(super) fn look(&mut self, block: &Block<'_>) {
         let counter = block.counter(&self.key, self.window);
-        let now = block.clock();
+        self.used = counter.used();
+        self.reset = self.window.reset(&counter, block.clock());
+    }
+
+    /// Whether the block's counter has room for the amount.
+    pub(super) fn check(&self, block: &Block<'_>) -> Result<(), Denied> {
+        if self.amount == 0 || self.used.saturating_add(self.amount) <= self.max {
+            return Ok(());
+        }
+        let counter = block.counter(&self.key, self.window);
         self.window
-            .check(&counter, self.amount, limit.max, now)
+            .check(&counter, self.amount, self.max, block.clock())
             .map_err(|wait| Denied {
                 limit: self.limit,
                 wait,
-                used: counter.used(),
-                reset: self.window.reset(&counter, now),
+                allowance: self.allowance(),
             })
     }
 
-    /// Takes the amount from the block's counter.
+    /// Takes the amount from the block's counter, which has room for it.
     ///
     /// A request counts at the moment of its admission, for that is when it is made; tokens are held, because
     /// they are served later.
-    pub(super) fn take(&mut self, max: u64, block: &mut Block<'_>) -> Result<(), Denied> {
+    pub(super) fn take(&mut self, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
         let now = block.clock();
-        let result = if self.count == LimitCount::Requests {
-            self.window
-                .check(&counter, self.amount, max, now)
-                .map(|()| self.window.charge(&mut counter, self.amount, now))
+        if self.measure == Measure::Requests {
+            self.window.charge(&mut counter, self.amount, now);
         } else {
-            self.window.hold(&mut counter, self.amount, max, now)
-        };
+            self.window.hold(&mut counter, self.amount, now);
+        }
         self.taken_at = now;
         self.used = counter.used();
         self.reset = self.window.reset(&counter, now);
-        match result {
-            Ok(()) => {
-                block.put(&self.key, &counter, self.window);
-                Ok(())
-            }
-            Err(wait) => Err(Denied {
-                limit: self.limit,
-                wait,
-                used: self.used,
-                reset: self.reset,
-            }),
-        }
+        block.put(&self.key, &counter, self.window);
     }
 
     /// Whether settling would change nothing: the common case of a request that was served.
     pub(super) const fn is_settled_by(&self, spent: Spent) -> bool {
-        matches!(self.count, LimitCount::Requests) && spent.requests == self.amount
+        matches!(self.measure, Measure::Requests) && spent.requests == self.amount
     }
 
     /// Replaces the amount by what was spent.
     pub(super) fn settle(&self, spent: Spent, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
         let now = block.clock();
-        if self.count != LimitCount::Requests {
+        if self.measure != Measure::Requests {
             self.window.release(&mut counter, self.amount, self.taken_at);
             if spent.requests > 0 {
-                self.window.charge(&mut counter, spent.of(self.count), now);
+                self.window.charge(&mut counter, self.measure.of(spent), now);
             }
         } else if spent.requests == 0 {
             self.window.take_back(&mut counter, self.amount, self.taken_at);
@@ -181,20 +194,21 @@ impl Charge {
         block.put(&self.key, &counter, self.window);
     }
 
-    /// Moves the hold into the present generation.
-    pub(super) fn renew(&mut self, block: &mut Block<'_>) {
+    /// Moves the hold into the present generation, with this amount.
+    pub(super) fn renew(&mut self, amount: u64, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
         self.window.release(&mut counter, self.amount, self.taken_at);
+        self.amount = amount;
         self.taken_at = block.clock();
-        self.window.renew(&mut counter, self.amount, self.taken_at);
+        self.window.hold(&mut counter, self.amount, self.taken_at);
         block.put(&self.key, &counter, self.window);
     }
 
     /// The state of the counter after the amount was taken.
-    pub(super) const fn allowance(&self, max: u64) -> Allowance {
+    pub(super) const fn allowance(&self) -> Allowance {
         Allowance {
-            limit: max,
-            remaining: max.saturating_sub(self.used),
+            limit: self.measure.told(self.max),
+            remaining: self.measure.told(self.max.saturating_sub(self.used)),
             reset: self.reset,
         }
     }

@@ -15,11 +15,12 @@
 //!
 //! Reading and writing are linear in the block; `capacity` bounds it.
 
-use super::sliding_window::{Counter, MAX_COUNTER_BYTES, SlidingWindow};
+use super::counter::{Counter, MAX_COUNTER_BYTES};
+use super::window::Window;
 use std::borrow::Cow;
 
 /// The name of a counter: a digest, so that its length does not depend on what callers send.
-pub(super) type CounterKey = [u8; 16];
+pub type CounterKey = [u8; 16];
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 1 + 8;
@@ -103,7 +104,7 @@ impl<'a> Block<'a> {
     }
 
     /// The counter of `key` at the block's time; an empty one if there is none.
-    pub(super) fn counter(&self, key: &CounterKey, window: SlidingWindow) -> Counter {
+    pub(super) fn counter(&self, key: &CounterKey, window: Window) -> Counter {
         let found = self.entries.binary_search_by(|entry| entry.key.cmp(key)).ok();
         let mut counter = found
             .and_then(|index| self.entries.get(index))
@@ -114,7 +115,7 @@ impl<'a> Block<'a> {
     }
 
     /// Replaces the counter of `key`.
-    pub(super) fn put(&mut self, key: &CounterKey, counter: &Counter, window: SlidingWindow) {
+    pub(super) fn put(&mut self, key: &CounterKey, counter: &Counter, window: Window) {
         let place = self.entries.binary_search_by(|entry| entry.key.cmp(key));
         if counter.is_empty() {
             if let Ok(index) = place {

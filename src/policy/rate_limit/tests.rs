@@ -3,11 +3,16 @@
 //! What limits do, case by case. `promise` tries to break them with random schedules and with threads.
 
 #[cfg(not(target_family = "wasm"))]
+mod kinds;
+#[cfg(not(target_family = "wasm"))]
 mod promise;
+mod short;
 
+use super::counter::Counter;
 use super::shard::{Block, max_bytes};
-use super::sliding_window::{Counter, SlidingWindow};
-use super::{Allowance, Demand, RateLimiter, Refusal, Reservation, Spent};
+use super::sliding_window::SlidingWindow;
+use super::window::{Pace, Window};
+use super::{Allowance, Demand, RateLimiter, Refusal, Reservation, Spent, Unit};
 use crate::clock::Timestamp;
 use crate::config::{Limit, LimitStore};
 use crate::policy::auth::Principal;
@@ -25,6 +30,8 @@ fn at(millis: u64) -> Timestamp {
 
 fn principal(consumer: &str) -> Principal {
     Principal {
+        models: None,
+        claims: Default::default(),
         consumer: consumer.to_owned(),
         team: None,
         labels: [("tier".to_owned(), "gold".to_owned())].into(),
@@ -54,15 +61,18 @@ fn demand(principal: &Principal, input_tokens: u64, output_tokens: u64) -> Deman
         route: "gpt-5",
         input_tokens,
         output_tokens,
+        choices: 1,
+        cost: None,
         output_is_guess: false,
     }
 }
 
-const fn spent(input_tokens: u64, output_tokens: u64) -> Spent {
+fn spent(input_tokens: u64, output_tokens: u64) -> Spent {
     Spent {
         requests: 1,
         input_tokens,
         output_tokens,
+        ..Spent::default()
     }
 }
 
@@ -132,7 +142,7 @@ fn a_hold_that_nobody_settles_expires_by_itself() {
         let (limiter, store, caller) = (limiter(total(100, window)), LocalStore::default(), principal("a"));
         let lost = limiter.reserve(&demand(&caller, 0, 100), at(0), &store).unwrap();
         let one = demand(&caller, 0, 1);
-        let window_ms = u64::try_from(limits(total(1, window))[0].window.0.as_millis()).unwrap();
+        let window_ms = u64::try_from(limits(total(1, window))[0].window.unwrap().0.as_millis()).unwrap();
         assert!(limiter.reserve(&one, at(window_ms + 3_600_000), &store).is_err());
         let next = limiter.reserve(&one, at(longest_ms), &store).unwrap();
         assert_eq!(remaining(&next), 99);
@@ -178,6 +188,7 @@ fn a_request_that_can_never_fit_is_told_so() {
     let expected = Refusal::TooLarge {
         limit: "all".to_owned(),
         count: "total_tokens",
+        unit: Unit::Tokens,
         max: 100,
         asked: 101,
     };
@@ -278,6 +289,7 @@ fn of_several_refusals_the_longest_wait_is_reported() {
             count,
             retry_after,
             allowance,
+            ..
         }) => {
             assert_eq!((limit.as_str(), count), ("hour", "output_tokens"));
             assert_eq!(
@@ -499,17 +511,17 @@ fn idle_counters_make_room_and_busy_ones_stay() {
 #[crate::test]
 fn a_counter_never_outgrows_its_bound() {
     for secs in [1, 7, 60, 3_600, 86_400, 31 * 86_400] {
-        let window = SlidingWindow::new(Duration::from_secs(secs));
+        let window = Window::new(Pace::Sliding(SlidingWindow::new(secs * 1_000_000_000)));
         let mut counter = Counter::default();
         let step = secs * 1_000_000_000 / 97;
         for n in 0..2_000 {
             let now = at(0).as_nanos() + n * step;
             window.expire(&mut counter, now);
             window.charge(&mut counter, u64::MAX / 4_096, now);
-            window.renew(&mut counter, u64::MAX / 4_096, now);
+            window.hold(&mut counter, u64::MAX / 4_096, now);
             let mut bytes = Vec::new();
             counter.encode(&mut bytes);
-            assert!(bytes.len() <= super::sliding_window::MAX_COUNTER_BYTES);
+            assert!(bytes.len() <= super::counter::MAX_COUNTER_BYTES);
             assert_eq!(
                 Counter::decode(&bytes).as_ref(),
                 Some(&counter),
@@ -534,7 +546,8 @@ fn every_fault_of_the_configuration_is_named() {
     let bad = json!([
         {"name": "", "count": "requests", "max": 1, "window": "1s"},
         {"name": "b", "count": "requests", "max": 0, "window": "999ms", "match": {"model": "a*b"}},
-        {"name": "b", "count": "requests", "max": 1, "window": "32d", "per": ["consumr", "label:", "team", "team"]},
+        {"name": "b", "count": "total_tokens", "max": 1, "window": "32d", "per": ["consumr", "label:", "team", "team"],
+            "on_short": "clamp"},
     ]);
     let store = LimitStore {
         shards: 4097,
@@ -549,6 +562,7 @@ fn every_fault_of_the_configuration_is_named() {
         "limits[1].match.model: expected a model's name or a prefix followed by one `*`, found \"a*b\"",
         "limits[2].name: expected a unique name, found \"b\" again",
         "limits[2].window: expected a duration from 1s to 31d, found 32d",
+        "limits[2].min_useful_output: expected a number from 1 to `max`, found 256",
         "limits[2].per[0]: expected \"consumer\", \"team\", \"model\" or \"label:NAME\", found \"consumr\"; \
          did you mean \"consumer\"?",
         "limits[2].per[1]: expected \"consumer\", \"team\", \"model\" or \"label:NAME\", found \"label:\"",

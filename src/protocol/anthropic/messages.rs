@@ -18,8 +18,12 @@ use std::borrow::Cow;
 /// The request body.
 #[derive(Debug, Serialize)]
 pub struct MessagesRequest<'a> {
-    /// The model, as Anthropic names it.
-    pub model: &'a str,
+    /// The model, as Anthropic names it; absent where the path names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<&'a str>,
+    /// The version of the API, where no header tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anthropic_version: Option<&'static str>,
     /// The output bound, thinking included.
     pub max_tokens: u64,
     /// Instructions.

@@ -128,6 +128,8 @@ object! {
         image_url: ImageUrl<'a> = "image_url",
         /// The file of a `file` part.
         file: FilePart<'a> = "file",
+        /// The recording of an `input_audio` part.
+        input_audio: InputAudio<'a> = "input_audio",
         /// Anthropic's own: where prompt caching begins.
         cache_control: &'a RawValue = "cache_control",
     }
@@ -152,6 +154,16 @@ object! {
         file_id: Text<'a> = "file_id",
         /// The file's name.
         filename: Text<'a> = "filename",
+    }
+}
+
+object! {
+    /// A recording.
+    InputAudio {
+        /// Its bytes, in base64.
+        data: Text<'a> = "data",
+        /// `wav` or `mp3`.
+        format: Text<'a> = "format",
     }
 }
 

@@ -7,7 +7,7 @@
 //! keeps it; a chunk is then the kept head, one small [`Delta`], and a constant tail. Nothing is allocated for a
 //! chunk but the room in the output.
 
-use super::completion::{Annotation, FinishReason, Usage};
+use super::completion::{Annotation, ExtraContent, FinishReason, Logprobs, Usage};
 use crate::protocol::json_text;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -42,6 +42,9 @@ pub struct Delta<'a> {
     /// A citation without one, in the provider's form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub citations: Option<[&'a RawValue; 1]>,
+    /// State of the provider's that belongs to the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_content: Option<ExtraContent<'a>>,
 }
 
 /// A piece of a call.
@@ -57,6 +60,9 @@ pub struct ToolCallDelta<'a> {
     pub kind: Option<&'static str>,
     /// What is added to it.
     pub function: FunctionDelta<'a>,
+    /// State of the provider's that belongs to the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_content: Option<ExtraContent<'a>>,
 }
 
 /// What is added to a call.
@@ -120,12 +126,12 @@ impl ChunkWriter {
 
     /// Appends a chunk that adds `delta`.
     pub fn delta(&self, delta: &Delta<'_>, out: &mut Vec<u8>) {
-        self.chunk(delta, None, out);
+        self.chunk(0, delta, None, None, out);
     }
 
     /// Appends the chunk that ends the answer.
     pub fn finish(&self, reason: FinishReason, delta: &Delta<'_>, out: &mut Vec<u8>) {
-        self.chunk(delta, Some(reason), out);
+        self.chunk(0, delta, None, Some(reason), out);
     }
 
     /// Appends the usage chunk, if the client asked for it.
@@ -138,10 +144,24 @@ impl ChunkWriter {
         }
     }
 
-    fn chunk(&self, delta: &Delta<'_>, reason: Option<FinishReason>, out: &mut Vec<u8>) {
+    /// Appends a chunk of the answer with this number, where a request may have several.
+    pub fn chunk(
+        &self,
+        index: u32,
+        delta: &Delta<'_>,
+        logprobs: Option<&Logprobs<'_>>,
+        reason: Option<FinishReason>,
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(&self.head);
-        out.extend_from_slice(br#"[{"index":0,"delta":"#);
+        out.extend_from_slice(br#"[{"index":"#);
+        write(out, &index);
+        out.extend_from_slice(br#","delta":"#);
         write(out, delta);
+        if let Some(logprobs) = logprobs {
+            out.extend_from_slice(br#","logprobs":"#);
+            write(out, logprobs);
+        }
         match reason {
             None => out.extend_from_slice(br#","finish_reason":null}]"#),
             Some(reason) => {

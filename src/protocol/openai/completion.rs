@@ -7,7 +7,9 @@
 //! provider's own form.
 
 use crate::protocol::json_text;
+use crate::usage::TokenUsage;
 use serde::Serialize;
+use serde_json::Number;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -22,10 +24,13 @@ pub struct ChatCompletion<'a> {
     pub created: u64,
     /// The model that answered.
     pub model: &'a str,
-    /// Always one.
-    pub choices: [Choice<'a>; 1],
+    /// The answers.
+    pub choices: Vec<Choice<'a>>,
     /// What it cost.
     pub usage: Usage,
+    /// The processing tier that served it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<&'static str>,
 }
 
 /// One answer.
@@ -35,8 +40,8 @@ pub struct Choice<'a> {
     pub index: u32,
     /// What was said.
     pub message: AnswerMessage<'a>,
-    /// Always null: Anthropic reports none.
-    pub logprobs: Option<()>,
+    /// Log probabilities, if they were asked for.
+    pub logprobs: Option<Logprobs<'a>>,
     /// Why it ended.
     pub finish_reason: FinishReason,
 }
@@ -69,6 +74,65 @@ pub struct AnswerMessage<'a> {
     /// Citations without one, in the provider's form.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub citations: Vec<&'a RawValue>,
+    /// State of the provider's that belongs to the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_content: Option<ExtraContent<'a>>,
+}
+
+/// State that a provider wants back unchanged, under the name of its owner. The form is that of Google's own
+/// OpenAI endpoint (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
+#[derive(Debug, Serialize)]
+pub struct ExtraContent<'a> {
+    /// Google's.
+    pub google: GoogleContent<'a>,
+}
+
+/// State of Google's.
+#[derive(Debug, Serialize)]
+pub struct GoogleContent<'a> {
+    /// The state of the model's reasoning.
+    pub thought_signature: Cow<'a, str>,
+}
+
+impl<'a> ExtraContent<'a> {
+    /// The state of a Gemini model's reasoning.
+    #[must_use]
+    pub const fn thought_signature(thought_signature: Cow<'a, str>) -> Self {
+        Self {
+            google: GoogleContent { thought_signature },
+        }
+    }
+}
+
+/// Log probabilities of an answer.
+#[derive(Debug, Serialize)]
+pub struct Logprobs<'a> {
+    /// Of its text, step by step.
+    pub content: Vec<LogprobsStep<'a>>,
+    /// Always null: only OpenAI's models tell refusals apart.
+    pub refusal: Option<()>,
+}
+
+/// One step of the text.
+#[derive(Debug, Serialize)]
+pub struct LogprobsStep<'a> {
+    /// What was chosen.
+    #[serde(flatten)]
+    pub chosen: Logprob<'a>,
+    /// What could have been.
+    pub top_logprobs: Vec<Logprob<'a>>,
+}
+
+/// A piece of text and its probability.
+#[derive(Clone, Debug, Serialize)]
+pub struct Logprob<'a> {
+    /// The text.
+    #[serde(rename = "token")]
+    pub text: Cow<'a, str>,
+    /// The logarithm of its probability.
+    pub logprob: Number,
+    /// The text's UTF-8 bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// A piece of reasoning that the provider wants back unchanged.
@@ -99,6 +163,9 @@ pub struct ToolCall<'a> {
     pub kind: &'static str,
     /// What is called.
     pub function: FunctionCall<'a>,
+    /// State of the provider's that belongs to the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_content: Option<ExtraContent<'a>>,
 }
 
 /// A function and its arguments.
@@ -162,6 +229,23 @@ pub struct Usage {
     /// Of those produced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_tokens_details: Option<CompletionTokensDetails>,
+}
+
+impl From<&TokenUsage> for Usage {
+    fn from(usage: &TokenUsage) -> Self {
+        Self {
+            prompt_tokens: usage.input_tokens.unwrap_or(0),
+            completion_tokens: usage.output_tokens.unwrap_or(0),
+            total_tokens: usage.total(),
+            prompt_tokens_details: PromptTokensDetails {
+                cached_tokens: usage.cache_read_input_tokens.unwrap_or(0),
+                cache_write_tokens: usage.cache_creation_input_tokens,
+            },
+            completion_tokens_details: usage
+                .reasoning_output_tokens
+                .map(|reasoning_tokens| CompletionTokensDetails { reasoning_tokens }),
+        }
+    }
 }
 
 /// What a prompt's tokens were.

@@ -102,7 +102,7 @@ impl<'a> ChatEnvelope<'a> {
 }
 
 /// The body as an object with unique keys and bounded depth.
-fn parse_object(body: &[u8]) -> Result<Object<'_>, ApiError> {
+pub(super) fn parse_object(body: &[u8]) -> Result<Object<'_>, ApiError> {
     let text = simdutf8::compat::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();
         bad_body(format!("expected UTF-8, found an invalid byte at offset {at}"))
@@ -145,23 +145,23 @@ fn bad_body(message: impl Into<Cow<'static, str>>) -> ApiError {
     ApiError::bad_request(None, message)
 }
 
-fn wrong(param: &'static str, expected: &str, found: &str) -> ApiError {
+pub(super) fn wrong(param: &'static str, expected: &str, found: &str) -> ApiError {
     ApiError::bad_request(param, format!("{param}: expected {expected}, found {found}"))
 }
 
-fn length(text: &str) -> u64 {
+pub(super) fn length(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap_or(u64::MAX)
 }
 
 /// A member that is there and not null.
-fn given<'a>(object: &Object<'a>, key: &str) -> Option<&'a str> {
+pub(super) fn given<'a>(object: &Object<'a>, key: &str) -> Option<&'a str> {
     object.get(key).filter(|value| *value != "null")
 }
 
 /// The longest name of a model.
 const MOST_MODEL_BYTES: usize = 256;
 
-fn model(value: Option<&str>) -> Result<Cow<'_, str>, ApiError> {
+pub(super) fn model(value: Option<&str>) -> Result<Cow<'_, str>, ApiError> {
     const EXPECTED: &str = "the name of a model";
     let value = value.ok_or_else(|| wrong("model", EXPECTED, "nothing"))?;
     let name = if value.starts_with('"') {
@@ -191,7 +191,7 @@ fn boolean(param: &'static str, value: Option<&str>) -> Result<bool, ApiError> {
     }
 }
 
-fn count(object: &Object<'_>, param: &'static str) -> Result<Option<u64>, ApiError> {
+pub(super) fn count(object: &Object<'_>, param: &'static str) -> Result<Option<u64>, ApiError> {
     let Some(value) = given(object, param) else {
         return Ok(None);
     };
@@ -203,7 +203,7 @@ fn count(object: &Object<'_>, param: &'static str) -> Result<Option<u64>, ApiErr
                 "a number" => "a number that is too large",
                 kind => kind,
             };
-            let expected = if param == "n" {
+            let expected = if matches!(param, "n" | "dimensions") {
                 "a positive integer"
             } else {
                 "a non-negative integer"

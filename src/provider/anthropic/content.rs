@@ -7,11 +7,10 @@
 //! block. Images and PDFs are passed on in base64 or as URLs; their bytes are not looked at, their media type
 //! is.
 
-use super::tools::missing;
-use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{Block, Source};
 use crate::protocol::openai::chat::{Content, ContentPart};
+use crate::provider::unsupported::{Place, Report, missing, unsupported, wrong};
 use serde_json::value::RawValue;
 
 /// Which parts a message may hold.
@@ -154,8 +153,4 @@ fn document_type(given: &str) -> Option<&'static str> {
     given
         .eq_ignore_ascii_case("application/pdf")
         .then_some("application/pdf")
-}
-
-fn wrong(path: String, expected: &str) -> ApiError {
-    ApiError::bad_request(None, format!("{path}: expected {expected}")).with_param(path)
 }

@@ -4,14 +4,14 @@
 //! errors ([`error`]), each put together from files that answer one question.
 //!
 //! The reference is <https://docs.claude.com/en/api/messages>. Where Anthropic offers less than OpenAI, the
-//! field is reported ([`unsupported`]); where it offers more (thinking with signatures, citations, prompt
+//! field is reported ([`crate::provider::unsupported`]); where it offers more (thinking with signatures, citations, prompt
 //! caching), the answer carries it under the names that OpenAI's clients have come to expect, and requests take
 //! it back.
 
 mod citations;
 mod content;
 mod error;
-mod json_slice;
+pub(super) mod fidelity;
 mod prompt;
 mod reasoning;
 mod request;
@@ -20,10 +20,11 @@ mod stop_reason;
 mod stream;
 mod structured_output;
 mod tools;
-mod unsupported;
 mod usage;
 
 pub(super) use error::translate_error;
+pub(super) use reasoning::{Circumstances, Effort, Generation, Reasoning, reasoning};
 pub(super) use request::translate_request;
 pub(super) use response::translate_response;
 pub use stream::MessageStream;
+pub(super) use structured_output::close;

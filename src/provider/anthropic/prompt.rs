@@ -12,12 +12,12 @@
 //! signature cannot be put back and is reported.
 
 use super::content::{Kinds, blocks, push_text};
-use super::tools::{call_id, missing};
-use super::unsupported::{Place, Report, unsupported};
+use super::tools::call_id;
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{Block, Blocks, Role, Turn};
 use crate::protocol::openai::chat::{ChatCompletionRequest, Message, ToolCall};
 use crate::provider::dropped::is_told_by_answers;
+use crate::provider::unsupported::{Place, Report, missing, unsupported};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;

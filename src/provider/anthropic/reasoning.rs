@@ -20,36 +20,52 @@
 //! led to it (budget only), nor with an output bound that leaves no room. An object `thinking` of the client's
 //! wins over `reasoning_effort` and is passed on as it is.
 
-use super::unsupported::Report;
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::Thinking;
 use crate::protocol::openai::chat::ChatCompletionRequest;
+use crate::provider::unsupported::Report;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The smallest budget that Anthropic accepts.
 const MIN_BUDGET_TOKENS: u64 = 1024;
 
 /// What thinking must get along with.
-pub(super) struct Circumstances {
-    pub(super) generation: Generation,
-    pub(super) max_tokens: u64,
+pub(in crate::provider) struct Circumstances {
+    pub(in crate::provider) generation: Generation,
+    pub(in crate::provider) max_tokens: u64,
+    /// The client had asked for more output than it may have.
+    pub(in crate::provider) is_lowered: bool,
     /// `tool_choice` makes the model call a tool.
-    pub(super) is_tool_forced: bool,
+    pub(in crate::provider) is_tool_forced: bool,
     /// The prompt ends with a tool's answer to a call that comes without its thinking.
-    pub(super) lacks_thinking: bool,
+    pub(in crate::provider) lacks_thinking: bool,
 }
 
 /// What is sent.
 #[derive(Debug, Default)]
-pub(super) struct Reasoning<'r> {
-    pub(super) thinking: Option<Thinking<'r>>,
-    pub(super) effort: Option<&'static str>,
+pub(in crate::provider) struct Reasoning<'r> {
+    pub(in crate::provider) thinking: Option<Thinking<'r>>,
+    pub(in crate::provider) effort: Option<&'static str>,
 }
 
 impl Reasoning<'_> {
+    /// The tokens that thinking may take, if they are told.
+    pub(in crate::provider) fn budget_tokens(&self) -> Option<u64> {
+        #[derive(Deserialize)]
+        struct Budget {
+            budget_tokens: Option<u64>,
+        }
+        match &self.thinking {
+            Some(Thinking::Enabled { budget_tokens }) => Some(*budget_tokens),
+            Some(Thinking::Given(given)) => serde_json::from_str::<Budget>(given.get()).ok()?.budget_tokens,
+            Some(Thinking::Adaptive | Thinking::Disabled) | None => None,
+        }
+    }
+
     /// Whether the model will think, which bounds the sampling parameters.
-    pub(super) fn is_thinking(&self) -> bool {
+    pub(in crate::provider) fn is_thinking(&self) -> bool {
         match &self.thinking {
             Some(Thinking::Enabled { .. } | Thinking::Adaptive) => true,
             Some(Thinking::Given(given)) => kind_of(given.get()).is_none_or(|kind| kind != "disabled"),
@@ -59,7 +75,7 @@ impl Reasoning<'_> {
 }
 
 /// The counterpart of the client's wish.
-pub(super) fn reasoning<'r>(
+pub(in crate::provider) fn reasoning<'r>(
     request: &'r ChatCompletionRequest<'r>,
     circumstances: &Circumstances,
     report: &mut Report,
@@ -76,18 +92,19 @@ pub(super) fn reasoning<'r>(
             report.drop_field("thinking")?;
             return Ok(Reasoning::default());
         }
+        let thinking = fitted(given, circumstances);
+        if thinking.is_none() {
+            report.drop_field("thinking")?;
+        }
         return Ok(Reasoning {
-            thinking: Some(Thinking::Given(given)),
+            thinking,
             effort: None,
         });
     }
     let Some(effort) = request.reasoning_effort.as_deref() else {
         return Ok(Reasoning::default());
     };
-    let Some(effort) = Effort::read(effort) else {
-        let message = "reasoning_effort: expected none, minimal, low, medium, high, xhigh or max";
-        return Err(ApiError::bad_request("reasoning_effort", message));
-    };
+    let effort = Effort::expect(effort)?;
     let (reasoning, is_exact) = match circumstances.generation.thinking {
         ThinkingMode::None => (Reasoning::default(), effort == Effort::None),
         ThinkingMode::Budget => with_budget(effort, circumstances),
@@ -97,6 +114,23 @@ pub(super) fn reasoning<'r>(
         report.drop_field("reasoning_effort")?;
     }
     Ok(reasoning)
+}
+
+/// What the client gave, unless a limit has lowered the output bound to the budget or below: Anthropic refuses
+/// that, and the client could not know.
+fn fitted<'r>(given: &'r RawValue, circumstances: &Circumstances) -> Option<Thinking<'r>> {
+    #[derive(Deserialize)]
+    struct Given {
+        budget_tokens: u64,
+    }
+    let max_tokens = circumstances.max_tokens;
+    let budget = serde_json::from_str::<Given>(given.get()).map(|given| given.budget_tokens);
+    if !circumstances.is_lowered || !budget.is_ok_and(|budget| budget >= max_tokens) {
+        return Some(Thinking::Given(given));
+    }
+    (max_tokens > MIN_BUDGET_TOKENS).then(|| Thinking::Enabled {
+        budget_tokens: MIN_BUDGET_TOKENS.max(max_tokens / 2),
+    })
 }
 
 fn with_budget(effort: Effort, circumstances: &Circumstances) -> (Reasoning<'static>, bool) {
@@ -143,7 +177,7 @@ fn adaptive(effort: Effort, circumstances: &Circumstances) -> (Reasoning<'static
 
 /// OpenAI's levels; `minimal` and `low` are one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Effort {
+pub(in crate::provider) enum Effort {
     None,
     Low,
     Medium,
@@ -165,6 +199,18 @@ impl Effort {
         })
     }
 
+    /// Reads a level.
+    ///
+    /// # Errors
+    ///
+    /// 400 for another word.
+    pub(in crate::provider) fn expect(word: &str) -> Result<Self, ApiError> {
+        Self::read(word).ok_or_else(|| {
+            let message = "reasoning_effort: expected none, minimal, low, medium, high, xhigh or max";
+            ApiError::bad_request("reasoning_effort", message)
+        })
+    }
+
     const fn budget_tokens(self) -> Option<u64> {
         match self {
             Self::None => None,
@@ -178,7 +224,7 @@ impl Effort {
 
 /// How a model thinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ThinkingMode {
+pub(in crate::provider) enum ThinkingMode {
     None,
     Budget,
     Adaptive,
@@ -186,19 +232,19 @@ pub(super) enum ThinkingMode {
 
 /// What a model's name tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Generation {
-    pub(super) thinking: ThinkingMode,
+pub(in crate::provider) struct Generation {
+    pub(in crate::provider) thinking: ThinkingMode,
     /// `temperature`, `top_p` and `top_k` are accepted.
-    pub(super) has_sampling: bool,
+    pub(in crate::provider) has_sampling: bool,
     /// `temperature` and `top_p` are accepted together.
-    pub(super) has_joint_sampling: bool,
+    pub(in crate::provider) has_joint_sampling: bool,
     has_extra_high: bool,
     may_disable: bool,
 }
 
 impl Generation {
     /// Reads a model's name, for example `claude-3-7-sonnet-20250219` or `claude-opus-4-7`.
-    pub(super) fn of(model: &str) -> Self {
+    pub(in crate::provider) fn of(model: &str) -> Self {
         let version = version(model);
         let since = |least: (u32, u32)| version.is_none_or(|version| version >= least);
         Self {
@@ -274,6 +320,7 @@ mod tests {
         let circumstances = Circumstances {
             generation: Generation::of(model),
             max_tokens,
+            is_lowered: false,
             is_tool_forced,
             lacks_thinking: false,
         };

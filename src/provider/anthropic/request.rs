@@ -6,20 +6,26 @@
 //! required by Anthropic, so a request without a bound gets the configured one. OpenAI's temperature ends at 2,
 //! Anthropic's at 1: what lies above becomes 1 and is reported, since it is no longer what was asked for.
 
-use super::json_slice;
 use super::prompt::prompt;
 use super::reasoning::{Circumstances, Generation, Reasoning, reasoning};
 use super::structured_output::output_format;
 use super::tools::{tool_choice, tools};
-use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::{API_ERROR, ApiError};
+use crate::config::ProviderKind;
 use crate::protocol::anthropic::messages::{MessagesRequest, Metadata, OutputConfig, ToolChoice};
 use crate::protocol::json_text;
 use crate::protocol::openai::Text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
+use crate::provider::google_path::vertex_path;
+use crate::provider::json_slice;
+use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::Number;
 use std::borrow::Cow;
+
+type Headers = Vec<(&'static str, Cow<'static, str>)>;
+
+const VERSION_HEADER: (&str, Cow<'_, str>) = ("anthropic-version", Cow::Borrowed("2023-06-01"));
 
 /// Translates a request and appends the translated body to `out`.
 pub(in crate::provider) fn translate_request(
@@ -30,20 +36,43 @@ pub(in crate::provider) fn translate_request(
     let request = ChatCompletionRequest::parse(body)?;
     let mut report = Report::new(settings.on_unsupported);
     let is_streaming = request.stream == Some(true);
-    let translated = messages_request(&request, settings, &mut report)?;
+    let is_vertex = settings.kind == ProviderKind::VertexAi;
+    let mut translated = messages_request(&request, settings, &mut report)?;
+    let (path, headers) = if is_vertex {
+        vertex(&mut translated, settings)?
+    } else {
+        (Cow::Borrowed("/v1/messages"), vec![VERSION_HEADER])
+    };
     json_text::write(out, &translated)
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
     Ok(UpstreamRequest {
-        path: Cow::Borrowed("/v1/messages"),
-        headers: vec![("anthropic-version", Cow::Borrowed("2023-06-01"))],
+        path,
+        headers,
         dropped: report.into_dropped(),
-        approximated: Vec::new(),
         is_streaming,
         include_usage: request
             .stream_options
             .as_ref()
             .is_some_and(|options| options.include_usage == Some(true)),
+        ..UpstreamRequest::default()
     })
+}
+
+/// What differs at Vertex AI: the path names the model and whether it streams, and the body the version of the API
+/// (<https://docs.claude.com/en/api/claude-on-vertex-ai>).
+fn vertex(
+    request: &mut MessagesRequest<'_>,
+    settings: &Settings,
+) -> Result<(Cow<'static, str>, Headers), ApiError> {
+    request.model = None;
+    request.anthropic_version = Some("vertex-2023-10-16");
+    let mut path = vertex_path(&settings.upstream_model, "anthropic")?;
+    path.push_str(if request.stream {
+        ":streamRawPredict"
+    } else {
+        ":rawPredict"
+    });
+    Ok((path.into(), Headers::new()))
 }
 
 fn messages_request<'r>(
@@ -56,16 +85,16 @@ fn messages_request<'r>(
     if let Some(options) = &request.stream_options {
         report.drop_rest(Place::TOP, &options.rest)?;
     }
-    let max_tokens = request
-        .max_completion_tokens
-        .or(request.max_tokens)
-        .unwrap_or_else(|| settings.default_max_tokens.into());
+    let asked = request.max_completion_tokens.or(request.max_tokens);
+    let asked = asked.unwrap_or_else(|| settings.default_max_tokens.into());
+    let max_tokens = settings.output_bound(Some(asked)).unwrap_or(asked);
     let prompt = prompt(request, report)?;
     let tools = tools(request, report)?;
     let tool_choice = tool_choice(request, report)?;
     let circumstances = Circumstances {
         generation: Generation::of(&settings.upstream_model),
         max_tokens,
+        is_lowered: max_tokens < asked,
         is_tool_forced: matches!(
             tool_choice,
             Some(ToolChoice::Any { .. } | ToolChoice::Tool { .. })
@@ -79,7 +108,8 @@ fn messages_request<'r>(
         None => None,
     };
     Ok(MessagesRequest {
-        model: &settings.upstream_model,
+        model: Some(&settings.upstream_model),
+        anthropic_version: None,
         max_tokens,
         system: prompt.system,
         messages: prompt.turns,

@@ -7,14 +7,15 @@
 
 use super::citations::annotation;
 use super::error::{malformed_answer, reported_fault};
-use super::json_slice::{compact, text};
 use super::stop_reason::finish_reason;
-use super::usage::{openai_usage, token_usage};
+use super::usage::token_usage;
 use crate::protocol::anthropic::messages::{ContentBlock, Message};
 use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
+    Usage,
 };
+use crate::provider::json_slice::{compact, text};
 use crate::provider::{Settings, Tally, UpstreamFault};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -49,13 +50,14 @@ pub(in crate::provider) fn translate_response(
         object: "chat.completion",
         created: settings.created,
         model: message.model.as_deref().unwrap_or(&settings.upstream_model),
-        choices: [Choice {
+        choices: vec![Choice {
             index: 0,
             message: answer.into_message(refusal),
             logprobs: None,
             finish_reason,
         }],
-        usage: openai_usage(&usage),
+        usage: Usage::from(&usage),
+        service_tier: None,
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
@@ -98,6 +100,7 @@ impl<'a> Answer<'a> {
                         name: Cow::Borrowed(block.name.as_deref()?),
                         arguments,
                     },
+                    extra_content: None,
                 });
             }
             "thinking" => {
@@ -161,6 +164,7 @@ impl<'a> Answer<'a> {
             tool_calls,
             annotations,
             citations,
+            extra_content: None,
         }
     }
 }

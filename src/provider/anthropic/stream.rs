@@ -17,14 +17,14 @@ mod thinking;
 
 use super::citations::annotation;
 use super::error::{incomplete_stream, malformed_answer, reported_fault};
-use super::json_slice::{compact, escaped, size};
 use super::stop_reason::finish_reason;
 use super::usage;
 use crate::codec::sse::{Decoder, Event};
 use crate::protocol::anthropic::messages::{Message, StopDetails, Usage};
 use crate::protocol::anthropic::stream_event::{EventDelta, StreamEvent};
 use crate::protocol::openai::chunk::{ChunkWriter, DONE, Delta};
-use crate::protocol::openai::completion::FinishReason;
+use crate::protocol::openai::completion::{self, FinishReason};
+use crate::provider::json_slice::{compact, escaped, size};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
 
@@ -319,7 +319,7 @@ impl State {
         self.finish(reason, None, out)?;
         if let Some(writer) = &self.writer {
             let usage = usage::token_usage(&self.usage);
-            writer.usage(&usage::openai_usage(&usage), out);
+            writer.usage(&completion::Usage::from(&usage), out);
         }
         out.extend_from_slice(DONE);
         self.progress = Progress::Done;

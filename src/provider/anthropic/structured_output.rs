@@ -10,10 +10,10 @@
 //!
 //! There is no counterpart of `json_object`, which promises JSON of any shape: it is reported.
 
-use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::OutputFormat;
 use crate::protocol::openai::chat::ResponseFormat;
+use crate::provider::unsupported::{Place, Report, unsupported};
 use core::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -50,7 +50,7 @@ pub(super) fn output_format<'r>(
 }
 
 /// The schema with `additionalProperties: false` in every object that does not mention it.
-fn close(schema: &RawValue) -> Option<Box<RawValue>> {
+pub(in crate::provider) fn close(schema: &RawValue) -> Option<Box<RawValue>> {
     let mut out = String::with_capacity(schema.get().len().saturating_add(64));
     let seed = Copy {
         position: Position::Schema,

@@ -7,10 +7,10 @@
 //! since a model without its tool would answer something else. A demand to call a tool that is not there is
 //! reported. Tools are not declared for the sake of earlier calls: Anthropic takes those without.
 
-use super::unsupported::{Place, Report, unsupported};
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{InputSchema, Tool, ToolChoice};
 use crate::protocol::openai::chat::{self, ChatCompletionRequest};
+use crate::provider::unsupported::{Place, Report, missing, unsupported};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -130,11 +130,6 @@ pub(super) fn call_id(id: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(plain)
-}
-
-/// A member that must be there is not.
-pub(super) fn missing(path: String, expected: &str) -> ApiError {
-    ApiError::bad_request(None, format!("{path}: expected {expected}, found nothing")).with_param(path)
 }
 
 #[cfg(test)]

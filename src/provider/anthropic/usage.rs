@@ -8,7 +8,6 @@
 //! replaces the one before it, and the sum is made afterwards.
 
 use crate::protocol::anthropic::messages::{OutputTokensDetails, Usage};
-use crate::protocol::openai::completion::{self, CompletionTokensDetails, PromptTokensDetails};
 use crate::usage::TokenUsage;
 
 /// Replaces every count that `later` reports.
@@ -37,22 +36,6 @@ pub(super) fn token_usage(usage: &Usage) -> TokenUsage {
         reasoning_output_tokens: usage
             .output_tokens_details
             .and_then(|OutputTokensDetails { thinking_tokens }| thinking_tokens),
-    }
-}
-
-/// The counts as OpenAI's clients read them.
-pub(super) fn openai_usage(usage: &TokenUsage) -> completion::Usage {
-    completion::Usage {
-        prompt_tokens: usage.input_tokens.unwrap_or(0),
-        completion_tokens: usage.output_tokens.unwrap_or(0),
-        total_tokens: usage.total(),
-        prompt_tokens_details: PromptTokensDetails {
-            cached_tokens: usage.cache_read_input_tokens.unwrap_or(0),
-            cache_write_tokens: usage.cache_creation_input_tokens,
-        },
-        completion_tokens_details: usage
-            .reasoning_output_tokens
-            .map(|reasoning_tokens| CompletionTokensDetails { reasoning_tokens }),
     }
 }
 

@@ -7,7 +7,7 @@
 //! (<https://platform.openai.com/docs/api-reference/chat/object>). Values stay text; choices are folded into
 //! counts as they pass, so a chunk of text costs no allocation.
 
-use super::reshape;
+use super::{finish_reason, reshape};
 use core::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -23,7 +23,17 @@ pub(super) struct Chunk<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub(super) id: Option<&'a RawValue>,
+    #[serde(borrow)]
     object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) created: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) model: Option<&'a RawValue>,
+    /// Azure's judgement of the prompt
+    /// (<https://learn.microsoft.com/azure/ai-services/openai/concepts/content-streaming>).
+    #[serde(borrow)]
+    pub(super) prompt_filter_results: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -47,8 +57,8 @@ pub(super) struct Choices<'a> {
     pub(super) has_finish_reason: bool,
     /// The choices that have a finish reason: one bit each, by index.
     pub(super) finished: u128,
-    /// Something that OpenAI's SDKs do not read: content as parts, tool arguments as an object, a finish reason
-    /// of the provider's own.
+    /// Something that OpenAI's SDKs do not read, or that they do not find: content as parts, tool arguments as an
+    /// object, a finish reason of the provider's own, reasoning under another name, a call without its id.
     pub(super) is_foreign: bool,
     /// The error of a choice, or its finish reason if that is all there is.
     error: Option<&'a str>,
@@ -89,6 +99,10 @@ struct Delta<'a> {
 #[derive(Deserialize)]
 struct ToolCall<'a> {
     #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
+    #[serde(borrow)]
     function: Option<Function<'a>>,
 }
 
@@ -100,7 +114,38 @@ struct Function<'a> {
     arguments: Option<&'a RawValue>,
 }
 
+fn calls_of<'c, 'a>(delta: Option<&'c Delta<'a>>) -> impl Iterator<Item = &'c ToolCall<'a>> {
+    delta.into_iter().flat_map(|delta| &delta.tool_calls).flatten()
+}
+
+impl ToolCall<'_> {
+    /// Whether the call begins here and has no id. The name alone tells where a call begins.
+    fn lacks_id(&self) -> bool {
+        let name = self.function.as_ref().and_then(|function| function.name);
+        output_bytes(name) > 0 && output_bytes(self.id) == 0
+    }
+
+    fn lacks_arguments(&self) -> bool {
+        let arguments = self.function.as_ref().and_then(|function| function.arguments);
+        arguments.is_none_or(|arguments| arguments.get() == "\"\"")
+    }
+}
+
 impl<'a> Chunk<'a> {
+    /// Whether the chunk, or the completion, says whose it is as OpenAI's do: some servers leave it out, and Azure
+    /// leaves it empty where it tells of its filters.
+    pub(super) fn has_head(&self, object: &str) -> bool {
+        let is_text = |value: Option<&RawValue>| {
+            value.is_some_and(|value| value.get().len() > 2 && value.get().starts_with('"'))
+        };
+        is_text(self.id)
+            && is_text(self.model)
+            && self.object.is_some_and(|found| found.get() == object)
+            && self.created.is_some_and(|created| {
+                created.get() != "0" && created.get().bytes().all(|b| b.is_ascii_digit())
+            })
+    }
+
     /// The error that the chunk reports. `json` is the whole chunk.
     pub(super) fn error(&self, json: &'a str) -> Option<&'a str> {
         let is_error = |error: &&'a str| !matches!(*error, "\"\"" | "false");
@@ -130,8 +175,9 @@ impl<'a> Choices<'a> {
     fn add(&mut self, choice: &Choice<'a>) {
         self.count += 1;
         match choice.finish_reason.map(RawValue::get) {
+            None => self.is_foreign |= choice.message.is_some(),
             // Some servers send an empty reason with every chunk.
-            None | Some("\"\"") => {}
+            Some("\"\"") => self.is_foreign = true,
             Some("\"error\"") => {
                 self.error = self
                     .error
@@ -145,21 +191,29 @@ impl<'a> Choices<'a> {
                     .and_then(|index| index.get().parse().ok())
                     .unwrap_or(0);
                 self.finished |= 1 << index.min(u128::BITS - 1);
-                self.is_foreign |= reason == r#""model_length""#;
+                self.is_foreign |= finish_reason::translated(reason).is_some();
             }
         }
         if let Some(error) = choice.error {
             self.error = Some(error.get());
         }
+        self.is_foreign |= choice.index.is_none() || (choice.delta.is_none() && choice.message.is_none());
         for delta in [&choice.delta, &choice.message].into_iter().flatten() {
             self.add_delta(delta);
         }
+        self.is_foreign |= calls_of(choice.delta.as_ref())
+            .any(|call| call.index.is_none() || call.lacks_id())
+            || calls_of(choice.message.as_ref()).any(|call| call.lacks_id() || call.lacks_arguments());
     }
 
     fn add_delta(&mut self, delta: &Delta<'a>) {
         // Servers that send both spellings send the same text in both.
-        let reasoning = output_bytes(delta.reasoning_content).max(output_bytes(delta.reasoning));
-        self.output(reasoning);
+        let (reasoning_content, reasoning) = (
+            output_bytes(delta.reasoning_content),
+            output_bytes(delta.reasoning),
+        );
+        self.is_foreign |= reasoning_content == 0 && reasoning > 0;
+        self.output(reasoning_content.max(reasoning));
         self.output(output_bytes(delta.refusal));
         match delta.content.map(RawValue::get) {
             Some(parts) if parts.starts_with('[') => {
@@ -236,7 +290,7 @@ mod tests {
 
     /// Output bytes, has content, has finish reason, is foreign.
     fn check(choice: &str, expected: (u64, bool, bool, bool)) {
-        let json = format!(r#"{{"choices":[{choice}]}}"#);
+        let json = format!(r#"{{"choices":[{{"index":0,{choice}}}]}}"#);
         let chunk: Chunk<'_> = serde_json::from_str(&json).unwrap();
         assert!(chunk.error(&json).is_none());
         let sum = chunk.choices.unwrap();
@@ -252,40 +306,51 @@ mod tests {
     #[crate::test]
     fn content_is_what_a_client_would_miss() {
         check(
-            r#"{"delta":{"role":"assistant","content":"","refusal":null}}"#,
+            r#""delta":{"role":"assistant","content":"","refusal":null}"#,
             (0, false, false, false),
         );
-        check(r#"{"delta":null,"finish_reason":""}"#, (0, false, false, false));
-        check(r#"{"delta":{"content":"a\nb"}}"#, (3, true, false, false));
-        check(r#"{"delta":{"content":"\u20ac\\"}}"#, (4, true, false, false));
+        check(r#""delta":{},"finish_reason":null"#, (0, false, false, false));
+        check(r#""delta":{"content":"a\nb"}"#, (3, true, false, false));
+        check(r#""delta":{"content":"\u20ac\\"}"#, (4, true, false, false));
         check(
-            r#"{"delta":{"reasoning":"ab","reasoning_content":"ab"}}"#,
+            r#""delta":{"reasoning":"ab","reasoning_content":"ab"}"#,
             (2, true, false, false),
         );
-        check(r#"{"delta":{"refusal":"no"}}"#, (2, true, false, false));
+        check(r#""delta":{"refusal":"no"}"#, (2, true, false, false));
         check(
-            r#"{"message":{"content":"a"},"finish_reason":"stop"}"#,
+            r#""message":{"content":"a"},"finish_reason":"stop""#,
             (1, true, true, false),
         );
         let call =
-            r#"{"delta":{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]}}"#;
+            r#""delta":{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]}"#;
         check(call, (3, true, false, false));
         check(
-            r#"{"delta":{"tool_calls":[{"function":{"name":"","arguments":""}}]}}"#,
+            r#""delta":{"tool_calls":[{"index":0,"function":{"name":"","arguments":""}}]}"#,
             (0, true, false, false),
         );
-        check(r#"{"delta":{"tool_calls":[]}}"#, (0, false, false, false));
+        check(r#""delta":{"tool_calls":[]}"#, (0, false, false, false));
     }
 
     #[crate::test]
     fn what_the_sdks_do_not_read_is_foreign() {
-        check(r#"{"delta":{"content":[]}}"#, (0, false, false, true));
-        let parts = r#"{"delta":{"content":[{"text":"abc"},{"thinking":[{"text":"d\ne"}]}]}}"#;
+        check(r#""delta":{"content":[]}"#, (0, false, false, true));
+        let parts = r#""delta":{"content":[{"text":"abc"},{"thinking":[{"text":"d\ne"}]}]}"#;
         check(parts, (6, true, false, true));
-        check(r#"{"finish_reason":"model_length"}"#, (0, false, true, true));
         check(
-            r#"{"message":{"tool_calls":[{"function":{"arguments":{}}}]}}"#,
-            (0, true, false, true),
+            r#""delta":{},"finish_reason":"model_length""#,
+            (0, false, true, true),
+        );
+        check(r#""delta":{},"finish_reason":"""#, (0, false, false, true));
+        check(r#""delta":null"#, (0, false, false, true));
+        check(r#""message":{"content":"a"}"#, (1, true, false, true));
+        check(r#""delta":{"reasoning":"ab"}"#, (2, true, false, true));
+        let nameless = r#""delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":""}}]}"#;
+        check(nameless, (1, true, false, true));
+        let unnumbered = r#""delta":{"tool_calls":[{"id":"x","function":{"name":"f"}}]}"#;
+        check(unnumbered, (1, true, false, true));
+        check(
+            r#""message":{"tool_calls":[{"function":{"arguments":{}}}]},"finish_reason":"stop""#,
+            (0, true, true, true),
         );
     }
 

@@ -52,6 +52,9 @@ struct Reported {
     param: Option<String>,
     code: Option<String>,
     status: Option<u16>,
+    /// Moderation has flagged the prompt, as `OpenRouter` tells with 403: no credential helps
+    /// (<https://openrouter.ai/docs/api-reference/errors#moderation-errors>).
+    is_flagged: bool,
 }
 
 fn fault(client_status: u16, upstream_status: u16, reported: Reported) -> UpstreamFault {
@@ -67,7 +70,7 @@ fn fault(client_status: u16, upstream_status: u16, reported: Reported) -> Upstre
     error.code = reported.code.map(Into::into);
     UpstreamFault {
         error,
-        is_retryable: is_retryable(upstream_status),
+        is_retryable: is_retryable(upstream_status) && !reported.is_flagged,
     }
 }
 
@@ -98,16 +101,16 @@ fn status_of(reported: &Reported) -> u16 {
         let mut words = words.iter().flatten();
         words.any(|word| needles.iter().any(|needle| word.contains(needle)))
     };
-    if mentions(&["rate_limit", "insufficient_quota", "too_many_requests"]) {
+    if mentions(&["authentication", "invalid_api_key"]) {
+        401
+    } else if mentions(&["permission"]) {
+        403
+    } else if mentions(&["rate_limit", "insufficient_quota", "too_many_requests"]) {
         429
     } else if mentions(&["overloaded", "server_error", "service_unavailable", "internal"]) {
         503
     } else if mentions(&["invalid_request", "context_length_exceeded", "content_filter"]) {
         400
-    } else if mentions(&["authentication", "invalid_api_key"]) {
-        401
-    } else if mentions(&["permission"]) {
-        403
     } else if mentions(&["not_found"]) {
         404
     } else {
@@ -192,6 +195,10 @@ impl Reported {
 
     /// OpenRouter says "Provider returned error" and keeps the reason in `metadata.raw`.
     fn read_raw(&mut self, object: &Map<String, Value>) {
+        let flagged = object
+            .get("metadata")
+            .and_then(|metadata| metadata.get("flagged_input"));
+        self.is_flagged |= flagged.is_some();
         let raw = object.get("metadata").and_then(|metadata| metadata.get("raw"));
         let (Some(message), Some(Value::String(raw))) = (&self.message, raw) else {
             return;

@@ -6,14 +6,20 @@
 //! for what it has under another name; the rest is dropped and reported, or refused. Members that are null say
 //! nothing and go in silence, and so does `stream_options`: Mistral reports usage unasked. Ids of calls get the
 //! form that Mistral insists on.
+//!
+//! A conversation may only end with the assistant if its message is marked as the answer's beginning (`Expected last
+//! role User or Tool (or Assistant with prefix True)`, <https://docs.mistral.ai/capabilities/completion/prefix>), which
+//! is reported as approximated. A user right after a tool, which older models refused, is taken as it is.
 
-mod call_id;
+pub(super) mod call_id;
 
 use super::reshape::{each, written};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::provider::Settings;
 use crate::provider::dropped::{Dropped, is_told_by_answers, plain_name};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -54,6 +60,9 @@ const REQUEST: &[&str] = &[
 /// Where a message stands.
 const MESSAGE: &str = "messages[]";
 
+/// What was left out, and what was not kept exactly.
+type Reported = (Vec<Cow<'static, str>>, Vec<Cow<'static, str>>);
+
 /// Adds to `editor` what Mistral needs changed, and names what had to be left out.
 ///
 /// # Errors
@@ -61,12 +70,13 @@ const MESSAGE: &str = "messages[]";
 /// With [`OnUnsupported::Reject`], 400 that names the first field without a counterpart.
 pub(super) fn edit_request<'o>(
     object: &'o Object<'_>,
-    on_unsupported: OnUnsupported,
+    settings: &Settings,
     editor: &mut Editor<'o, '_>,
-) -> Result<Vec<Cow<'static, str>>, ApiError> {
+) -> Result<Reported, ApiError> {
     let losses = Losses::default();
     // OpenAI's newer name wins over the deprecated one that Mistral still uses.
     move_member(object, editor, "max_completion_tokens", "max_tokens");
+    bound_output(object, settings, editor);
     move_member(object, editor, "seed", "random_seed");
     editor.remove("stream_options");
     editor.retain(|field| {
@@ -78,30 +88,61 @@ pub(super) fn edit_request<'o>(
         }
         is_known
     });
-    if let Some(messages) = object
-        .get("messages")
-        .and_then(|messages| edited(messages, &losses, message))
-    {
-        editor.set("messages", messages);
+    let mut approximated = Vec::new();
+    if let Some(messages) = object.get("messages") {
+        let edited = edited(messages, &losses, message);
+        if let Some(ordered) = ordered(edited.as_deref().unwrap_or(messages)) {
+            approximated.push(Cow::Borrowed("messages"));
+            editor.set("messages", ordered);
+        } else if let Some(edited) = edited {
+            editor.set("messages", edited);
+        }
     }
     if let Some(tools) = object.get("tools").and_then(|tools| edited(tools, &losses, tool)) {
         editor.set("tools", tools);
     }
-    let Losses { dropped, refused } = losses;
-    match (on_unsupported, refused.into_inner()) {
-        (OnUnsupported::Reject, Some(first)) => {
-            let message = format!("The provider of this model has no counterpart for `{first}`.");
-            Err(ApiError::bad_request(None, message)
-                .with_param(first)
-                .with_code("unsupported_parameter"))
-        }
-        _ => Ok(dropped.into_inner().into_paths()),
+    Ok((losses.into_dropped(settings.on_unsupported)?, approximated))
+}
+
+/// The messages with the last one marked as the answer's beginning; `None` if it is not the assistant's.
+fn ordered(messages: &str) -> Option<String> {
+    let items: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
+    let (last, before) = items.split_last()?;
+    let last = Object::parse(last.get()).ok()?;
+    let is_beginning = last.get("role") == Some(r#""assistant""#)
+        && last.get("prefix").is_none()
+        && matches!(last.get("tool_calls"), None | Some("[]"));
+    if !is_beginning {
+        return None;
     }
+    let mut editor = Editor::new(&last);
+    editor.set("prefix", "true");
+    let mut out = String::with_capacity(messages.len().saturating_add(16));
+    out.push('[');
+    for message in before {
+        out.push_str(message.get());
+        out.push(',');
+    }
+    out.push_str(&written(editor)?);
+    out.push(']');
+    Some(out)
+}
+
+/// Puts the output bound in the one field that there is, where a limit lowers it.
+fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Editor<'o, '_>) {
+    let given = |field| object.get(field).filter(|given| *given != "null");
+    let asked = given("max_completion_tokens").or_else(|| given("max_tokens"));
+    let asked = asked.and_then(|asked| asked.parse::<u64>().ok());
+    let Some(bound) = settings.output_bound(asked).filter(|bound| Some(*bound) != asked) else {
+        return;
+    };
+    editor.remove("max_completion_tokens");
+    editor.set("max_tokens", bound.to_string());
 }
 
 /// What has no counterpart.
 #[derive(Default)]
-struct Losses {
+pub(super) struct Losses {
     dropped: RefCell<Dropped>,
     /// The first loss that is a reason to refuse the request.
     refused: RefCell<Option<String>>,
@@ -109,7 +150,7 @@ struct Losses {
 
 impl Losses {
     /// A member of the object at `path`, which is empty for the request itself.
-    fn add(&self, path: &str, member: &str) {
+    pub(super) fn add(&self, path: &str, member: &str) {
         let dot = if path.is_empty() { "" } else { "." };
         let is_refusable = path != MESSAGE || !is_told_by_answers(member);
         let path = [path, dot, plain_name(member)].concat();
@@ -118,10 +159,26 @@ impl Losses {
         }
         self.dropped.borrow_mut().add(path.into());
     }
+
+    /// What was left out, or the refusal of the first of it.
+    pub(super) fn into_dropped(
+        self,
+        on_unsupported: OnUnsupported,
+    ) -> Result<Vec<Cow<'static, str>>, ApiError> {
+        match (on_unsupported, self.refused.into_inner()) {
+            (OnUnsupported::Reject, Some(first)) => {
+                let message = format!("The provider of this model has no counterpart for `{first}`.");
+                Err(ApiError::bad_request(None, message)
+                    .with_param(first)
+                    .with_code("unsupported_parameter"))
+            }
+            _ => Ok(self.dropped.into_inner().into_paths()),
+        }
+    }
 }
 
 /// Moves the value of `from` to `to`; a null is removed and leaves `to` alone.
-fn move_member<'o>(object: &'o Object<'_>, editor: &mut Editor<'o, '_>, from: &str, to: &'o str) {
+pub(super) fn move_member<'o>(object: &'o Object<'_>, editor: &mut Editor<'o, '_>, from: &str, to: &'o str) {
     match object.get(from) {
         None => {}
         Some("null") => editor.remove(from),

@@ -4,11 +4,16 @@
 //!
 //! The gateway's own dialect is OpenAI's, so this translator is mostly a passthrough: bytes that need no change
 //! are never spelt anew. One file answers one question: what is sent (`request`, `told`, and `mistral` for its
-//! stricter API), what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
-//! has to be reshaped for OpenAI's SDKs (`reshape`) and what a refusal means (`error`).
+//! stricter API, `azure` for its paths), `embeddings` both ways, what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
+//! has to be reshaped for OpenAI's SDKs (`reshape`, `head`, `finish_reason`) and what a refusal means (`error`).
 
+mod azure;
 mod chunk;
+mod embeddings;
 mod error;
+pub(super) mod fidelity;
+mod finish_reason;
+mod head;
 mod mistral;
 mod request;
 mod reshape;
@@ -19,7 +24,7 @@ mod usage;
 
 pub use stream::ChunkStream;
 
-use super::{Settings, Tally, UpstreamFault, UpstreamRequest};
+use super::{Operation, Settings, Tally, UpstreamFault, UpstreamRequest};
 use crate::api_error::ApiError;
 
 pub(super) fn translate_request(
@@ -27,15 +32,22 @@ pub(super) fn translate_request(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
-    request::translate_request(body, settings, out)
+    match settings.operation {
+        Operation::Chat => request::translate_request(body, settings, out),
+        Operation::Embeddings => embeddings::translate_request(body, settings, out),
+    }
 }
 
 pub(super) fn translate_response(
     body: &[u8],
-    _settings: &Settings,
+    settings: &Settings,
+    request: &UpstreamRequest,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
-    response::translate_response(body, out)
+    match settings.operation {
+        Operation::Chat => response::translate_response(body, settings, out),
+        Operation::Embeddings => embeddings::translate_response(body, request, out),
+    }
 }
 
 pub(super) fn translate_error(status: u16, body: &[u8]) -> UpstreamFault {

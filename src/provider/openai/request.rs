@@ -3,17 +3,16 @@
 //! The request, byte for byte but for what has to change.
 //!
 //! For servers that speak OpenAI's language that is the model's name and `stream_options.include_usage`, which
-//! the gateway needs for its own count. OpenAI itself is spared what other providers' answers tell. What a client
+//! the gateway needs for its own count, and the output bound where a limit lowers it. OpenAI itself is spared what other providers' answers tell. What a client
 //! sent beyond that is between it and the provider
 //! (<https://platform.openai.com/docs/api-reference/chat/create>).
 
-use super::mistral;
 use super::told::without_told;
+use super::{azure, mistral};
 use crate::api_error::ApiError;
 use crate::config::ProviderKind;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
 use crate::provider::{Settings, UpstreamRequest};
-use std::borrow::Cow;
 
 #[cfg(test)]
 mod tests;
@@ -43,14 +42,29 @@ pub(super) fn translate_request(
         editor.set("model", quote(&settings.upstream_model));
     }
     let mut dropped = Vec::new();
-    if settings.kind == ProviderKind::OpenAi
+    if matches!(settings.kind, ProviderKind::AzureOpenAi | ProviderKind::OpenAi)
         && let Some((messages, left_out)) = object.get("messages").and_then(without_told)
     {
         editor.set("messages", messages);
         dropped = left_out;
     }
+    if settings.kind != ProviderKind::Mistral {
+        bound_output(&object, settings, &mut editor);
+    }
+    if !settings.unsupported.is_empty() {
+        let losses = mistral::Losses::default();
+        editor.retain(|field| {
+            let is_refused = settings.unsupported.contains(&&*field.key);
+            if is_refused && object.value(field) != Some("null") {
+                losses.add("", &field.key);
+            }
+            !is_refused
+        });
+        dropped = losses.into_dropped(settings.on_unsupported)?;
+    }
+    let mut approximated = Vec::new();
     if settings.kind == ProviderKind::Mistral {
-        dropped = mistral::edit_request(&object, settings.on_unsupported, &mut editor)?;
+        (dropped, approximated) = mistral::edit_request(&object, settings, &mut editor)?;
     } else if is_streaming && settings.stream_usage && !include_usage {
         editor.set("stream_options", with_usage(options.as_ref()));
     } else if let Some(options) = options.filter(|_| include_usage && !settings.stream_usage) {
@@ -67,13 +81,39 @@ pub(super) fn translate_request(
         editor.write(out);
     }
     Ok(UpstreamRequest {
-        path: Cow::Borrowed("/chat/completions"),
-        headers: Vec::new(),
+        path: azure::path(settings, "/chat/completions")?,
         dropped,
-        approximated: Vec::new(),
+        approximated,
         is_streaming,
         include_usage: is_streaming && include_usage,
+        ..UpstreamRequest::default()
     })
+}
+
+/// Lowers the output bound to what the limits leave, in whichever fields the client used. Without any, OpenAI gets
+/// the one that its reasoning models accept, and others the one that all servers know.
+fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Editor<'o, '_>) {
+    if settings.max_output_tokens.is_none() {
+        return;
+    }
+    let mut is_bound = false;
+    for field in ["max_completion_tokens", "max_tokens"] {
+        let Some(given) = object.get(field).filter(|given| *given != "null") else {
+            continue;
+        };
+        is_bound = true;
+        let asked = given.parse::<u64>().ok();
+        if let Some(bound) = settings.output_bound(asked).filter(|bound| Some(*bound) != asked) {
+            editor.set(field, bound.to_string());
+        }
+    }
+    if let Some(bound) = settings.max_output_tokens.filter(|_| !is_bound) {
+        let field = match settings.kind {
+            ProviderKind::AzureOpenAi | ProviderKind::OpenAi => "max_completion_tokens",
+            _ => "max_tokens",
+        };
+        editor.set(field, bound.to_string());
+    }
 }
 
 /// Whether a JSON value is the given string.

@@ -4,9 +4,12 @@
 //!
 //! Mistral's reasoning models send `content` as parts
 //! (<https://docs.mistral.ai/capabilities/reasoning/>): text parts become the `content` string, thinking parts
-//! `reasoning_content`, the name that vLLM and `DeepSeek` made common. Tool arguments sent as an object become the
-//! string they should be, and the finish reason `model_length` becomes `length`. Everything else stays.
+//! `reasoning_content`, the name that vLLM and `DeepSeek` made common. What others call `reasoning` is told under that
+//! name too. Tool arguments sent as an object become the string they should be, a call without an id is given one,
+//! and finish reasons become OpenAI's. Everything else stays.
 
+use super::finish_reason;
+use super::mistral::call_id;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,19 +23,33 @@ struct Part<'a> {
     thinking: Option<&'a RawValue>,
 }
 
-/// A completion or a chunk with its choices reshaped. `None` if it is not one.
-pub(super) fn completion(json: &str) -> Option<Vec<u8>> {
-    let object = Object::parse(json).ok()?;
-    let choices = each(object.get("choices")?, choice)?;
-    let mut editor = Editor::new(&object);
-    editor.set("choices", choices);
-    let mut out = Vec::with_capacity(json.len());
-    editor.write(&mut out);
-    Some(out)
+/// Numbers for what a server leaves unnumbered, over a whole answer.
+#[derive(Default)]
+pub(super) struct Numbers {
+    /// When the exchange began, so that the ids of two turns differ.
+    pub(super) created: u64,
+    /// Calls that have begun.
+    calls: u64,
+}
+
+impl Numbers {
+    pub(super) const fn new(created: u64) -> Self {
+        Self { created, calls: 0 }
+    }
+}
+
+/// The choices of a completion or a chunk, reshaped. `None` if it has none.
+pub(super) fn choices(object: &Object<'_>, numbers: &mut Numbers) -> Option<String> {
+    let mut index = 0_u32;
+    each(object.get("choices")?, |json| {
+        let reshaped = choice(json, index, numbers);
+        index = index.saturating_add(1);
+        reshaped
+    })
 }
 
 /// An array with every element passed through `edit`.
-pub(super) fn each(array: &str, edit: impl Fn(&str) -> Option<String>) -> Option<String> {
+pub(super) fn each(array: &str, mut edit: impl FnMut(&str) -> Option<String>) -> Option<String> {
     let items: Vec<&RawValue> = serde_json::from_str(array).ok()?;
     let mut out = String::with_capacity(array.len());
     out.push('[');
@@ -56,21 +73,47 @@ pub(super) fn written(editor: Editor<'_, '_>) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-fn choice(json: &str) -> Option<String> {
+fn choice(json: &str, index: u32, numbers: &mut Numbers) -> Option<String> {
     let object = Object::parse(json).ok()?;
+    let given = |key| object.get(key).filter(|value| *value != "null");
     let mut editor = Editor::new(&object);
+    if given("index").is_none() {
+        editor.set("index", index.to_string());
+    }
     for key in ["delta", "message"] {
-        if let Some(message) = object.get(key).and_then(message) {
+        if let Some(message) = object
+            .get(key)
+            .and_then(|json| message(json, key == "delta", numbers))
+        {
             editor.set(key, message);
         }
     }
-    if object.get("finish_reason") == Some(r#""model_length""#) {
-        editor.set("finish_reason", r#""length""#);
+    if given("delta").is_none() && given("message").is_none() {
+        editor.set("delta", "{}");
+    }
+    match given("finish_reason").filter(|reason| *reason != r#""""#) {
+        Some(reason) => {
+            if let Some(reason) = finish_reason::translated(reason) {
+                editor.set("finish_reason", reason);
+            }
+        }
+        None if given("message").is_some_and(calls_tools) => {
+            editor.set("finish_reason", r#""tool_calls""#);
+        }
+        None if given("message").is_some() => editor.set("finish_reason", r#""stop""#),
+        None if object.get("finish_reason").is_some() => editor.set("finish_reason", "null"),
+        None => {}
     }
     written(editor)
 }
 
-fn message(json: &str) -> Option<String> {
+fn calls_tools(message: &str) -> bool {
+    let message = Object::parse(message).ok();
+    let calls = message.as_ref().and_then(|message| message.get("tool_calls"));
+    calls.is_some_and(|calls| calls.starts_with("[") && calls.trim_ascii_end().len() > 2)
+}
+
+fn message(json: &str, is_delta: bool, numbers: &mut Numbers) -> Option<String> {
     let object = Object::parse(json).ok()?;
     let mut editor = Editor::new(&object);
     if let Some(parts) = object.get("content").filter(|content| content.starts_with('[')) {
@@ -80,7 +123,17 @@ fn message(json: &str) -> Option<String> {
             editor.set("reasoning_content", quote(&reasoning));
         }
     }
-    if let Some(calls) = object.get("tool_calls").and_then(|calls| each(calls, tool_call)) {
+    let is_told = |text: &&str| text.starts_with('"') && text.len() > 2;
+    if let (None, Some(reasoning)) = (
+        object.get("reasoning_content").filter(is_told),
+        object.get("reasoning").filter(is_told),
+    ) {
+        editor.set("reasoning_content", reasoning);
+    }
+    let calls = object
+        .get("tool_calls")
+        .and_then(|calls| each(calls, |call| tool_call(call, is_delta, numbers)));
+    if let Some(calls) = calls {
         editor.set("tool_calls", calls);
     }
     written(editor)
@@ -118,46 +171,71 @@ fn split_thinking(parts: &str) -> String {
     texts.collect()
 }
 
-fn tool_call(json: &str) -> Option<String> {
+fn tool_call(json: &str, is_delta: bool, numbers: &mut Numbers) -> Option<String> {
     let object = Object::parse(json).ok()?;
-    let function = Object::parse(object.get("function")?).ok()?;
-    let arguments = function
-        .get("arguments")
-        .filter(|arguments| arguments.starts_with('{'))?;
-    let mut edited = Editor::new(&function);
-    edited.set("arguments", quote(arguments));
+    let function = object
+        .get("function")
+        .and_then(|function| Object::parse(function).ok());
+    let name = function.as_ref().and_then(|function| function.get("name"));
+    let begins = name.is_some_and(|name| name.starts_with('"') && name.len() > 2);
+    let given = |key| object.get(key).filter(|value| !matches!(*value, "null" | "\"\""));
     let mut editor = Editor::new(&object);
-    editor.set("function", written(edited)?);
+    if begins {
+        if given("id").is_none() {
+            let seed = format!("{}.{}.{json}", numbers.created, numbers.calls);
+            editor.set("id", quote(&format!("call_{}", call_id::call_id(&seed))));
+        }
+        if given("type").is_none() {
+            editor.set("type", r#""function""#);
+        }
+        numbers.calls = numbers.calls.saturating_add(1);
+    }
+    if is_delta && given("index").is_none() {
+        // What has no name continues the call that began last.
+        editor.set("index", numbers.calls.saturating_sub(1).to_string());
+    }
+    let mut edited = function.as_ref().map(Editor::new);
+    if let (Some(function), Some(edited)) = (&function, &mut edited) {
+        match function.get("arguments") {
+            Some(arguments) if arguments.starts_with('{') => edited.set("arguments", quote(arguments)),
+            None | Some("null" | r#""""#) if !is_delta => edited.set("arguments", r#""{}""#),
+            _ => {}
+        }
+    }
+    if let Some(function) = edited.filter(|edited| !edited.is_unchanged()).and_then(written) {
+        editor.set("function", function);
+    }
     written(editor)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::completion;
+    use super::{Numbers, choices};
+    use crate::protocol::json_object::Object;
 
     fn check(choice: &str, expected: &str) {
-        let json = |choice: &str| format!(r#"{{"id":"x", "choices":[{choice}]}}"#);
-        let out = String::from_utf8(completion(&json(choice)).unwrap()).unwrap();
-        assert_eq!(out, json(expected));
+        let json = format!(r#"{{"id":"x", "choices":[{{"index":0,{choice}}}]}}"#);
+        let out = choices(&Object::parse(&json).unwrap(), &mut Numbers::new(7)).unwrap();
+        assert_eq!(out, format!(r#"[{{"index":0,{expected}}}]"#));
     }
 
     #[crate::test]
     fn parts_become_content_and_reasoning() {
         check(
-            r#"{"index":0,"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"a\n"},{"type":"reference","reference_ids":[1]},{"type":"text","text":"b"}]}]}}"#,
-            r#"{"index":0,"delta":{"content":"","reasoning_content":"a\nb"}}"#,
+            r#""delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"a\n"},{"type":"reference","reference_ids":[1]},{"type":"text","text":"b"}]}]}"#,
+            r#""delta":{"content":"","reasoning_content":"a\nb"}"#,
         );
         check(
-            r#"{"message":{"content":[{"type":"text","text":"a"},{"type":"reference","reference_ids":[1]},{"type":"text","text":"\"b"}],"role":"assistant"}}"#,
-            r#"{"message":{"content":"a\"b","role":"assistant"}}"#,
+            r#""message":{"content":[{"type":"text","text":"a"},{"type":"reference","reference_ids":[1]},{"type":"text","text":"\"b"}],"role":"assistant"}"#,
+            r#""message":{"content":"a\"b","role":"assistant"},"finish_reason":"stop""#,
         );
     }
 
     #[crate::test]
     fn arguments_and_finish_reasons_take_openais_form() {
         check(
-            r#"{"message":{"content":null,"tool_calls":[{"id":"1","function":{"name":"f","arguments":{"a":1}}},{"id":"2","function":{"name":"g","arguments":"{}"}}]},"finish_reason":"model_length"}"#,
-            r#"{"message":{"content":null,"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"2","function":{"name":"g","arguments":"{}"}}]},"finish_reason":"length"}"#,
+            r#""message":{"content":null,"tool_calls":[{"id":"1","function":{"name":"f","arguments":{"a":1}}},{"id":"2","function":{"name":"g","arguments":"{}"}}]},"finish_reason":"model_length""#,
+            r#""message":{"content":null,"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{\"a\":1}"},"type":"function"},{"id":"2","function":{"name":"g","arguments":"{}"},"type":"function"}]},"finish_reason":"length""#,
         );
     }
 }

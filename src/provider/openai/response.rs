@@ -4,10 +4,13 @@
 
 use super::chunk::Chunk;
 use super::error::{misbehaved, reported_fault};
+use super::head::Head;
 use super::{reshape, usage};
-use crate::provider::{Tally, UpstreamFault};
+use crate::protocol::json_object::{Editor, Object};
+use crate::provider::{Settings, Tally, UpstreamFault};
 use serde_json::value::RawValue;
 
+const OBJECT: &str = r#""chat.completion""#;
 const NOT_A_COMPLETION: &str = "The provider's answer is not a chat completion.";
 
 /// Reads a JSON answer with a status below 400.
@@ -15,7 +18,11 @@ const NOT_A_COMPLETION: &str = "The provider's answer is not a chat completion."
 /// # Errors
 ///
 /// An error in place of choices, which `OpenRouter` sends with status 200, or an answer that is no completion.
-pub(super) fn translate_response(body: &[u8], out: &mut Vec<u8>) -> Result<Tally, UpstreamFault> {
+pub(super) fn translate_response(
+    body: &[u8],
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<Tally, UpstreamFault> {
     let text = simdutf8::basic::from_utf8(body).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
     let completion: Chunk<'_> = serde_json::from_str(text).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
     if let Some(error) = completion.error(text) {
@@ -24,8 +31,17 @@ pub(super) fn translate_response(body: &[u8], out: &mut Vec<u8>) -> Result<Tally
     let Some(choices) = &completion.choices else {
         return Err(misbehaved(NOT_A_COMPLETION));
     };
-    if choices.is_foreign {
-        out.append(&mut reshape::completion(text).ok_or_else(|| misbehaved(NOT_A_COMPLETION))?);
+    let has_head = completion.has_head(OBJECT);
+    if choices.is_foreign || !has_head {
+        let object = Object::parse(text).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
+        let mut numbers = reshape::Numbers::new(settings.created);
+        let reshaped = reshape::choices(&object, &mut numbers).ok_or_else(|| misbehaved(NOT_A_COMPLETION))?;
+        let mut editor = Editor::new(&object);
+        if !has_head {
+            Head::new(settings).complete(&completion, text, OBJECT, &mut editor);
+        }
+        editor.set("choices", reshaped);
+        editor.write(out);
     } else {
         out.extend_from_slice(body);
     }
@@ -41,16 +57,25 @@ pub(super) fn translate_response(body: &[u8], out: &mut Vec<u8>) -> Result<Tally
 
 #[cfg(test)]
 mod tests {
-    use super::translate_response;
+    use crate::config::ProviderKind;
+    use crate::provider::{Settings, Tally, UpstreamFault};
+
+    fn translate_response(body: &[u8], out: &mut Vec<u8>) -> Result<Tally, UpstreamFault> {
+        super::translate_response(body, &Settings::of(ProviderKind::OpenAiCompatible, "up-1"), out)
+    }
+
+    /// What a completion says beside its choices.
+    const HEAD: &str = r#""id":"c-1","object":"chat.completion","created":5,"model":"m","#;
 
     #[crate::test]
     fn a_completion_passes_byte_for_byte_and_is_counted() {
-        let body =
-            br#" {"choices": [{"message":{"role":"assistant","content":"h\u00e9"},"finish_reason":"stop"}],
-            "usage":{"prompt_tokens":3,"completion_tokens":1.0},"vendor": 1e2} "#;
+        let body = format!(
+            r#" {{{HEAD} "choices": [{{"index":0,"message":{{"role":"assistant","content":"h\u00e9"}},"finish_reason":"stop"}}],
+            "usage":{{"prompt_tokens":3,"completion_tokens":1.0}},"vendor": 1e2}} "#
+        );
         let mut out = b"before".to_vec();
-        let tally = translate_response(body, &mut out).unwrap();
-        assert_eq!(out.strip_prefix(b"before").unwrap(), body);
+        let tally = translate_response(body.as_bytes(), &mut out).unwrap();
+        assert_eq!(out.strip_prefix(b"before").unwrap(), body.as_bytes());
         assert_eq!(
             (tally.usage.input_tokens, tally.usage.output_tokens),
             (Some(3), None)
@@ -87,11 +112,68 @@ mod tests {
         assert!(translate_response(b"{\"choices\":[]}\xFF", &mut Vec::new()).is_err());
     }
 
-    #[crate::test]
-    fn content_parts_become_a_string() {
-        let body = br#"{"choices":[{"message":{"content":[{"type":"text","text":"hi"}]}}]}"#;
+    fn check(choice: &str, expected: &str) {
+        let body = format!(r#"{{{HEAD}"choices":[{choice}]}}"#);
         let mut out = Vec::new();
+        translate_response(body.as_bytes(), &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            format!(r#"{{{HEAD}"choices":[{expected}]}}"#)
+        );
+    }
+
+    #[crate::test]
+    fn what_the_sdks_do_not_read_is_reshaped() {
+        check(
+            r#"{"index":0,"message":{"content":[{"type":"text","text":"hi"}]},"finish_reason":"eos_token"}"#,
+            r#"{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}"#,
+        );
+        check(
+            r#"{"message":{"content":"hi","reasoning":"why"}}"#,
+            r#"{"message":{"content":"hi","reasoning":"why","reasoning_content":"why"},"index":0,"finish_reason":"stop"}"#,
+        );
+        check(
+            r#"{"index":0,"message":{"content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":""}}]},"finish_reason":null}"#,
+            r#"{"index":0,"message":{"content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}"#,
+        );
+    }
+
+    #[crate::test]
+    fn an_answer_that_does_not_say_whose_it_is_is_given_that() {
+        let body = br#"{"id":"","choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
+        let (mut out, mut again) = (Vec::new(), Vec::new());
         translate_response(body, &mut out).unwrap();
-        assert_eq!(out, br#"{"choices":[{"message":{"content":"hi"}}]}"#);
+        translate_response(body, &mut again).unwrap();
+        assert_eq!(out, again);
+        let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert!(
+            answer["id"].as_str().unwrap().starts_with("chatcmpl-"),
+            "{answer}"
+        );
+        assert_eq!(
+            (&answer["object"], &answer["model"]),
+            (&"chat.completion".into(), &"up-1".into())
+        );
+        assert_eq!(answer["created"], 1_700_000_000);
+    }
+
+    #[crate::test]
+    fn calls_without_ids_are_told_apart() {
+        let call = r#"{"function":{"name":"f","arguments":{"a":1}}}"#;
+        let body = format!(
+            r#"{{{HEAD}"choices":[{{"index":0,"message":{{"tool_calls":[{call},{call}]}},"finish_reason":"stop"}}]}}"#
+        );
+        let mut out = Vec::new();
+        translate_response(body.as_bytes(), &mut out).unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let calls = answer["choices"][0]["message"]["tool_calls"].as_array().unwrap();
+        assert_ne!(calls[0]["id"], calls[1]["id"]);
+        for call in calls {
+            assert!(call["id"].as_str().unwrap().starts_with("call_"));
+            assert_eq!(
+                (&call["type"], &call["function"]["arguments"]),
+                (&"function".into(), &r#"{"a":1}"#.into())
+            );
+        }
     }
 }

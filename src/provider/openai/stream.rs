@@ -10,9 +10,13 @@
 //!
 //! A stream ends with `[DONE]`. Some servers forget it: after a finish reason it is supplied. An end before any
 //! finish reason is a fault, because the answer is incomplete and the client must be told.
+//!
+//! Azure tells what its filters made of the prompt in a first chunk without choices, which says nothing else, not
+//! even whose it is. It travels on with the first choice, because many clients look for one in every chunk.
 
 use super::chunk::{Choices, Chunk};
 use super::error::{misbehaved, reported_fault};
+use super::head::Head;
 use super::{reshape, usage};
 use crate::codec::sse::{Decoder, Event};
 use crate::protocol::json_object::{Editor, Object};
@@ -22,6 +26,7 @@ use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, 
 mod tests;
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
+const OBJECT: &str = r#""chat.completion.chunk""#;
 const NOT_A_CHUNK: &str = "The provider's stream holds something else than chat completion chunks.";
 
 /// One stream.
@@ -39,6 +44,10 @@ struct State {
     tally: Tally,
     /// The usage chunk to come, a whole event; empty if there is none.
     usage_event: Vec<u8>,
+    head: Head,
+    numbers: reshape::Numbers,
+    /// Azure's judgement of the prompt, until a choice comes; empty if there is none.
+    prompt_filter_results: String,
 }
 
 impl ChunkStream {
@@ -52,6 +61,9 @@ impl ChunkStream {
                 finished: 0,
                 tally: Tally::default(),
                 usage_event: Vec::new(),
+                head: Head::new(settings),
+                numbers: reshape::Numbers::new(settings.created),
+                prompt_filter_results: String::new(),
             },
         }
     }
@@ -157,25 +169,44 @@ impl State {
         let is_after_finish = self.finished != 0;
         self.finished |= choices.finished;
 
+        let has_head = chunk.has_head(OBJECT);
+        if has_head {
+            self.head.remember(chunk);
+        }
         if let Some(usage) = chunk.any_usage() {
             self.tally.usage.update(usage::read(usage));
-            self.hold_usage(text, usage);
+            self.hold_usage(chunk, text, usage);
         }
         if chunk.usage.is_some() && (choices.count == 0 || (is_after_finish && !is_news)) {
             // A chunk of usage alone.
             return Ok(());
         }
-        if chunk.usage.is_none() && !choices.is_foreign {
+        if choices.count == 0
+            && let Some(results) = chunk.prompt_filter_results
+        {
+            results.get().clone_into(&mut self.prompt_filter_results);
+            return Ok(());
+        }
+        if chunk.usage.is_none() && !choices.is_foreign && has_head && self.prompt_filter_results.is_empty() {
             out.extend_from_slice(raw);
             return Ok(());
         }
-        let reshaped = choices.is_foreign.then(|| reshape::completion(text)).flatten();
-        let text = reshaped
-            .as_deref()
-            .and_then(|json| str::from_utf8(json).ok())
-            .unwrap_or(text);
         let object = Object::parse(text).map_err(|_| misbehaved(NOT_A_CHUNK))?;
         let mut editor = Editor::new(&object);
+        if !has_head {
+            self.head.complete(chunk, text, OBJECT, &mut editor);
+        }
+        if choices.is_foreign
+            && let Some(reshaped) = reshape::choices(&object, &mut self.numbers)
+        {
+            editor.set("choices", reshaped);
+        }
+        if choices.count > 0 && !self.prompt_filter_results.is_empty() {
+            editor.set(
+                "prompt_filter_results",
+                core::mem::take(&mut self.prompt_filter_results),
+            );
+        }
         if chunk.usage.is_some() && self.wants_usage {
             editor.set("usage", "null");
         } else if chunk.usage.is_some() {
@@ -186,13 +217,16 @@ impl State {
     }
 
     /// Makes the usage chunk of the chunk that the usage came with.
-    fn hold_usage(&mut self, text: &str, usage: &str) {
+    fn hold_usage(&mut self, chunk: &Chunk<'_>, text: &str, usage: &str) {
         if !self.wants_usage {
             return;
         }
         if let Ok(object) = Object::parse(text) {
             self.usage_event.clear();
             let mut editor = Editor::new(&object);
+            if !chunk.has_head(OBJECT) {
+                self.head.complete(chunk, text, OBJECT, &mut editor);
+            }
             editor.set("choices", "[]");
             editor.set("usage", usage);
             write_event(editor, &mut self.usage_event);

@@ -5,11 +5,11 @@
 //! The judge knows nothing of buckets or holds. It has the log of what was served and when, as a provider would
 //! write it, and adds up every interval of the window's length.
 
+use super::super::measure::Measure;
 use super::super::reservation::Charge;
 use super::super::{Demand, RateLimiter, Refusal, Reservation, Spent, shard::Block, shard_key};
 use super::{demand, limiter_in, limits, principal, spent, total};
 use crate::clock::Timestamp;
-use crate::config::LimitCount;
 use crate::policy::auth::Principal;
 use crate::shared_store::{Conflict, LocalStore, SharedStore};
 use core::cell::Cell;
@@ -27,15 +27,6 @@ struct Served {
     time: u64,
     consumer: usize,
     amount: Spent,
-}
-
-fn counted(amount: Spent, count: LimitCount) -> u64 {
-    match count {
-        LimitCount::InputTokens => amount.input_tokens,
-        LimitCount::OutputTokens => amount.output_tokens,
-        LimitCount::Requests => amount.requests,
-        LimitCount::TotalTokens => amount.input_tokens + amount.output_tokens,
-    }
 }
 
 /// The largest sum over any interval of the length of `window`, both ends included.
@@ -102,6 +93,15 @@ enum Step {
         flight: usize,
         served: u64,
     },
+    /// A stream without a bound wants more, while it has come to the end of what it holds.
+    Extend {
+        flight: usize,
+        wanted: u64,
+    },
+    /// What lasts long is kept from expiring.
+    Renew {
+        flight: usize,
+    },
     End {
         flight: usize,
     },
@@ -123,6 +123,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0..3_usize, 1..80_u64, 1..200_u64, any::<bool>())
             .prop_map(|(consumer, input, output, guess)| Step::Ask { consumer, input, output, guess }),
         6 => (0..50_usize, 1..120_u64).prop_map(|(flight, served)| Step::Serve { flight, served }),
+        3 => (0..50_usize, 1..150_u64).prop_map(|(flight, wanted)| Step::Extend { flight, wanted }),
+        1 => (0..50_usize).prop_map(|flight| Step::Renew { flight }),
         4 => (0..50_usize).prop_map(|flight| Step::End { flight }),
         1 => (0..50_usize).prop_map(|flight| Step::Abort { flight }),
         4 => (0..400_000_u64).prop_map(|micros| Step::Wait { micros }),
@@ -200,6 +202,20 @@ impl World {
                 let (consumer, input) = (flight.consumer, std::mem::take(&mut flight.unread));
                 self.note(consumer, 0, input, served);
             }
+            Step::Extend { flight, wanted } => {
+                let limiter = &self.limiters[self.turn % 3];
+                let now = Timestamp::from_nanos(self.now - self.behind);
+                let flight = &mut self.flights[flight % count];
+                let granted = limiter.extend(&mut flight.reservation, wanted, now, &self.store);
+                assert!(granted <= wanted);
+                flight.bound += granted;
+            }
+            Step::Renew { flight } => {
+                let limiter = &self.limiters[self.turn % 3];
+                let now = Timestamp::from_nanos(self.now - self.behind);
+                let flight = &mut self.flights[flight % count];
+                limiter.renew(&mut flight.reservation, now, &self.store);
+            }
             Step::End { flight } => self.end(flight % count),
             Step::Abort { flight } => {
                 // Nothing can be given back for what was served, whatever was aborted.
@@ -229,6 +245,7 @@ impl World {
                         requests: 1,
                         input_tokens: input,
                         output_tokens: 0,
+                        ..Spent::default()
                     },
                     bound,
                     unread: input,
@@ -280,6 +297,7 @@ impl World {
                 requests,
                 input_tokens,
                 output_tokens,
+                ..Spent::default()
             },
         });
     }
@@ -288,13 +306,12 @@ impl World {
         let flight = self.flights.swap_remove(index);
         self.note(flight.consumer, 0, flight.unread, 0);
         for charge in &flight.reservation.charges {
-            let at = if charge.count == LimitCount::Requests {
+            let at = if charge.measure == Measure::Requests {
                 charge.taken_at
             } else {
                 self.clock().as_nanos()
             };
-            self.ledger
-                .push((*charge, at, counted(flight.served, charge.count)));
+            self.ledger.push((*charge, at, charge.measure.of(flight.served)));
         }
         self.limiters[index % 3].settle(flight.reservation, flight.served, self.clock(), &self.store);
     }
@@ -307,17 +324,21 @@ impl World {
     /// The promise, judged by the log alone.
     fn judge(&self) {
         for limit in limits(rules()) {
-            let window = u64::try_from(limit.window.0.as_nanos()).unwrap();
+            let window = u64::try_from(limit.window.unwrap().0.as_nanos()).unwrap();
             let groups: BTreeMap<usize, Vec<(u64, u64)>> =
                 self.log.iter().fold(BTreeMap::new(), |mut groups, served| {
                     let per = limit.per.contains(&"consumer".to_owned());
                     let group: &mut Vec<_> = groups.entry(if per { served.consumer } else { 0 }).or_default();
-                    group.push((served.time, counted(served.amount, limit.count)));
+                    group.push((served.time, Measure::new(&limit).of(served.amount)));
                     groups
                 });
             for events in groups.values() {
                 let worst = worst_window(events, window);
-                assert!(worst <= limit.max, "{}: {worst} in one window", limit.name);
+                assert!(
+                    worst <= limit.max.whole().unwrap(),
+                    "{}: {worst} in one window",
+                    limit.name
+                );
             }
         }
     }
@@ -329,7 +350,7 @@ impl World {
         let mut expected: BTreeMap<[u8; 16], u64> = BTreeMap::new();
         for (charge, at, amount) in &self.ledger {
             let sum = expected.entry(charge.key).or_default();
-            let window = limits(rules())[charge.limit].window.0.as_nanos();
+            let window = limits(rules())[charge.limit].window.unwrap().0.as_nanos();
             let part = window.div_ceil(24);
             if (u128::from(*at) / part + 1) * part + window > u128::from(now.as_nanos()) {
                 *sum += amount;

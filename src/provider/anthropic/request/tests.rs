@@ -8,12 +8,18 @@ use crate::provider::{Settings, UpstreamRequest};
 fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
     Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: upstream_model.to_owned(),
         on_unsupported,
         stream_usage: true,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 7,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 1024,
+        api_version: None,
+        unsupported: &[],
     }
 }
 
@@ -275,4 +281,77 @@ fn the_newer_name_of_the_output_bound_wins() {
     let body = r#"{"messages":[{"role":"user","content":"Hi"}],"max_tokens":9,"max_completion_tokens":5}"#;
     let (found, _) = translate(body, &settings("claude", OnUnsupported::Drop)).unwrap();
     assert!(found.contains(r#""max_tokens":5,"#));
+}
+
+#[crate::test]
+fn at_vertex_ai_the_path_names_the_model_and_the_body_the_version() {
+    let mut settings = settings("claude-sonnet-4-5@20250929", OnUnsupported::Drop);
+    settings.kind = ProviderKind::VertexAi;
+    for (stream, member, method) in [
+        ("false", "", "rawPredict"),
+        ("true", r#","stream":true"#, "streamRawPredict"),
+    ] {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}],"stream":{stream}}}"#);
+        let (found, request) = translate(&body, &settings).unwrap();
+        assert_eq!(
+            request.path,
+            format!("/publishers/anthropic/models/claude-sonnet-4-5@20250929:{method}")
+        );
+        assert!(request.headers.is_empty());
+        assert_eq!(
+            found,
+            format!(
+                r#"{{"anthropic_version":"vertex-2023-10-16","max_tokens":4096,"messages":[{{"role":"user","content":"Hi"}}]{member}}}"#
+            )
+        );
+    }
+}
+
+/// A request under a limit that leaves room for 2000 output tokens.
+fn check_lowered(members: &str, expected: &str, dropped: &[&str]) {
+    let body = format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}]{members}}}"#);
+    let settings = Settings {
+        max_output_tokens: Some(2_000),
+        ..settings("claude-3-7", OnUnsupported::Drop)
+    };
+    let (found, request) = translate(&body, &settings).unwrap();
+    let messages = r#""messages":[{"role":"user","content":"Hi"}]"#;
+    let start = r#"{"model":"claude-3-7","max_tokens":"#;
+    let (bound, rest) = expected.split_once(',').unwrap_or((expected, ""));
+    let rest = if rest.is_empty() {
+        String::new()
+    } else {
+        format!(",{rest}")
+    };
+    assert_eq!(found, format!("{start}{bound},{messages}{rest}}}"), "{members}");
+    assert_eq!(request.dropped, dropped, "{members}");
+}
+
+#[crate::test]
+fn a_limit_lowers_the_output_bound_and_what_hangs_on_it() {
+    check_lowered("", "2000", &[]);
+    check_lowered(r#","max_tokens":1999"#, "1999", &[]);
+    check_lowered(r#","max_tokens":9000"#, "2000", &[]);
+    check_lowered(
+        r#","max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":8000}"#,
+        r#"2000,"thinking":{"type":"enabled","budget_tokens":1024}"#,
+        &[],
+    );
+    let fitting = r#""thinking":{"type":"enabled","budget_tokens":1500}"#;
+    check_lowered(
+        &format!(r#","max_tokens":9000,{fitting}"#),
+        &format!("2000,{fitting}"),
+        &[],
+    );
+    let body = r#"{"messages":[{"role":"user","content":"Hi"}],"max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":1024}}"#;
+    let settings = Settings {
+        max_output_tokens: Some(1_000),
+        ..settings("claude-3-7", OnUnsupported::Drop)
+    };
+    let (found, request) = translate(body, &settings).unwrap();
+    assert!(
+        !found.contains("thinking"),
+        "there is no room for the smallest budget"
+    );
+    assert_eq!(request.dropped, ["thinking"]);
 }

@@ -7,12 +7,18 @@ use crate::provider::{Settings, Tally, UpstreamFault};
 fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
     let settings = Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: "claude".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 7,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 1024,
+        api_version: None,
+        unsupported: &[],
     };
     let mut out = Vec::new();
     let tally = translate_response(body.as_bytes(), &settings, &mut out)?;

@@ -10,7 +10,7 @@ use crate::protocol::anthropic::messages::ContentBlock;
 use crate::protocol::openai::chunk::{Arguments, Delta, FunctionDelta, ToolCallDelta};
 use crate::provider::UpstreamFault;
 use crate::provider::anthropic::error::malformed_answer;
-use crate::provider::anthropic::json_slice::{compact, escaped};
+use crate::provider::json_slice::{compact, escaped};
 use serde_json::value::RawValue;
 
 impl State {
@@ -29,6 +29,7 @@ impl State {
                 name: Some(block.name.as_deref().ok_or_else(malformed_answer)?),
                 arguments: Arguments::Text(""),
             },
+            extra_content: None,
         };
         self.say(
             &Delta {
@@ -80,6 +81,7 @@ impl State {
             id: None,
             kind: None,
             function,
+            extra_content: None,
         };
         self.say(
             &Delta {

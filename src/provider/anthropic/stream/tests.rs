@@ -10,12 +10,18 @@ const STOP: &str = r#"{"type":"message_stop"}"#;
 fn stream() -> MessageStream {
     let settings = Settings {
         kind: ProviderKind::Anthropic,
+        operation: crate::provider::Operation::Chat,
         upstream_model: "claude".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
         default_max_tokens: 4096,
+        max_output_tokens: None,
         created: 7,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 512,
+        api_version: None,
+        unsupported: &[],
     };
     MessageStream::new(&settings, &UpstreamRequest::default())
 }

@@ -12,7 +12,7 @@ use crate::protocol::openai::chunk::Delta;
 use crate::protocol::openai::completion::ThinkingBlock;
 use crate::provider::UpstreamFault;
 use crate::provider::anthropic::error::malformed_answer;
-use crate::provider::anthropic::json_slice::{escaped, text};
+use crate::provider::json_slice::{escaped, text};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 

@@ -14,7 +14,7 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /// The id itself if Mistral takes it, else nine digits of its hash. Two ids of one conversation becoming one is
 /// as likely as two of 2^53 numbers being the same.
-pub(super) fn call_id(id: &str) -> Cow<'_, str> {
+pub(in super::super) fn call_id(id: &str) -> Cow<'_, str> {
     if id.len() == LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Cow::Borrowed(id);
     }

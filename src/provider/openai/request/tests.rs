@@ -7,12 +7,18 @@ use crate::provider::{Settings, UpstreamRequest};
 fn settings(kind: ProviderKind, stream_usage: bool) -> Settings {
     Settings {
         kind,
+        operation: crate::provider::Operation::Chat,
         upstream_model: "gpt-x".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage,
         default_max_tokens: 0,
+        max_output_tokens: None,
         created: 0,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 0,
+        api_version: None,
+        unsupported: &[],
     }
 }
 
@@ -195,4 +201,94 @@ fn what_mistral_does_not_know_is_refused_if_so_configured() {
     let answer = br#"{"messages":[{"role":"assistant","content":"a","reasoning_content":"r"}]}"#;
     let request = translate_request(answer, &settings, &mut Vec::new()).unwrap();
     assert_eq!(request.dropped, ["messages[].reasoning_content"]);
+}
+
+#[crate::test]
+fn a_limit_lowers_the_output_bound_in_the_provider_s_own_field() {
+    let check = |kind, members: &str, expected: &str| {
+        let settings = Settings {
+            max_output_tokens: Some(50),
+            ..settings(kind, false)
+        };
+        let (out, request) = translate(&format!(r#"{{"model":"gpt-x"{members}}}"#), &settings);
+        assert_eq!(out, format!(r#"{{"model":"gpt-x"{expected}}}"#), "{members}");
+        assert_eq!(request.dropped, [""; 0]);
+    };
+    for kind in [
+        ProviderKind::OpenAi,
+        ProviderKind::OpenAiCompatible,
+        ProviderKind::OpenRouter,
+    ] {
+        check(kind, r#","max_tokens":51"#, r#","max_tokens":50"#);
+        check(kind, r#","max_tokens":49"#, r#","max_tokens":49"#);
+        check(
+            kind,
+            r#","max_completion_tokens":99,"max_tokens":7"#,
+            r#","max_completion_tokens":50,"max_tokens":7"#,
+        );
+    }
+    check(ProviderKind::OpenAi, "", r#","max_completion_tokens":50"#);
+    check(
+        ProviderKind::OpenAi,
+        r#","max_tokens":null"#,
+        r#","max_tokens":null,"max_completion_tokens":50"#,
+    );
+    check(ProviderKind::OpenAiCompatible, "", r#","max_tokens":50"#);
+    check(
+        ProviderKind::OpenRouter,
+        r#","max_tokens":null"#,
+        r#","max_tokens":50"#,
+    );
+    check(ProviderKind::Mistral, "", r#","max_tokens":50"#);
+    check(ProviderKind::Mistral, r#","max_tokens":7"#, r#","max_tokens":7"#);
+    check(
+        ProviderKind::Mistral,
+        r#","max_completion_tokens":99,"max_tokens":7"#,
+        r#","max_tokens":50"#,
+    );
+    check(
+        ProviderKind::Mistral,
+        r#","max_completion_tokens":9,"max_tokens":7"#,
+        r#","max_tokens":9"#,
+    );
+}
+
+fn sent_to_mistral(messages: &str) -> (serde_json::Value, Vec<String>) {
+    let body = format!(r#"{{"model":"m","messages":{messages}}}"#);
+    let mut out = Vec::new();
+    let settings = Settings::of(ProviderKind::Mistral, "m");
+    let request = translate_request(body.as_bytes(), &settings, &mut out).unwrap();
+    let sent: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let approximated = request.approximated.iter().map(ToString::to_string).collect();
+    (sent["messages"].clone(), approximated)
+}
+
+#[crate::test]
+fn an_assistant_that_speaks_last_begins_mistrals_answer() {
+    let (messages, approximated) =
+        sent_to_mistral(r#"[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]"#);
+    assert_eq!((&messages[1]["prefix"], approximated.len()), (&true.into(), 1));
+    for kept in [
+        r#"[{"role":"assistant","content":"b"},{"role":"user","content":"a"}]"#,
+        r#"[{"role":"user","content":"a"},{"role":"assistant","content":"b","prefix":false}]"#,
+        r#"[{"role":"user","content":"a"},{"role":"tool","content":"b"},{"role":"user","content":"c"}]"#,
+    ] {
+        let (messages, approximated) = sent_to_mistral(kept);
+        assert_eq!(messages, serde_json::from_str::<serde_json::Value>(kept).unwrap());
+        assert!(approximated.is_empty());
+    }
+}
+
+#[crate::test]
+fn what_a_preset_s_service_refuses_is_left_out_by_name() {
+    let body = br#"{"model":"m","messages":[],"logit_bias":{"1":2},"top_logprobs":null,"seed":7}"#;
+    let mut settings = Settings::of(ProviderKind::OpenAiCompatible, "m");
+    settings.unsupported = crate::config::Preset::Groq.facts().unsupported;
+    let mut out = Vec::new();
+    let request = translate_request(body, &settings, &mut out).unwrap();
+    assert_eq!(request.dropped, ["logit_bias"]);
+    assert_eq!(out, br#"{"model":"m","messages":[],"seed":7}"#);
+    settings.on_unsupported = OnUnsupported::Reject;
+    let error = translate_request(body, &settings, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("logit_bias"));
 }

@@ -4,12 +4,10 @@ use super::ChunkStream;
 use crate::config::{OnUnsupported, ProviderKind};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 
-const ROLE: &str =
-    r#"{"id":"1","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
-const TEXT: &str =
-    r#"{"id":"1","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}],"usage":null}"#;
-const STOP: &str = r#"{"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
-const USAGE: &str = r#"{"id":"1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
+const ROLE: &str = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+const TEXT: &str = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}],"usage":null}"#;
+const STOP: &str = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+const USAGE: &str = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
 
 fn events(data: &[&str]) -> String {
     data.iter().map(|data| format!("data: {data}\n\n")).collect()
@@ -18,12 +16,18 @@ fn events(data: &[&str]) -> String {
 fn stream(include_usage: bool) -> ChunkStream {
     let settings = Settings {
         kind: ProviderKind::OpenAi,
+        operation: crate::provider::Operation::Chat,
         upstream_model: String::new(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
         default_max_tokens: 0,
+        max_output_tokens: None,
         created: 0,
+        answer_id: String::new(),
+        told_input_tokens: None,
         max_event_bytes: 4096,
+        api_version: None,
+        unsupported: &[],
     };
     let request = UpstreamRequest {
         include_usage,
@@ -251,9 +255,8 @@ fn progress_tells_content_from_preamble() {
 
 #[crate::test]
 fn mistrals_content_parts_become_strings() {
-    let parts = r#"{"choices":[{"index":0,"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]},"finish_reason":null}]}"#;
-    let plain =
-        r#"{"choices":[{"index":0,"delta":{"content":"","reasoning_content":"hm"},"finish_reason":null}]}"#;
+    let parts = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]},"finish_reason":null}]}"#;
+    let plain = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"","reasoning_content":"hm"},"finish_reason":null}]}"#;
     let input = events(&[parts, STOP, "[DONE]"]);
     check(&input, true, &events(&[plain, STOP, "[DONE]"]));
 }
@@ -261,10 +264,10 @@ fn mistrals_content_parts_become_strings() {
 #[crate::test]
 fn a_chunk_over_several_lines_is_edited_into_one() {
     let input = format!(
-        "data: {{\"id\":\"1\",\ndata: \"choices\":[],\ndata: \"usage\":{{\"prompt_tokens\":3}}}}\n\n{}",
+        "data: {{\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\ndata: \"choices\":[],\ndata: \"usage\":{{\"prompt_tokens\":3}}}}\n\n{}",
         events(&[STOP, "[DONE]"])
     );
-    let usage = r#"{"id":"1", "choices":[], "usage":{"prompt_tokens":3}}"#;
+    let usage = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m", "choices":[], "usage":{"prompt_tokens":3}}"#;
     check(&input, true, &events(&[STOP, usage, "[DONE]"]));
 }
 
@@ -316,4 +319,99 @@ mod properties {
             prop_assert_eq!(out.ends_with(&end), with_usage);
         }
     }
+}
+
+#[crate::test]
+fn azures_judgement_of_the_prompt_travels_with_the_first_choice() {
+    let filters = r#"{"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":[{"prompt_index":0,"content_filter_results":{}}]}"#;
+    let first = ROLE.replace(
+        "}]}",
+        r#"}],"prompt_filter_results":[{"prompt_index":0,"content_filter_results":{}}]}"#,
+    );
+    let input = events(&[filters, ROLE, TEXT, STOP, "[DONE]"]);
+    check(&input, false, &events(&[&first, TEXT, STOP, "[DONE]"]));
+}
+
+#[crate::test]
+fn azures_late_judgement_of_an_answer_is_a_chunk_that_clients_read() {
+    let late = r#"{"id":"","object":"","created":0,"model":"","choices":[{"index":0,"finish_reason":null,"content_filter_results":{"hate":{}},"content_filter_offsets":{"check_offset":44}}]}"#;
+    let told = r#"{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"finish_reason":null,"content_filter_results":{"hate":{}},"content_filter_offsets":{"check_offset":44},"delta":{}}]}"#;
+    let input = events(&[ROLE, TEXT, late, STOP, "[DONE]"]);
+    check(&input, false, &events(&[ROLE, TEXT, told, STOP, "[DONE]"]));
+}
+
+#[crate::test]
+fn a_server_that_never_says_whose_chunks_they_are_is_given_one_id() {
+    let bare = |choice: &str| {
+        format!(
+            r#"{{"object":"chat.completion.chunk","id":"","created":1,"model":"m","choices":[{choice}]}}"#
+        )
+    };
+    let input = events(&[
+        &bare(r#"{"index":0,"delta":{"role":"assistant","content":"a"},"finish_reason":null}"#),
+        &bare(r#"{"index":0,"delta":{"content":"b"},"finish_reason":"eos_token"}"#),
+        &bare(r#"{"index":0,"delta":{"content":""},"finish_reason":"stop"}"#),
+    ]);
+    let (out, result, _) = run_all(&input, false);
+    assert_eq!(result, Ok(()));
+    let ids: Vec<&str> = out
+        .match_indices(r#""id":""#)
+        .map(|(at, _)| &out[at + 6..at + 24])
+        .collect();
+    assert!(
+        ids.len() == 3 && ids.iter().all(|id| *id == ids[0] && id.starts_with("chatcmpl-")),
+        "{out}"
+    );
+    assert!(!out.contains("eos_token"), "{out}");
+}
+
+#[crate::test]
+fn calls_that_a_server_does_not_number_are_numbered() {
+    let call = |call: &str| {
+        format!(
+            r#"{{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"delta":{{"tool_calls":[{call}]}},"finish_reason":null}}]}}"#
+        )
+    };
+    let input = events(&[
+        &call(r#"{"id":"a","type":"function","function":{"name":"f","arguments":"{"}}"#),
+        &call(r#"{"function":{"arguments":"}"}}"#),
+        &call(r#"{"function":{"name":"g","arguments":"{}"}}"#),
+        STOP,
+    ]);
+    let (out, result, _) = run_all(&input, false);
+    assert_eq!(result, Ok(()));
+    let calls: Vec<serde_json::Value> = out
+        .split("data: ")
+        .filter(|data| data.contains("tool_calls"))
+        .map(|data| serde_json::from_str::<serde_json::Value>(data.trim()).unwrap()["choices"][0]["delta"]["tool_calls"][0].clone())
+        .collect();
+    let indices: Vec<_> = calls.iter().map(|call| call["index"].as_u64()).collect();
+    assert_eq!(indices, [Some(0), Some(0), Some(1)]);
+    assert_eq!(calls[0]["id"], "a");
+    assert!(calls[1].get("id").is_none() && calls[2]["id"].as_str().unwrap().starts_with("call_"));
+    assert_eq!(calls[2]["type"], "function");
+}
+
+#[crate::test]
+fn reasoning_is_told_under_the_name_that_clients_know() {
+    let chunk = |delta: &str| {
+        format!(
+            r#"{{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}"#
+        )
+    };
+    let (given, told) = (
+        chunk(r#"{"content":"","reasoning":"h\u00e9","reasoning_details":[]}"#),
+        chunk(r#"{"content":"","reasoning":"h\u00e9","reasoning_details":[],"reasoning_content":"h\u00e9"}"#),
+    );
+    check(&events(&[&given, STOP]), false, &events(&[&told, STOP, "[DONE]"]));
+}
+
+#[crate::test]
+fn the_cost_that_a_provider_tells_stays_in_the_usage() {
+    let usage = USAGE.replace(
+        r#""completion_tokens":1"#,
+        r#""completion_tokens":1,"cost":1.4e-7,"cost_details":{"x":1}"#,
+    );
+    let input = events(&[TEXT, STOP, &usage, "[DONE]"]);
+    check(&input, true, &input);
 }

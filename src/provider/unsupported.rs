@@ -6,10 +6,10 @@
 //! without its index (`messages[].name`), names that are no plain identifiers are not repeated, and the list is
 //! bounded. A refusal names the exact place.
 
+use super::dropped::{Dropped, plain_name};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
 use crate::protocol::openai::Text;
-use crate::provider::dropped::{Dropped, plain_name};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -86,6 +86,7 @@ impl Place {
 pub(super) struct Report {
     on_unsupported: OnUnsupported,
     dropped: Dropped,
+    approximated: Dropped,
 }
 
 impl Report {
@@ -93,6 +94,7 @@ impl Report {
         Self {
             on_unsupported,
             dropped: Dropped::default(),
+            approximated: Dropped::default(),
         }
     }
 
@@ -120,9 +122,24 @@ impl Report {
             .try_for_each(|(name, _)| self.drop_member(place, name))
     }
 
+    /// A top-level field is served in the provider's own, not quite equal way: told, but no reason to refuse.
+    pub(super) fn approximate_field(&mut self, field: &'static str) {
+        self.approximated.add(field.into());
+    }
+
+    /// A member is served in the provider's own, not quite equal way.
+    pub(super) fn approximate_member(&mut self, place: Place, member: &str) {
+        self.approximated.add(place.general_path(member).into());
+    }
+
     /// What was left out.
     pub(super) fn into_dropped(self) -> Vec<Cow<'static, str>> {
         self.dropped.into_paths()
+    }
+
+    /// What was left out, and what was served in another way.
+    pub(super) fn into_parts(self) -> (Vec<Cow<'static, str>>, Vec<Cow<'static, str>>) {
+        (self.dropped.into_paths(), self.approximated.into_paths())
     }
 
     fn add(&mut self, name: Cow<'static, str>, path: impl FnOnce() -> String) -> Result<(), ApiError> {
@@ -140,6 +157,16 @@ pub(super) fn unsupported(path: String) -> ApiError {
     ApiError::bad_request(None, message)
         .with_param(path)
         .with_code("unsupported_parameter")
+}
+
+/// A member that must be there is not.
+pub(super) fn missing(path: String, expected: &str) -> ApiError {
+    ApiError::bad_request(None, format!("{path}: expected {expected}, found nothing")).with_param(path)
+}
+
+/// A member is there, but not as it must be.
+pub(super) fn wrong(path: String, expected: &str) -> ApiError {
+    ApiError::bad_request(None, format!("{path}: expected {expected}")).with_param(path)
 }
 
 /// Whether a member says only what holds without it.
@@ -181,6 +208,16 @@ mod tests {
             "messages[1].content[3].text"
         );
         assert_eq!(error.code.as_deref(), Some("unsupported_parameter"));
+    }
+
+    #[crate::test]
+    fn what_is_not_quite_equal_is_told_apart_and_never_refused() {
+        let mut report = Report::new(OnUnsupported::Reject);
+        report.approximate_field("reasoning_effort");
+        report.approximate_member(SECOND, "content");
+        let (dropped, approximated) = report.into_parts();
+        assert!(dropped.is_empty());
+        assert_eq!(approximated, ["reasoning_effort", "messages[].content"]);
     }
 
     #[crate::test]

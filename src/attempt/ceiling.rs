@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The hard end of an answer: no stream goes on beyond what its limits have reserved.
+//!
+//! An answer whose client set no bound was given a guess; more is reserved as it goes on, before it passes.
+//!
+//! Usually the provider was told its bound and keeps it. One that does not, or could not be told, is stopped here:
+//! the client gets the well-formed end of an answer that ran out of length, and the next bytes that the provider
+//! sends reset it.
+//!
+//! What has passed is counted by events with output, for each holds a token at least, by what the provider itself
+//! reports on the way, and by bytes, for providers that put several tokens into an event. Bytes are given twice the
+//! room that such output usually takes, lest an answer of long tokens be stopped before its time.
+
+use super::Attempt;
+use super::response::Response;
+use crate::handoff::{Ceiling, Lease, Phase};
+use crate::provider::{self, Ending, Progress, ResponseStream, Tally, UpstreamFault};
+use crate::usage::TokenUsage;
+use std::rc::Rc;
+
+/// What became of a piece of a stream.
+pub(super) enum Fed {
+    /// It was translated.
+    Passed(Progress),
+    /// It would have gone beyond the ceiling, and the end stands in its place.
+    Stopped,
+}
+
+/// The least output tokens that are reserved in addition at once.
+const LEAST_EXTENSION: u64 = 64;
+
+impl Attempt {
+    /// Where to ask for how many output tokens more, before `chunk` is taken: without them it may not pass whole.
+    #[must_use]
+    pub fn wants_more(&self, chunk: &[u8]) -> Option<(Rc<Lease>, u64)> {
+        let handoff = self.handoff.try_borrow().ok()?;
+        let ceiling = handoff.ceiling?;
+        let step = (ceiling.output_guess? / 2).max(LEAST_EXTENSION);
+        let coming = u64::try_from(events(chunk).count()).unwrap_or(u64::MAX);
+        let seen = self.output_events.saturating_add(coming);
+        let bytes_seen = handoff
+            .attempt
+            .as_ref()
+            .map_or(0, |attempt| attempt.tally.output_bytes);
+        let needed = seen.saturating_sub(ceiling.output_tokens);
+        // Half of the bytes are to spare.
+        if !self.streams() || (needed == 0 && bytes_seen < ceiling.output_bytes / 2) {
+            return None;
+        }
+        Some((Rc::clone(handoff.lease.as_ref()?), needed.max(step)))
+    }
+
+    /// So many output tokens more may pass.
+    pub fn raise_ceiling(&self, output_tokens: u64) {
+        if let Ok(mut handoff) = self.handoff.try_borrow_mut() {
+            handoff.raise_ceiling(output_tokens);
+        }
+    }
+
+    const fn streams(&self) -> bool {
+        matches!(
+            self.response,
+            Response::Preamble { .. } | Response::Streaming { is_done: false, .. }
+        )
+    }
+
+    /// Translates the next bytes of a stream into `out`, up to the ceiling.
+    pub(super) fn feed(
+        &mut self,
+        stream: &mut dyn ResponseStream,
+        chunk: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Fed, UpstreamFault> {
+        let Some(ceiling) = self.ceiling() else {
+            return stream.on_bytes(chunk, out).map(Fed::Passed);
+        };
+        let mut pieces = events(chunk).peekable();
+        loop {
+            let (start, seen) = (out.len(), stream.tally().output_bytes);
+            let progress = stream.on_bytes(pieces.next().unwrap_or_default(), out)?;
+            let tally = stream.tally();
+            if tally.output_bytes > seen {
+                self.output_events = self.output_events.saturating_add(1);
+                if progress != Progress::Done && is_beyond(&ceiling, self.output_events, &tally) {
+                    let beyond = out.split_off(start);
+                    self.end(&ceiling, &tally, &beyond, out);
+                    return Ok(Fed::Stopped);
+                }
+            }
+            if pieces.peek().is_none() {
+                return Ok(Fed::Passed(progress));
+            }
+        }
+    }
+
+    /// Tells what the answer costs, in the usage chunk that is among what leaves, from `start` on.
+    pub(super) fn add_cost(&self, stream: &dyn ResponseStream, start: usize, out: &mut Vec<u8>) {
+        let usage = stream.tally().usage;
+        if self.request.include_usage
+            && usage.output_tokens.is_some()
+            && let Ok(handoff) = self.handoff.try_borrow()
+            && let Some(usd) = handoff.cost(&usage)
+        {
+            provider::add_cost_to_events(out, start, &usd);
+        }
+    }
+
+    /// Writes down what has been seen.
+    pub(super) fn note(&self, stream: &dyn ResponseStream) {
+        let (tally, output_events) = (stream.tally(), self.output_events);
+        self.record(|record| {
+            record.tally = tally;
+            record.output_events = output_events;
+        });
+    }
+
+    /// The answer has been stopped, and perhaps the provider was about to end it.
+    pub(super) fn stopped(&mut self, end_of_stream: bool) {
+        self.record(|record| record.phase = Phase::Stopped);
+        if !end_of_stream {
+            self.response = Response::Stopped;
+        }
+    }
+
+    fn ceiling(&self) -> Option<Ceiling> {
+        self.handoff.try_borrow().ok()?.ceiling
+    }
+
+    fn end(&self, ceiling: &Ceiling, tally: &Tally, beyond: &[u8], out: &mut Vec<u8>) {
+        let usage = self.request.include_usage.then(|| {
+            let input_tokens = tally.usage.input_tokens.unwrap_or(ceiling.input_tokens);
+            // The event that went beyond was not passed on.
+            (input_tokens, self.output_events.saturating_sub(1))
+        });
+        let ending = Ending {
+            choices: ceiling.choices,
+            usage,
+            cost: usage.and_then(|(input_tokens, output_tokens)| {
+                let usage = TokenUsage {
+                    input_tokens: Some(input_tokens),
+                    output_tokens: Some(output_tokens),
+                    ..tally.usage
+                };
+                self.handoff.try_borrow().ok()?.cost(&usage)
+            }),
+        };
+        provider::end_for_length(beyond, &ending, out);
+    }
+}
+
+fn is_beyond(ceiling: &Ceiling, events: u64, tally: &Tally) -> bool {
+    let tokens_seen = events.max(tally.usage.output_tokens.unwrap_or(0));
+    tokens_seen > ceiling.output_tokens || tally.output_bytes > ceiling.output_bytes
+}
+
+/// The events of a piece of a stream, as far as blank lines tell them apart; what is cut at its ends, or is no
+/// text at all, comes as it is.
+fn events(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    core::iter::from_fn(move || {
+        let end = memchr::memmem::find(rest, b"\n\n").map_or(rest.len(), |at| at.saturating_add(2));
+        let (event, after) = rest.split_at_checked(end)?;
+        rest = after;
+        (!event.is_empty()).then_some(event)
+    })
+}

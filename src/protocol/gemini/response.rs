@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The answer of `generateContent`, and each event of `streamGenerateContent`
+//! (<https://ai.google.dev/api/generate-content#response-body>), as it is read.
+//!
+//! An event of the stream is an answer that holds what is new. Strings that are only passed on stay as raw JSON.
+
+use super::error::Status;
+use serde::Deserialize;
+use serde_json::Number;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The answer, or the error that came instead with a status of success.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GenerateContentResponse<'a> {
+    /// The answers.
+    #[serde(borrow)]
+    pub candidates: Option<Vec<Candidate<'a>>>,
+    /// Why there are none.
+    #[serde(borrow)]
+    pub prompt_feedback: Option<PromptFeedback<'a>>,
+    /// What it cost, so far.
+    pub usage_metadata: Option<UsageMetadata>,
+    /// The model that answered.
+    #[serde(borrow)]
+    pub model_version: Option<Cow<'a, str>>,
+    /// The answer's id.
+    #[serde(borrow)]
+    pub response_id: Option<Cow<'a, str>>,
+    /// What went wrong.
+    #[serde(borrow)]
+    pub error: Option<Status<'a>>,
+}
+
+/// One answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Candidate<'a> {
+    /// Its number, from 0.
+    pub index: Option<u32>,
+    /// What was said.
+    #[serde(borrow)]
+    pub content: Option<Content<'a>>,
+    /// Why it ended; absent while it goes on.
+    #[serde(borrow)]
+    pub finish_reason: Option<Cow<'a, str>>,
+    /// More on why it ended.
+    #[serde(borrow)]
+    pub finish_message: Option<Cow<'a, str>>,
+    /// What was found on the web: a [`GroundingMetadata`], which few answers have.
+    #[serde(borrow)]
+    pub grounding_metadata: Option<&'a RawValue>,
+    /// Log probabilities.
+    #[serde(borrow)]
+    pub logprobs_result: Option<LogprobsResult<'a>>,
+}
+
+/// What was said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Content<'a> {
+    /// In order.
+    #[serde(borrow)]
+    pub parts: Option<Vec<Part<'a>>>,
+}
+
+/// A part of what was said. One of `text` and `function_call` is there, or something that the client gets none of.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Part<'a> {
+    /// Text: a JSON string.
+    #[serde(borrow)]
+    pub text: Option<&'a RawValue>,
+    /// Whether the text is a summary of thoughts.
+    pub thought: Option<bool>,
+    /// Opaque; the model wants it back.
+    #[serde(borrow)]
+    pub thought_signature: Option<Cow<'a, str>>,
+    /// A call.
+    #[serde(borrow)]
+    pub function_call: Option<FunctionCall<'a>>,
+}
+
+/// A call.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct FunctionCall<'a> {
+    /// Its id; not every model gives one.
+    #[serde(borrow)]
+    pub id: Option<Cow<'a, str>>,
+    /// The function.
+    #[serde(borrow)]
+    pub name: Option<Cow<'a, str>>,
+    /// Its arguments, an object; absent if there are none.
+    #[serde(borrow)]
+    pub args: Option<&'a RawValue>,
+}
+
+/// Why a prompt was not answered.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PromptFeedback<'a> {
+    /// For example `SAFETY`.
+    #[serde(borrow)]
+    pub block_reason: Option<Cow<'a, str>>,
+    /// For a person to read.
+    #[serde(borrow)]
+    pub block_reason_message: Option<Cow<'a, str>>,
+}
+
+/// Token counts. Thoughts are beside the candidates, what tools brought is beside the prompt, and what was cached
+/// is within the prompt.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct UsageMetadata {
+    /// Tokens of the prompt, cached ones included.
+    pub prompt_token_count: Option<u64>,
+    /// Of these, read from a cache.
+    pub cached_content_token_count: Option<u64>,
+    /// Tokens that Google's own tools added to the prompt.
+    pub tool_use_prompt_token_count: Option<u64>,
+    /// Tokens of the answers, without thoughts.
+    pub candidates_token_count: Option<u64>,
+    /// Tokens of thoughts.
+    pub thoughts_token_count: Option<u64>,
+    /// The processing tier that served it; not told by Vertex AI.
+    pub service_tier: Option<ServiceTier>,
+}
+
+/// A processing tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceTier {
+    /// Cheaper, and slower.
+    Flex,
+    /// Dearer, and before others.
+    Priority,
+    /// As everyone.
+    Standard,
+    /// What the vendor adds.
+    #[serde(other)]
+    Other,
+}
+
+/// What was found on the web
+/// (<https://ai.google.dev/gemini-api/docs/google-search#understanding-the-grounding-response>).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GroundingMetadata<'a> {
+    /// The sources.
+    #[serde(borrow)]
+    pub grounding_chunks: Option<Vec<GroundingChunk<'a>>>,
+    /// What rests on them.
+    pub grounding_supports: Option<Vec<GroundingSupport>>,
+}
+
+/// A source.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GroundingChunk<'a> {
+    /// A web page.
+    #[serde(borrow)]
+    pub web: Option<Source<'a>>,
+    /// A document of the client's own.
+    #[serde(borrow)]
+    pub retrieved_context: Option<Source<'a>>,
+}
+
+/// Where a source is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Source<'a> {
+    /// Its address.
+    #[serde(borrow)]
+    pub uri: Option<Cow<'a, str>>,
+    /// Its title.
+    #[serde(borrow)]
+    pub title: Option<Cow<'a, str>>,
+}
+
+/// A piece of the answer that rests on sources.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GroundingSupport {
+    /// The piece.
+    pub segment: Option<Segment>,
+    /// Its sources, by their place in the list.
+    pub grounding_chunk_indices: Option<Vec<usize>>,
+}
+
+/// A piece of a part's text, in bytes.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Segment {
+    /// Which part.
+    pub part_index: usize,
+    /// Its first byte.
+    pub start_index: usize,
+    /// The byte after its last.
+    pub end_index: usize,
+}
+
+/// Log probabilities, step by step.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LogprobsResult<'a> {
+    /// What was chosen.
+    #[serde(borrow)]
+    pub chosen_candidates: Option<Vec<LogprobsCandidate<'a>>>,
+    /// What could have been.
+    #[serde(borrow)]
+    pub top_candidates: Option<Vec<TopCandidates<'a>>>,
+}
+
+/// The alternatives of one step.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TopCandidates<'a> {
+    /// The most probable first.
+    #[serde(borrow)]
+    pub candidates: Option<Vec<LogprobsCandidate<'a>>>,
+}
+
+/// One alternative.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LogprobsCandidate<'a> {
+    /// Its text.
+    #[serde(rename = "token", borrow)]
+    pub text: Option<Cow<'a, str>>,
+    /// The logarithm of its probability.
+    pub log_probability: Option<Number>,
+}
