@@ -59,7 +59,7 @@ class Options(argparse.Namespace):
         saturation = (9 if self.quick else 13) * 2 * self.rounds * each
         timed = 4 * self.rounds * (2 * each)
         parts = {"saturation": saturation, "latency": timed, "large_prompt": timed, "start_up": 2 * self.rounds}
-        parts.update({"paced": 4 * self.rounds * (each + 2), "memory": 180})
+        parts.update({"paced": 4 * self.rounds * (each + 2), "memory": 270})
         points = {"prompts": 20, "streams": 15, "callers": 6, "limits": 6, "routes": 4, "keys": 6}
         parts["growth"] = sum(points[name] * self.rounds * (self.growth_seconds + 1.5) for name in self.curves)
         return sum(parts[name] for name in self.only)
