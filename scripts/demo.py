@@ -297,7 +297,7 @@ def main():
             build()
         text = CONFIG.read_text(encoding="utf-8")
         real = [
-            each.name for each in stack.providers_of(text) if each.credential_env and os.environ.get(each.credential_env)
+            each.name for each in stack.providers_of(text) if any(os.environ.get(variable) for variable in each.credential_envs)
         ]
         gateway = stack.Stack(CONFIG, "demo", port=chosen_port(), real=real)
         for entry in gateway.providers:

@@ -72,8 +72,8 @@ def tail(path, lines=25):
 class ProviderEntry:
     """What has to be known of one entry of `providers` to put a stand-in in its place."""
 
-    def __init__(self, name, endpoint, credential_env):
-        self.name, self.endpoint, self.credential_env = name, endpoint, credential_env
+    def __init__(self, name, endpoint, credential_envs):
+        self.name, self.endpoint, self.credential_envs = name, endpoint, credential_envs
 
 
 def top_level_block(text, key):
@@ -91,7 +91,7 @@ def providers_of(text):
     """The providers of a `gateway.yaml`.
 
     Not a YAML reader, which Python's standard library lacks: it finds the keys one level below `providers:`
-    and, inside each, the endpoint and the credential's variable. Block and flow style of an entry both work.
+    and, inside each, the endpoint and the credentials' variables. Block and flow style of an entry both work.
     """
     block = uncommented(top_level_block(text, "providers"))
     indent = re.search(r"^( +)\S", block, re.MULTILINE)
@@ -102,10 +102,10 @@ def providers_of(text):
     for head, following in zip(heads, heads[1:] + [None]):
         body = block[head.end() : following.start() if following else len(block)]
         endpoint = re.search(r"endpoint:\s*[\"']?([^\s\"',}]+)", body)
-        variable = re.search(r"\benv:\s*[\"']?(\w+)", body)
+        variables = re.findall(r"\benv:\s*[\"']?(\w+)", body)
         if not endpoint:
             raise StackError("gateway.yaml: provider %s has no endpoint" % head.group(1))
-        entries.append(ProviderEntry(head.group(1), endpoint.group(1), variable.group(1) if variable else None))
+        entries.append(ProviderEntry(head.group(1), endpoint.group(1), variables))
     return entries
 
 
@@ -268,8 +268,8 @@ class Stack:
         self.standins = {entry.name: StandIn(entry.name, at) for entry, at in zip(replaced, ports[2:])}
         self.environment = dict(os.environ)
         for entry in self.providers:
-            if entry.credential_env and entry.name not in self.real:
-                self.environment[entry.credential_env] = credentials
+            if entry.name not in self.real:
+                self.environment.update((variable, credentials) for variable in entry.credential_envs)
         self.environment.update(environment or {})
         self.gateway = None
 

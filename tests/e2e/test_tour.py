@@ -80,7 +80,7 @@ def test_models_lists_what_the_caller_may_use(call_as):
         return {each["id"] for each in body["data"]}
 
     assert {"gpt-4o-mini", "claude-haiku-4-5", "resilient"} <= names("research")
-    assert names("trial") == {"gpt-4o-mini"}
+    assert names("trial") == {"gpt-4o-mini", "text-embedding-3-small"}
 
 
 def test_models_needs_a_credential(client):
