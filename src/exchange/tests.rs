@@ -28,6 +28,11 @@ fn policy(limit: u64) -> Rc<Policy> {
 
 /// The policy of a configuration with these sections in place of the usual ones.
 fn policy_of(sections: Value) -> Rc<Policy> {
+    Rc::new(try_policy_of(sections).unwrap())
+}
+
+/// The same of a configuration that may be at fault: its faults, told.
+fn try_policy_of(sections: Value) -> Result<Policy, String> {
     let mut gateway = json!({
         "listener": {"max_request_body_bytes": 4096},
         "providers": {"p": {"kind": "openai", "endpoint": "https://llm.example/v1"}},
@@ -45,8 +50,7 @@ fn policy_of(sections: Value) -> Rc<Policy> {
         gateway[key] = section.clone();
     }
     let gateway: Gateway = serde_json::from_value(gateway).unwrap();
-    let policy = Policy::new(&with_digest(gateway)).map_err(|errors| format!("{errors:?}"));
-    Rc::new(policy.ok().unwrap())
+    Policy::new(&with_digest(gateway)).map_err(|faults| format!("{faults:?}"))
 }
 
 /// The digest of `key-a`, computed where the test reads it.
@@ -695,8 +699,8 @@ fn a_budget_needs_a_price_for_every_model() {
     );
     gateway["models"] = json!([{"name": "fast", "targets": [{"provider": "p", "model": "m-1"}]},
         {"name": "secret", "targets": [{"provider": "p"}]}, {"name": "x-*", "targets": [{"provider": "p"}]}]);
-    let faults = std::panic::catch_unwind(|| policy_of(gateway.clone()));
-    assert!(faults.is_err(), "`secret` has no price");
+    let faults = try_policy_of(gateway.clone()).err().unwrap();
+    assert!(faults.contains("a price for `secret`"), "{faults}");
     gateway["models"].as_array_mut().unwrap().remove(1);
     gateway["access"] = json!([]);
     let (_, step) = admit(&policy_of(gateway), &chat("x-1", 4), &LocalStore::default());
