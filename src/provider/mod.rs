@@ -21,6 +21,7 @@ mod cost;
 mod dropped;
 mod embeddings;
 mod ending;
+mod event_shape;
 pub mod fidelity;
 pub mod gemini;
 mod google_path;

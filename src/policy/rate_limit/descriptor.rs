@@ -6,7 +6,8 @@
 //! cryptographic digest, because callers choose some of the values (the model, under a prefix route) and must not
 //! be able to choose whose counter they share. The definition is part of it, `max` aside, so that a limit whose
 //! window or meaning changes starts afresh, and one that is raised keeps its state. Each value is preceded by its
-//! length, so no two lists of values look alike. The definition is digested once, at configuration.
+//! length, so no two lists of values look alike. The definition is digested once, at configuration, and each worker
+//! remembers the keys of the values that it met lately: most requests come from callers that have just called.
 
 use super::Demand;
 use super::calendar::Calendar;
@@ -16,11 +17,21 @@ use super::window::{Pace, Window};
 use crate::clock::Timestamp;
 use crate::policy::auth::Principal;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 
 mod compile;
 
 pub(super) use compile::compile;
+
+/// How many keys a worker remembers before it forgets them all, and of how long values.
+const MOST_KEYS: usize = 4096;
+const MOST_VALUE_BYTES: usize = 256;
+
+thread_local! {
+    /// Keys by what they are digests of: the definition's own digest, and the values with their lengths.
+    static KEYS: RefCell<HashMap<Box<[u8]>, CounterKey>> = RefCell::default();
+}
 
 /// One limit, ready to be asked.
 pub(super) struct CompiledLimit {
@@ -37,6 +48,8 @@ pub(super) struct CompiledLimit {
     per: Vec<Part>,
     /// The digest of the definition, to be continued with the values.
     definition: Sha256,
+    /// The same, ended: what tells this definition from others.
+    identity: CounterKey,
 }
 
 enum LimitPace {
@@ -119,7 +132,7 @@ impl CompiledLimit {
 
     /// The counter that the request uses. A missing team or label is the empty value.
     pub(super) fn key(&self, demand: &Demand<'_>) -> CounterKey {
-        let mut digest = self.definition.clone();
+        let mut values = self.identity.to_vec();
         for part in &self.per {
             let value = match part {
                 Part::Consumer => demand.principal.consumer.as_str(),
@@ -127,10 +140,24 @@ impl CompiledLimit {
                 Part::Model => demand.route,
                 Part::Label(name) => demand.principal.labels.get(name).map_or("", String::as_str),
             };
-            absorb(&mut digest, value);
+            values.extend_from_slice(&(value.len() as u64).to_le_bytes());
+            values.extend_from_slice(value.as_bytes());
         }
-        let digest = digest.finalize();
-        digest.first_chunk().copied().unwrap_or_default()
+        if let Some(key) = KEYS.with_borrow(|keys| keys.get(values.as_slice()).copied()) {
+            return key;
+        }
+        let mut digest = self.definition.clone();
+        digest.update(values.get(self.identity.len()..).unwrap_or_default());
+        let key = half(digest);
+        if values.len() <= MOST_VALUE_BYTES {
+            KEYS.with_borrow_mut(|keys| {
+                if keys.len() >= MOST_KEYS {
+                    keys.clear();
+                }
+                keys.insert(values.into_boxed_slice(), key);
+            });
+        }
+        key
     }
 
     /// How much the requester may use.
@@ -174,6 +201,11 @@ fn scattered(kind: u8, value: &str) -> u64 {
     let hash = value.bytes().fold(step(0xcbf2_9ce4_8422_2325, kind), step);
     let hash = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     hash ^ (hash >> 32)
+}
+
+/// The first half of a digest.
+fn half(digest: Sha256) -> CounterKey {
+    digest.finalize().first_chunk().copied().unwrap_or_default()
 }
 
 fn absorb(digest: &mut Sha256, value: &str) {

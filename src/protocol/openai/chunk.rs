@@ -129,6 +129,19 @@ impl ChunkWriter {
         self.chunk(0, delta, None, None, out);
     }
 
+    /// Appends a chunk that adds text and nothing else. `escaped` is the inside of a JSON string.
+    pub fn text(&self, escaped: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(br#"[{"index":0,"delta":{"content":""#);
+        out.extend_from_slice(escaped.as_bytes());
+        let end: &[u8] = if self.with_usage {
+            b"\"},\"finish_reason\":null}],\"usage\":null}\n\n"
+        } else {
+            b"\"},\"finish_reason\":null}]}\n\n"
+        };
+        out.extend_from_slice(end);
+    }
+
     /// Appends the chunk that ends the answer.
     pub fn finish(&self, reason: FinishReason, delta: &Delta<'_>, out: &mut Vec<u8>) {
         self.chunk(0, delta, None, Some(reason), out);
@@ -187,6 +200,22 @@ fn write<T: Serialize>(out: &mut Vec<u8>, value: &T) {
 mod tests {
     use super::{ChunkWriter, Delta};
     use crate::protocol::openai::completion::{FinishReason, Usage};
+
+    #[crate::test]
+    fn text_alone_is_written_as_any_delta_is() {
+        for with_usage in [false, true] {
+            let writer = ChunkWriter::new("a", "m", 7, with_usage);
+            let (mut alone, mut delta) = (Vec::new(), Vec::new());
+            writer.text(r"a\n\u00e9", &mut alone);
+            let content = serde_json::from_str(r#""a\n\u00e9""#).unwrap();
+            let says = Delta {
+                content: Some(content),
+                ..Delta::default()
+            };
+            writer.delta(&says, &mut delta);
+            assert_eq!(alone, delta);
+        }
+    }
 
     #[crate::test]
     fn chunks_share_their_head_and_usage_is_null_until_the_end() {

@@ -24,6 +24,7 @@ use crate::protocol::anthropic::messages::{Message, StopDetails, Usage};
 use crate::protocol::anthropic::stream_event::{EventDelta, StreamEvent};
 use crate::protocol::openai::chunk::{ChunkWriter, DONE, Delta};
 use crate::protocol::openai::completion::{self, FinishReason};
+use crate::provider::event_shape::EventShape;
 use crate::provider::json_slice::{compact, escaped, size};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
@@ -47,6 +48,7 @@ impl MessageStream {
                 include_usage: request.include_usage,
                 max_kept_bytes: settings.max_event_bytes,
                 writer: None,
+                text_shape: EventShape::default(),
                 open: Vec::new(),
                 calls: 0,
                 characters: 0,
@@ -99,6 +101,8 @@ struct State {
     max_kept_bytes: usize,
     /// There from `message_start` on.
     writer: Option<ChunkWriter>,
+    /// How an event of text looks.
+    text_shape: EventShape,
     open: Vec<OpenBlock>,
     calls: u32,
     /// Characters of text, which annotations count in.
@@ -130,12 +134,15 @@ impl State {
         if self.progress == Progress::Done || event.data.is_empty() {
             return Ok(());
         }
+        if let Some(text) = self.text_shape.text_of(event.data) {
+            return self.add_text(text, out);
+        }
         let parsed: StreamEvent<'_> = simdutf8::basic::from_utf8(event.data)
             .ok()
             .and_then(|text| serde_json::from_str(text).ok())
             .ok_or_else(malformed_answer)?;
         match &*parsed.kind {
-            "content_block_delta" => self.on_block_delta(&parsed, out),
+            "content_block_delta" => self.on_block_delta(&parsed, event.data, out),
             "message_start" => self.on_message_start(parsed.message.as_ref(), out),
             "content_block_start" => self.on_block_start(&parsed, out),
             "content_block_stop" => self.on_block_stop(parsed.index, out),
@@ -200,7 +207,7 @@ impl State {
         self.open.push(OpenBlock { index, kind });
         // Blocks open empty, but nothing says that they must.
         if let ("text", Some(text)) = (&*block.kind, block.text) {
-            self.add_text(text, out)?;
+            self.add_text(escaped(text).ok_or_else(malformed_answer)?, out)?;
         }
         if let ("thinking", Some(thinking)) = (&*block.kind, block.thinking) {
             self.add_thinking(index, thinking, out)?;
@@ -211,7 +218,12 @@ impl State {
         Ok(())
     }
 
-    fn on_block_delta(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
+    fn on_block_delta(
+        &mut self,
+        event: &StreamEvent<'_>,
+        data: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), UpstreamFault> {
         let delta = event.delta.as_ref().ok_or_else(malformed_answer)?;
         let index = event.index.ok_or_else(malformed_answer)?;
         let EventDelta {
@@ -223,7 +235,11 @@ impl State {
             ..
         } = delta;
         match &*delta.kind {
-            "text_delta" => self.add_text(text.ok_or_else(malformed_answer)?, out),
+            "text_delta" => {
+                let text = text.ok_or_else(malformed_answer)?;
+                self.text_shape.remember(data, text.get());
+                self.add_text(escaped(text).ok_or_else(malformed_answer)?, out)
+            }
             "input_json_delta" => self.add_arguments(index, partial_json.ok_or_else(malformed_answer)?, out),
             "thinking_delta" => self.add_thinking(index, thinking.ok_or_else(malformed_answer)?, out),
             "signature_delta" => self.sign(index, signature.ok_or_else(malformed_answer)?),
@@ -232,20 +248,17 @@ impl State {
         }
     }
 
-    fn add_text(&mut self, piece: &RawValue, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
-        let inner = escaped(piece).ok_or_else(malformed_answer)?;
+    /// Passes text on. `inner` is the inside of a JSON string.
+    fn add_text(&mut self, inner: &str, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
         if inner.is_empty() {
             return Ok(());
         }
         let characters = self.count(inner);
         self.characters = self.characters.saturating_add(characters);
-        self.say(
-            &Delta {
-                content: Some(piece),
-                ..Delta::default()
-            },
-            out,
-        )
+        let writer = self.writer.as_ref().ok_or_else(malformed_answer)?;
+        writer.text(inner, out);
+        self.progress = Progress::Content;
+        Ok(())
     }
 
     fn cite(&mut self, index: u64, citation: &RawValue, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {

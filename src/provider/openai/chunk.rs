@@ -60,6 +60,8 @@ pub(super) struct Choices<'a> {
     /// Something that OpenAI's SDKs do not read, or that they do not find: content as parts, tool arguments as an
     /// object, a finish reason of the provider's own, reasoning under another name, a call without its id.
     pub(super) is_foreign: bool,
+    /// The latest choice's text: a JSON string.
+    text: Option<&'a str>,
     /// The error of a choice, or its finish reason if that is all there is.
     error: Option<&'a str>,
 }
@@ -164,6 +166,14 @@ impl<'a> Chunk<'a> {
         self.choices.as_ref()?.error
     }
 
+    /// The text that the chunk adds, as a JSON string, if it says nothing else.
+    pub(super) fn only_text(&self) -> Option<&'a str> {
+        let choices = self.choices.as_ref()?;
+        let is_plain = choices.count == 1 && !choices.has_finish_reason && self.any_usage().is_none();
+        let text = choices.text.filter(|_| is_plain)?;
+        (choices.output_bytes == bytes_of(text)).then_some(text)
+    }
+
     /// `usage`, or where Groq puts it.
     pub(super) fn any_usage(&self) -> Option<&'a str> {
         let groq = || self.x_groq.as_ref()?.usage;
@@ -220,7 +230,10 @@ impl<'a> Choices<'a> {
                 self.is_foreign = true;
                 self.output(reshape::bytes_of_parts(parts));
             }
-            _ => self.output(output_bytes(delta.content)),
+            text => {
+                self.text = text;
+                self.output(output_bytes(delta.content));
+            }
         }
         // Sound is missed by a client, but its base64 says nothing of its tokens.
         self.has_content |= delta.audio.is_some();
@@ -269,9 +282,13 @@ impl<'de> Visitor<'de> for Fold {
 
 /// Bytes of a string once it is unescaped; of tool arguments sent as an object, the bytes between its braces.
 fn output_bytes(raw: Option<&RawValue>) -> u64 {
-    let Some(json) = raw.map(RawValue::get).filter(|json| json.starts_with(['"', '{'])) else {
+    raw.map_or(0, |raw| bytes_of(raw.get()))
+}
+
+fn bytes_of(json: &str) -> u64 {
+    if !json.starts_with(['"', '{']) {
         return 0;
-    };
+    }
     let mut bytes = json.len().saturating_sub(2);
     let mut rest = json;
     while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {

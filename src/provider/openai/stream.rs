@@ -20,6 +20,7 @@ use super::head::Head;
 use super::{reshape, usage};
 use crate::codec::sse::{Decoder, Event};
 use crate::protocol::json_object::{Editor, Object};
+use crate::provider::event_shape::EventShape;
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 
 #[cfg(test)]
@@ -45,6 +46,8 @@ struct State {
     /// The usage chunk to come, a whole event; empty if there is none.
     usage_event: Vec<u8>,
     head: Head,
+    /// How an event looks that says some text, and leaves as it came.
+    text_shape: EventShape,
     numbers: reshape::Numbers,
     /// Azure's judgement of the prompt, until a choice comes; empty if there is none.
     prompt_filter_results: String,
@@ -62,6 +65,7 @@ impl ChunkStream {
                 tally: Tally::default(),
                 usage_event: Vec::new(),
                 head: Head::new(settings),
+                text_shape: EventShape::default(),
                 numbers: reshape::Numbers::new(settings.created),
                 prompt_filter_results: String::new(),
             },
@@ -130,6 +134,12 @@ impl State {
         if event.name == b"error" {
             return Err(reported_fault(data));
         }
+        if self.prompt_filter_results.is_empty()
+            && let Some(text) = self.text_shape.text_of(data)
+        {
+            self.pass_text(text, raw, out);
+            return Ok(());
+        }
         if data.is_empty() {
             // Clients parse every event, and an empty one says nothing.
             return Ok(());
@@ -188,6 +198,9 @@ impl State {
             return Ok(());
         }
         if chunk.usage.is_none() && !choices.is_foreign && has_head && self.prompt_filter_results.is_empty() {
+            if let Some(said) = chunk.only_text() {
+                self.text_shape.remember(text.trim_ascii().as_bytes(), said);
+            }
             out.extend_from_slice(raw);
             return Ok(());
         }
@@ -214,6 +227,16 @@ impl State {
         }
         write_event(editor, out);
         Ok(())
+    }
+
+    /// Passes an event on that says this and nothing else.
+    fn pass_text(&mut self, text: &str, raw: &[u8], out: &mut Vec<u8>) {
+        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        self.tally.output_bytes = self.tally.output_bytes.saturating_add(bytes);
+        if bytes > 0 {
+            self.progress = Progress::Content;
+        }
+        out.extend_from_slice(raw);
     }
 
     /// Makes the usage chunk of the chunk that the usage came with.

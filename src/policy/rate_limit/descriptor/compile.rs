@@ -7,7 +7,7 @@ use super::super::measure::{Measure, Unit};
 use super::super::sliding_window::SlidingWindow;
 use super::super::token_bucket::TokenBucket;
 use super::super::window::{Pace, Window};
-use super::{CompiledLimit, LimitPace, ModelPattern, Part, Who, absorb};
+use super::{CompiledLimit, LimitPace, ModelPattern, Part, Who, absorb, half};
 use crate::config::{
     CalendarUnit, ConfigError, Decimal, Limit, LimitCount, LimitMatch, LimitMode, LimitStore, OnShort, Period,
 };
@@ -58,6 +58,7 @@ pub(in super::super) fn compile(
         let overrides = read_overrides(limit, measure, &mut fault);
         let who = read_who("match", &limit.applies_to, &mut fault);
         let per = read_parts(&limit.per, &mut fault);
+        let definition = definition(limit, measure);
         compiled.push(CompiledLimit {
             name: limit.name.clone(),
             measure,
@@ -68,7 +69,8 @@ pub(in super::super) fn compile(
             pace,
             who,
             per,
-            definition: definition(limit, measure),
+            identity: half(definition.clone()),
+            definition,
         });
     }
     check_store(limits.len(), store, &mut faults);
