@@ -120,9 +120,9 @@ impl ProviderFilter {
         let Some(attempt) = self.attempt.as_mut() else {
             return Action::Continue;
         };
-        let mut out = Vec::new();
         let is_whole = attempt.wants_whole_body();
         if is_whole && !attempt.may_hold(size) {
+            let mut out = Vec::new();
             let step = attempt.on_response_too_large(&mut out);
             return self.carry_out(step, size, Some(&out));
         }
@@ -134,11 +134,19 @@ impl ProviderFilter {
         if let Some((lease, wanted)) = attempt.wants_more(&chunk) {
             attempt.raise_ceiling(lease.extend(wanted, host::now(), &SharedData));
         }
+        let mut out = Vec::with_capacity(room_for_translation(chunk.len()));
         let step = attempt.on_response_body(&chunk, end_of_stream, &mut out);
         self.tell_refusal();
         let is_unchanged = start == 0 && out == chunk;
         self.carry_out(step, size, (!is_unchanged).then_some(&out))
     }
+}
+
+/// How much room a translated piece of an answer hardly exceeds: a short event becomes a longer one, a long answer
+/// keeps about its length.
+fn room_for_translation(bytes: usize) -> usize {
+    const SHORT: usize = 16 * 1024;
+    bytes.saturating_add(bytes.min(SHORT)).saturating_add(256)
 }
 
 /// Lets the answer's body go on, as it came or as it is now.
