@@ -35,6 +35,8 @@ fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
         upstream_model: upstream_model.to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
+        output_bound_field: kind.output_bound_field(),
+        developer_role: kind.keeps_to_openai(),
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 1_700_000_000,

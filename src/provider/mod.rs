@@ -38,7 +38,7 @@ pub use ending::{Ending, end_for_length};
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
 use crate::codec::event_stream::Fault;
 use crate::codec::sse::EventTooLarge;
-use crate::config::{OnUnsupported, ProviderKind};
+use crate::config::{OnUnsupported, OutputBoundField, ProviderKind};
 use crate::headers::Headers;
 use crate::protocol::bedrock::embeddings::INPUT_TOKENS_HEADER;
 use crate::protocol::openai::embeddings::EncodingFormat;
@@ -69,6 +69,10 @@ pub struct Settings {
     pub on_unsupported: OnUnsupported,
     /// Whether `stream_options.include_usage` may be sent.
     pub stream_usage: bool,
+    /// The field that bounds the output, in OpenAI's language.
+    pub output_bound_field: OutputBoundField,
+    /// Whether messages of the role `developer` are known, in OpenAI's language.
+    pub developer_role: bool,
     /// The output bound for providers that require one, when the client gave none.
     pub default_max_tokens: u32,
     /// The most output tokens that each choice may have: what the client's limits leave room for. `None`: as many
@@ -98,6 +102,8 @@ impl Settings {
             upstream_model: upstream_model.to_owned(),
             on_unsupported: OnUnsupported::Drop,
             stream_usage: kind != ProviderKind::Mistral,
+            output_bound_field: kind.output_bound_field(),
+            developer_role: kind.keeps_to_openai(),
             default_max_tokens: 4096,
             max_output_tokens: None,
             created: 1_700_000_000,

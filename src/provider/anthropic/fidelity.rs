@@ -8,7 +8,7 @@ use crate::provider::fidelity::{Contract, Fate};
 /// Anthropic Messages.
 pub(in crate::provider) const CONTRACT: Contract = Contract {
     title: "`anthropic`",
-    kind: ProviderKind::Anthropic,
+    kinds: &[ProviderKind::Anthropic],
     chat_model: "some-model",
     embeddings_model: "some-model",
     chat: &[
@@ -73,6 +73,8 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
             " or `output_config.effort`, see below",
         ),
         ("prompt_cache_key", Fate::Dropped, ""),
+        ("prompt_cache_options", Fate::Dropped, ""),
+        ("prompt_cache_retention", Fate::Dropped, ""),
         ("prediction", Fate::Dropped, ""),
         ("store", Fate::Dropped, ""),
         ("verbosity", Fate::Dropped, ""),

@@ -8,7 +8,7 @@ use crate::provider::fidelity::{Contract, Fate};
 /// Gemini, from AI Studio and Vertex AI alike.
 pub(in crate::provider) const CONTRACT: Contract = Contract {
     title: "`gemini`, `vertex_ai`",
-    kind: ProviderKind::Gemini,
+    kinds: &[ProviderKind::Gemini],
     chat_model: "gemini-2.5-flash",
     embeddings_model: "gemini-embedding-001",
     chat: &[
@@ -89,6 +89,8 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
             ", see below",
         ),
         ("prompt_cache_key", Fate::Dropped, ": prompts are cached unasked"),
+        ("prompt_cache_options", Fate::Dropped, ""),
+        ("prompt_cache_retention", Fate::Dropped, ""),
         ("prediction", Fate::Dropped, ""),
         ("store", Fate::Dropped, ""),
         ("verbosity", Fate::Dropped, ""),

@@ -13,6 +13,7 @@
 
 pub(super) mod call_id;
 
+use super::older;
 use super::reshape::{each, written};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
@@ -59,6 +60,8 @@ const REQUEST: &[&str] = &[
 
 /// Where a message stands.
 const MESSAGE: &str = "messages[]";
+/// Where a call stands in it.
+const TOOL_CALL: &str = "messages[].tool_calls[]";
 
 /// What was left out, and what was not kept exactly.
 type Reported = (Vec<Cow<'static, str>>, Vec<Cow<'static, str>>);
@@ -74,9 +77,7 @@ pub(super) fn edit_request<'o>(
     editor: &mut Editor<'o, '_>,
 ) -> Result<Reported, ApiError> {
     let losses = Losses::default();
-    // OpenAI's newer name wins over the deprecated one that Mistral still uses.
-    move_member(object, editor, "max_completion_tokens", "max_tokens");
-    bound_output(object, settings, editor);
+    older::bound_output(object, settings, editor);
     move_member(object, editor, "seed", "random_seed");
     editor.remove("stream_options");
     editor.retain(|field| {
@@ -128,18 +129,6 @@ fn ordered(messages: &str) -> Option<String> {
     Some(out)
 }
 
-/// Puts the output bound in the one field that there is, where a limit lowers it.
-fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Editor<'o, '_>) {
-    let given = |field| object.get(field).filter(|given| *given != "null");
-    let asked = given("max_completion_tokens").or_else(|| given("max_tokens"));
-    let asked = asked.and_then(|asked| asked.parse::<u64>().ok());
-    let Some(bound) = settings.output_bound(asked).filter(|bound| Some(*bound) != asked) else {
-        return;
-    };
-    editor.remove("max_completion_tokens");
-    editor.set("max_tokens", bound.to_string());
-}
-
 /// What has no counterpart.
 #[derive(Default)]
 pub(super) struct Losses {
@@ -152,7 +141,8 @@ impl Losses {
     /// A member of the object at `path`, which is empty for the request itself.
     pub(super) fn add(&self, path: &str, member: &str) {
         let dot = if path.is_empty() { "" } else { "." };
-        let is_refusable = path != MESSAGE || !is_told_by_answers(member);
+        let is_answer_s = matches!(path, MESSAGE | TOOL_CALL) && is_told_by_answers(member);
+        let is_refusable = !is_answer_s;
         let path = [path, dot, plain_name(member)].concat();
         if is_refusable {
             self.refused.borrow_mut().get_or_insert_with(|| path.clone());
@@ -238,7 +228,7 @@ fn message(message: &Object<'_>, losses: &Losses) -> Option<String> {
 fn tool_call(call: &Object<'_>, losses: &Losses) -> Option<String> {
     let mut editor = Editor::new(call);
     let allowed = ["id", "type", "index", "function"];
-    retain(call, &allowed, "messages[].tool_calls[]", losses, &mut editor);
+    retain(call, &allowed, TOOL_CALL, losses, &mut editor);
     plain_id(call, "id", &mut editor);
     changed(editor)
 }

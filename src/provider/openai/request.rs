@@ -3,14 +3,14 @@
 //! The request, byte for byte but for what has to change.
 //!
 //! For servers that speak OpenAI's language that is the model's name and `stream_options.include_usage`, which
-//! the gateway needs for its own count, and the output bound where a limit lowers it. OpenAI itself is spared what other providers' answers tell. What a client
-//! sent beyond that is between it and the provider
+//! the gateway needs for its own count, the output bound where a limit lowers it, and OpenAI's newer words where a
+//! server may not know them. OpenAI itself is spared what only other providers know. What a client sent beyond that is
+//! between it and the provider
 //! (<https://platform.openai.com/docs/api-reference/chat/create>).
 
-use super::told::without_told;
-use super::{azure, mistral};
+use super::{azure, foreign, mistral, older};
 use crate::api_error::ApiError;
-use crate::config::ProviderKind;
+use crate::config::{OutputBoundField, ProviderKind};
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
 use crate::provider::{Settings, UpstreamRequest};
 
@@ -41,18 +41,22 @@ pub(super) fn translate_request(
     if !names(object.get("model"), &settings.upstream_model) {
         editor.set("model", quote(&settings.upstream_model));
     }
-    let mut dropped = Vec::new();
-    if matches!(settings.kind, ProviderKind::AzureOpenAi | ProviderKind::OpenAi)
-        && let Some((messages, left_out)) = object.get("messages").and_then(without_told)
-    {
-        editor.set("messages", messages);
-        dropped = left_out;
+    let losses = mistral::Losses::default();
+    if matches!(settings.kind, ProviderKind::AzureOpenAi | ProviderKind::OpenAi) {
+        foreign::take_out(&object, &mut editor, &losses);
     }
     if settings.kind != ProviderKind::Mistral {
-        bound_output(&object, settings, &mut editor);
+        match settings.output_bound_field {
+            OutputBoundField::MaxCompletionTokens => bound_output(&object, settings, &mut editor),
+            OutputBoundField::MaxTokens => older::bound_output(&object, settings, &mut editor),
+        }
+        if !settings.developer_role
+            && let Some(messages) = object.get("messages").and_then(older::without_developer)
+        {
+            editor.set("messages", messages);
+        }
     }
     if !settings.unsupported.is_empty() {
-        let losses = mistral::Losses::default();
         editor.retain(|field| {
             let is_refused = settings.unsupported.contains(&&*field.key);
             if is_refused && object.value(field) != Some("null") {
@@ -60,8 +64,8 @@ pub(super) fn translate_request(
             }
             !is_refused
         });
-        dropped = losses.into_dropped(settings.on_unsupported)?;
     }
+    let mut dropped = losses.into_dropped(settings.on_unsupported)?;
     let mut approximated = Vec::new();
     if settings.kind == ProviderKind::Mistral {
         (dropped, approximated) = mistral::edit_request(&object, settings, &mut editor)?;
@@ -91,7 +95,7 @@ pub(super) fn translate_request(
 }
 
 /// Lowers the output bound to what the limits leave, in whichever fields the client used. Without any, OpenAI gets
-/// the one that its reasoning models accept, and others the one that all servers know.
+/// the one that its reasoning models accept.
 fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Editor<'o, '_>) {
     if settings.max_output_tokens.is_none() {
         return;
@@ -108,9 +112,10 @@ fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Ed
         }
     }
     if let Some(bound) = settings.max_output_tokens.filter(|_| !is_bound) {
+        // OpenRouter reads either for every model, but speaks of the older one.
         let field = match settings.kind {
-            ProviderKind::AzureOpenAi | ProviderKind::OpenAi => "max_completion_tokens",
-            _ => "max_tokens",
+            ProviderKind::OpenRouter => "max_tokens",
+            _ => "max_completion_tokens",
         };
         editor.set(field, bound.to_string());
     }

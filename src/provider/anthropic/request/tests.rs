@@ -12,6 +12,8 @@ fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
         upstream_model: upstream_model.to_owned(),
         on_unsupported,
         stream_usage: true,
+        output_bound_field: ProviderKind::Anthropic.output_bound_field(),
+        developer_role: ProviderKind::Anthropic.keeps_to_openai(),
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 7,

@@ -11,6 +11,8 @@ fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
         upstream_model: "claude".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
+        output_bound_field: ProviderKind::Anthropic.output_bound_field(),
+        developer_role: ProviderKind::Anthropic.keeps_to_openai(),
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 7,
