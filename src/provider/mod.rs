@@ -30,6 +30,8 @@ mod path_segment;
 pub mod sagemaker;
 #[cfg(test)]
 mod tests;
+mod tool_choice;
+mod tool_names;
 mod unsupported;
 
 pub use cost::{add_cost_to_events, with_cost};
@@ -334,7 +336,7 @@ pub fn translate_response(
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     match spoken(settings) {
-        Dialect::Anthropic => anthropic::translate_response(body, settings, out),
+        Dialect::Anthropic => anthropic::translate_response(body, settings, request, out),
         Dialect::Bedrock => bedrock::translate_response(body, settings, request, out),
         Dialect::Cohere => cohere::translate_response(body, settings, request, out),
         Dialect::Gemini => gemini::translate_response(body, settings, request, out),

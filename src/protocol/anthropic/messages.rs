@@ -149,7 +149,7 @@ pub enum Block<'a> {
         /// The call.
         id: Cow<'a, str>,
         /// The tool.
-        name: &'a str,
+        name: Cow<'a, str>,
         /// Its arguments, an object.
         input: &'a RawValue,
         /// Where prompt caching begins.
@@ -195,7 +195,7 @@ pub enum Source<'a> {
 #[derive(Debug, Serialize)]
 pub struct Tool<'a> {
     /// Its name.
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     /// What it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<&'a str>,
@@ -251,7 +251,7 @@ pub enum ToolChoice<'a> {
     /// It must call this one.
     Tool {
         /// The tool.
-        name: &'a str,
+        name: Cow<'a, str>,
         /// At most one call.
         #[serde(skip_serializing_if = "core::ops::Not::not")]
         disable_parallel_tool_use: bool,

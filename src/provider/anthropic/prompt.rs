@@ -17,6 +17,7 @@ use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{Block, Blocks, Role, Turn};
 use crate::protocol::openai::chat::{ChatCompletionRequest, Message, ToolCall};
 use crate::provider::dropped::is_told_by_answers;
+use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, missing, unsupported};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -259,7 +260,7 @@ fn tool_use<'r>(call: &'r ToolCall<'r>, place: Place, report: &mut Report) -> Re
         })?;
     Ok(Block::ToolUse {
         id: call_id(id),
-        name,
+        name: Rule::ANTHROPIC.plain(name),
         input,
         cache_control: call.cache_control,
     })

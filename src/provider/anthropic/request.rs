@@ -9,7 +9,7 @@
 use super::prompt::prompt;
 use super::reasoning::{Circumstances, Generation, Reasoning, reasoning};
 use super::structured_output::output_format;
-use super::tools::{tool_choice, tools};
+use super::tools::Tools;
 use crate::api_error::{API_ERROR, ApiError};
 use crate::config::ProviderKind;
 use crate::protocol::anthropic::messages::{MessagesRequest, Metadata, OutputConfig, ToolChoice};
@@ -18,6 +18,7 @@ use crate::protocol::openai::Text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
 use crate::provider::google_path::vertex_path;
 use crate::provider::json_slice;
+use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::Number;
@@ -50,6 +51,7 @@ pub(in crate::provider) fn translate_request(
         headers,
         dropped: report.into_dropped(),
         is_streaming,
+        renamed_tools: Rule::ANTHROPIC.renamed(&request),
         include_usage: request
             .stream_options
             .as_ref()
@@ -89,14 +91,13 @@ fn messages_request<'r>(
     let asked = asked.unwrap_or_else(|| settings.default_max_tokens.into());
     let max_tokens = settings.output_bound(Some(asked)).unwrap_or(asked);
     let prompt = prompt(request, report)?;
-    let tools = tools(request, report)?;
-    let tool_choice = tool_choice(request, report)?;
+    let tools = Tools::read(request, report)?;
     let circumstances = Circumstances {
         generation: Generation::of(&settings.upstream_model),
         max_tokens,
         is_lowered: max_tokens < asked,
         is_tool_forced: matches!(
-            tool_choice,
+            tools.choice,
             Some(ToolChoice::Any { .. } | ToolChoice::Tool { .. })
         ),
         lacks_thinking: prompt.lacks_thinking(),
@@ -113,8 +114,8 @@ fn messages_request<'r>(
         max_tokens,
         system: prompt.system,
         messages: prompt.turns,
-        tools,
-        tool_choice,
+        tools: tools.tools,
+        tool_choice: tools.choice,
         thinking: reasoning.thinking,
         output_config: OutputConfig {
             effort: reasoning.effort,

@@ -16,14 +16,17 @@ use crate::protocol::openai::completion::{
     Usage,
 };
 use crate::provider::json_slice::{compact, text};
-use crate::provider::{Settings, Tally, UpstreamFault};
+use crate::provider::tool_names::at_client;
+use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Translates a whole answer and appends it to `out`.
 pub(in crate::provider) fn translate_response(
     body: &[u8],
     settings: &Settings,
+    request: &UpstreamRequest,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     let message: Message<'_> = simdutf8::basic::from_utf8(body)
@@ -36,7 +39,9 @@ pub(in crate::provider) fn translate_response(
     let content = message.content.as_deref().ok_or_else(malformed_answer)?;
     let mut answer = Answer::default();
     for block in content {
-        answer.add(block).ok_or_else(malformed_answer)?;
+        answer
+            .add(block, &request.renamed_tools)
+            .ok_or_else(malformed_answer)?;
     }
     let output_bytes = answer.output_bytes;
     let refusal = message.stop_details.and_then(|details| details.explanation);
@@ -84,7 +89,11 @@ struct Pieces<'a> {
 
 impl<'a> Answer<'a> {
     /// Adds a block; `None` if it is malformed.
-    fn add(&mut self, block: &'a ContentBlock<'a>) -> Option<()> {
+    fn add(
+        &mut self,
+        block: &'a ContentBlock<'a>,
+        renamed_tools: &'a BTreeMap<String, String>,
+    ) -> Option<()> {
         match &*block.kind {
             "text" => self.add_text(block)?,
             "tool_use" => {
@@ -97,7 +106,7 @@ impl<'a> Answer<'a> {
                     id: Cow::Borrowed(block.id.as_deref()?),
                     kind: "function",
                     function: FunctionCall {
-                        name: Cow::Borrowed(block.name.as_deref()?),
+                        name: Cow::Borrowed(at_client(renamed_tools, block.name.as_deref()?)),
                         arguments,
                     },
                     extra_content: None,

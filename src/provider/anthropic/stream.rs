@@ -27,6 +27,7 @@ use crate::protocol::openai::completion::{self, FinishReason};
 use crate::provider::json_slice::{compact, escaped, size};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// More blocks than this are never open at once: Anthropic opens one after the other.
 const MAX_OPEN_BLOCKS: usize = 64;
@@ -45,6 +46,7 @@ impl MessageStream {
                 upstream_model: settings.upstream_model.clone(),
                 created: settings.created,
                 include_usage: request.include_usage,
+                renamed_tools: request.renamed_tools.clone(),
                 max_kept_bytes: settings.max_event_bytes,
                 writer: None,
                 open: Vec::new(),
@@ -96,6 +98,8 @@ struct State {
     upstream_model: String,
     created: u64,
     include_usage: bool,
+    /// Theirs, to the client's.
+    renamed_tools: BTreeMap<String, String>,
     max_kept_bytes: usize,
     /// There from `message_start` on.
     writer: Option<ChunkWriter>,

@@ -20,6 +20,7 @@ use crate::protocol::openai::completion::{
     Usage,
 };
 use crate::provider::json_slice::{compact, text};
+use crate::provider::tool_names::at_client;
 use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -142,7 +143,7 @@ impl<'a> Answer<'a> {
         };
         self.count(&arguments);
         let name = call.name.as_deref()?;
-        let name = self.renamed_tools.get(name).map_or(name, String::as_str);
+        let name = at_client(self.renamed_tools, name);
         self.tool_calls.push(ToolCall {
             id: Cow::Borrowed(call.tool_use_id.as_deref()?),
             kind: "function",

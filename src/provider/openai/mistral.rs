@@ -9,8 +9,9 @@
 //!
 //! A conversation may only end with the assistant if its message is marked as the answer's beginning (`Expected last
 //! role User or Tool (or Assistant with prefix True)`, <https://docs.mistral.ai/capabilities/completion/prefix>), which
-//! is reported as approximated. A user right after a tool, which older models refused, is taken as it is.
+//! is reported as approximated. Of a choice among some of the tools only these are declared. A user right after a tool, which older models refused, is taken as it is.
 
+mod allowed_tools;
 pub(super) mod call_id;
 
 use super::older;
@@ -99,7 +100,15 @@ pub(super) fn edit_request<'o>(
             editor.set("messages", edited);
         }
     }
-    if let Some(tools) = object.get("tools").and_then(|tools| edited(tools, &losses, tool)) {
+    let mut tools = object.get("tools").map(Cow::Borrowed);
+    if let (Some(given), Some(choice)) = (&tools, object.get("tool_choice"))
+        && let Some((allowed, mode)) = allowed_tools::apply(given, choice)?
+    {
+        editor.set("tool_choice", mode);
+        editor.set("tools", allowed.clone());
+        tools = Some(Cow::Owned(allowed));
+    }
+    if let Some(tools) = tools.and_then(|tools| edited(&tools, &losses, tool)) {
         editor.set("tools", tools);
     }
     Ok((losses.into_dropped(settings.on_unsupported)?, approximated))

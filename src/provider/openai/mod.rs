@@ -4,7 +4,7 @@
 //!
 //! The gateway's own dialect is OpenAI's, so this translator is mostly a passthrough: bytes that need no change
 //! are never spelt anew. One file answers one question: what is sent (`request`, without what OpenAI refuses, `foreign`,
-//! and in words that other servers know, `older`; `mistral` for its stricter API, `azure` for its paths), `embeddings` both ways, what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
+//! in words that other servers know, `older`, and with names of tools that are allowed, `names`; `mistral` for its stricter API, `azure` for its paths), `embeddings` both ways, what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
 //! has to be reshaped for OpenAI's SDKs (`reshape`, `head`, `finish_reason`) and what a refusal means (`error`).
 
 mod azure;
@@ -16,6 +16,7 @@ mod finish_reason;
 mod foreign;
 mod head;
 mod mistral;
+mod names;
 mod older;
 mod request;
 mod reshape;
@@ -46,7 +47,7 @@ pub(super) fn translate_response(
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     match settings.operation {
-        Operation::Chat => response::translate_response(body, settings, out),
+        Operation::Chat => response::translate_response(body, settings, request, out),
         Operation::Embeddings => embeddings::translate_response(body, request, out),
     }
 }

@@ -8,10 +8,11 @@
 //! between it and the provider
 //! (<https://platform.openai.com/docs/api-reference/chat/create>).
 
-use super::{azure, foreign, mistral, older};
+use super::{azure, foreign, mistral, names, older};
 use crate::api_error::ApiError;
 use crate::config::{OutputBoundField, ProviderKind};
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::provider::tool_names::Rule;
 use crate::provider::{Settings, UpstreamRequest};
 
 #[cfg(test)]
@@ -31,6 +32,15 @@ pub(super) fn translate_request(
     let text = simdutf8::basic::from_utf8(body)
         .map_err(|_| ApiError::bad_request(None, "expected UTF-8, found an invalid byte"))?;
     let object = Object::parse(text).map_err(not_json)?;
+    if let Some(rule) = name_rule(settings.kind)
+        && let Some((renamed, renamed_tools)) = names::plain(&object, rule)
+    {
+        let request = translate_request(&renamed, settings, out)?;
+        return Ok(UpstreamRequest {
+            renamed_tools,
+            ..request
+        });
+    }
     let is_streaming = object.get("stream") == Some("true");
     let options = object
         .get("stream_options")
@@ -92,6 +102,15 @@ pub(super) fn translate_request(
         include_usage: is_streaming && include_usage,
         ..UpstreamRequest::default()
     })
+}
+
+/// What the names of tools may be, where that is known. Other servers are left to judge for themselves.
+const fn name_rule(kind: ProviderKind) -> Option<Rule> {
+    match kind {
+        ProviderKind::AzureOpenAi | ProviderKind::OpenAi => Some(Rule::OPENAI),
+        ProviderKind::Mistral => Some(Rule::MISTRAL),
+        _ => None,
+    }
 }
 
 /// Lowers the output bound to what the limits leave, in whichever fields the client used. Without any, OpenAI gets

@@ -62,7 +62,7 @@ impl ChunkStream {
                 tally: Tally::default(),
                 usage_event: Vec::new(),
                 head: Head::new(settings),
-                numbers: reshape::Numbers::new(settings.created),
+                numbers: reshape::Numbers::new(settings.created, &request.renamed_tools),
                 prompt_filter_results: String::new(),
             },
         }
@@ -166,6 +166,7 @@ impl State {
         if choices.has_content || choices.has_finish_reason {
             self.progress = Progress::Content;
         }
+        let is_foreign = choices.is_foreign || self.numbers.renames();
         let is_after_finish = self.finished != 0;
         self.finished |= choices.finished;
 
@@ -187,7 +188,7 @@ impl State {
             results.get().clone_into(&mut self.prompt_filter_results);
             return Ok(());
         }
-        if chunk.usage.is_none() && !choices.is_foreign && has_head && self.prompt_filter_results.is_empty() {
+        if chunk.usage.is_none() && !is_foreign && has_head && self.prompt_filter_results.is_empty() {
             out.extend_from_slice(raw);
             return Ok(());
         }
@@ -196,9 +197,7 @@ impl State {
         if !has_head {
             self.head.complete(chunk, text, OBJECT, &mut editor);
         }
-        if choices.is_foreign
-            && let Some(reshaped) = reshape::choices(&object, &mut self.numbers)
-        {
+        if is_foreign && let Some(reshaped) = reshape::choices(&object, &mut self.numbers) {
             editor.set("choices", reshaped);
         }
         if choices.count > 0 && !self.prompt_filter_results.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::translate_response;
 use crate::config::{OnUnsupported, ProviderKind};
-use crate::provider::{Settings, Tally, UpstreamFault};
+use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 
 fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
     let settings = Settings {
@@ -23,7 +23,7 @@ fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
         unsupported: &[],
     };
     let mut out = Vec::new();
-    let tally = translate_response(body.as_bytes(), &settings, &mut out)?;
+    let tally = translate_response(body.as_bytes(), &settings, &UpstreamRequest::default(), &mut out)?;
     Ok((serde_json::from_slice(&out).unwrap(), tally))
 }
 

@@ -3,6 +3,7 @@
 use super::translate_request;
 use crate::api_error::ApiError;
 use crate::config::{OnUnsupported, ProviderKind};
+use crate::provider::tool_names::Rule;
 use crate::provider::{Settings, UpstreamRequest};
 
 const CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
@@ -164,7 +165,7 @@ fn tools_and_the_choice_among_them() {
     let f =
         r#"{"toolSpec":{"name":"f","inputSchema":{"json":{"type":"object","properties":{}}},"strict":true}}"#;
     let g = r#"{"toolSpec":{"name":"g_h_HASH","description":"d","inputSchema":{"json":{"type":"object","properties":{}}}}},{"cachePoint":{"type":"default"}}"#;
-    let hash = super::super::names::plain("g.h");
+    let hash = Rule::BEDROCK.plain("g.h");
     let g = g.replace("g_h_HASH", &hash);
     for (choice, expected, dropped) in [
         ("", String::new(), &[][..]),
@@ -243,7 +244,7 @@ fn images_documents_and_recordings() {
     check_messages(
         r#"[{"role":"user","content":"Hi"},{"role":"assistant","tool_calls":[{"id":"call 1","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call 1","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="},"cache_control":{"type":"ephemeral","ttl":"1h"}}]}]"#,
         &r#""messages":[{"role":"user","content":[{"text":"Hi"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"ID","name":"f","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"ID","content":[{"text":"a"},{"image":{"format":"png","source":{"bytes":"aGk="}}}]}},{"cachePoint":{"type":"default","ttl":"1h"}}]}],"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{"type":"object","properties":{}}}}}]}"#
-            .replace("ID", &super::super::names::plain("call 1")),
+            .replace("ID", &Rule::BEDROCK.plain("call 1")),
     );
 }
 
