@@ -46,7 +46,7 @@ pub struct Contract {
 }
 
 /// All of them: first those of OpenAI's language, then those of the others.
-pub const CONTRACTS: [&Contract; 9] = [
+pub const CONTRACTS: [&Contract; 10] = [
     &openai::fidelity::OPENAI,
     &openai::fidelity::OPENROUTER,
     &openai::fidelity::COMPATIBLE,
@@ -54,7 +54,8 @@ pub const CONTRACTS: [&Contract; 9] = [
     &openai::fidelity::MISTRAL,
     &cohere::fidelity::CONTRACT,
     &anthropic::fidelity::CONTRACT,
-    &gemini::fidelity::CONTRACT,
+    &gemini::fidelity::STUDIO,
+    &gemini::fidelity::VERTEX,
     &bedrock::fidelity::CONTRACT,
 ];
 
