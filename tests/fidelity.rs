@@ -37,7 +37,7 @@ fn example(field: &str) -> Value {
         "function_call" | "service_tier" => r#""auto""#,
         "parallel_tool_calls" => "false",
         "response_format" => {
-            r#"{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object"},"strict":true}}"#
+            r#"{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object","additionalProperties":false},"strict":true}}"#
         }
         "stop" => r#"["END"]"#,
         "stream" | "store" | "logprobs" => "true",

@@ -15,6 +15,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod closed_schema;
 pub mod cohere;
 pub mod configured;
 mod cost;

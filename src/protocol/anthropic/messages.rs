@@ -213,7 +213,7 @@ pub struct Tool<'a> {
 #[derive(Debug)]
 pub enum InputSchema<'a> {
     /// As the client wrote it.
-    Given(&'a RawValue),
+    Given(Cow<'a, RawValue>),
     /// A tool without arguments.
     Empty,
 }
@@ -270,7 +270,11 @@ pub enum Thinking<'a> {
         budget_tokens: u64,
     },
     /// As much as the model finds right.
-    Adaptive,
+    Adaptive {
+        /// `summarized`, where the model would otherwise keep its thoughts to itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display: Option<&'static str>,
+    },
     /// None.
     Disabled,
     /// As the client wrote it.

@@ -27,4 +27,3 @@ pub(super) use reasoning::{Circumstances, Effort, Generation, Reasoning, reasoni
 pub(super) use request::translate_request;
 pub(super) use response::translate_response;
 pub use stream::MessageStream;
-pub(super) use structured_output::close;

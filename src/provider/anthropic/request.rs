@@ -4,7 +4,7 @@
 //!
 //! Parsed once, borrowed, and written once; text without escapes is not copied in between. `max_tokens` is
 //! required by Anthropic, so a request without a bound gets the configured one. OpenAI's temperature ends at 2,
-//! Anthropic's at 1: what lies above becomes 1 and is reported, since it is no longer what was asked for.
+//! Anthropic's at 1: what lies above becomes 1 and is reported as approximated.
 
 use super::prompt::prompt;
 use super::reasoning::{Circumstances, Generation, Reasoning, reasoning};
@@ -46,10 +46,12 @@ pub(in crate::provider) fn translate_request(
     };
     json_text::write(out, &translated)
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
+    let (dropped, approximated) = report.into_parts();
     Ok(UpstreamRequest {
         path,
         headers,
-        dropped: report.into_dropped(),
+        dropped,
+        approximated,
         is_streaming,
         renamed_tools: Rule::ANTHROPIC.renamed(&request),
         include_usage: request
@@ -167,7 +169,7 @@ impl Sampling {
         let mut temperature = request.temperature.clone();
         if let Some(value) = request.temperature.as_ref().and_then(Number::as_f64) {
             if value > 1.0 {
-                report.drop_field("temperature")?;
+                report.approximate_field("temperature");
                 temperature = Some(Number::from(1));
             } else if value < 1.0 && (is_thinking || !generation.has_sampling) {
                 report.drop_field("temperature")?;

@@ -10,9 +10,10 @@
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{InputSchema, Tool, ToolChoice};
 use crate::protocol::openai::chat::{self, ChatCompletionRequest};
+use crate::provider::closed_schema::{close_arguments, of_arguments};
 use crate::provider::tool_choice::{self, Allowed, Choice};
 use crate::provider::tool_names::Rule;
-use crate::provider::unsupported::{Place, Report, missing, unsupported};
+use crate::provider::unsupported::{Place, Report, missing, unsupported, wrong};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -69,12 +70,15 @@ fn tool<'r>(tool: &'r chat::Tool<'r>, place: Place, report: &mut Report) -> Resu
         .name
         .as_deref()
         .ok_or_else(|| missing(inner.path("name"), "a string"))?;
+    let is_strict = function.strict == Some(true);
     let input_schema = match function.parameters {
-        Some(schema) if schema.get() == "{}" => InputSchema::Empty,
-        Some(schema) if schema.get().starts_with('{') => InputSchema::Given(schema),
-        Some(_) => {
-            let path = inner.path("parameters");
-            return Err(ApiError::bad_request(None, format!("{path}: expected an object")).with_param(path));
+        Some(schema) => {
+            let schema = of_arguments(schema).ok_or_else(|| wrong(inner.path("parameters"), "an object"))?;
+            InputSchema::Given(if is_strict {
+                close_arguments(schema, inner, report)
+            } else {
+                schema
+            })
         }
         None => InputSchema::Empty,
     };
@@ -82,7 +86,7 @@ fn tool<'r>(tool: &'r chat::Tool<'r>, place: Place, report: &mut Report) -> Resu
         name: Rule::ANTHROPIC.plain(name),
         description: function.description.as_deref(),
         input_schema,
-        strict: function.strict == Some(true),
+        strict: is_strict,
         cache_control: tool.cache_control.or(function.cache_control),
     })
 }

@@ -13,16 +13,13 @@ use super::cache;
 use super::prompt::Prompt;
 use crate::api_error::{API_ERROR, ApiError};
 use crate::protocol::bedrock::converse::{InputSchema, Tool, ToolChoice, ToolConfig, ToolSpec};
-use crate::protocol::json_object::Object;
 use crate::protocol::openai::chat::{self, ChatCompletionRequest};
+use crate::provider::closed_schema::{close_arguments, of_arguments, of_no_arguments};
 use crate::provider::tool_choice::{self, Allowed, Choice};
 use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, missing, unsupported, wrong};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-
-const EMPTY_SCHEMA: &str = r#"{"type":"object","properties":{}}"#;
 
 /// The counterpart of `tools`, `tool_choice` and `parallel_tool_calls`.
 pub(super) fn tool_config<'r>(
@@ -84,7 +81,7 @@ fn declared_by_name<'r>(prompt: &Prompt<'r>, report: &mut Report) -> Option<Tool
             Some(Tool::ToolSpec(ToolSpec {
                 name: name.clone(),
                 description: None,
-                input_schema: InputSchema::Json(Cow::Borrowed(empty_schema()?)),
+                input_schema: InputSchema::Json(Cow::Borrowed(of_no_arguments()?)),
                 strict: false,
             }))
         })
@@ -116,10 +113,14 @@ fn tool_spec<'r>(
     let name = function.name.as_deref();
     let name = name.ok_or_else(|| missing(inner.path("name"), "a string"))?;
     let schema = match function.parameters {
-        None => empty_schema().map(Cow::Borrowed),
-        Some(schema) => object_schema(schema),
+        None => of_no_arguments().map(Cow::Borrowed),
+        Some(schema) => of_arguments(schema),
     };
-    let schema = schema.ok_or_else(|| wrong(inner.path("parameters"), "an object"))?;
+    let mut schema = schema.ok_or_else(|| wrong(inner.path("parameters"), "an object"))?;
+    let is_strict = function.strict == Some(true);
+    if is_strict {
+        schema = close_arguments(schema, inner, report);
+    }
     Ok(ToolSpec {
         name: Rule::BEDROCK.plain(name),
         description: function
@@ -127,27 +128,8 @@ fn tool_spec<'r>(
             .as_deref()
             .filter(|text| !text.trim().is_empty()),
         input_schema: InputSchema::Json(schema),
-        strict: function.strict == Some(true),
+        strict: is_strict,
     })
-}
-
-/// A schema whose top says that it is an object, which Bedrock demands; `None` if it is no JSON object.
-fn object_schema(schema: &RawValue) -> Option<Cow<'_, RawValue>> {
-    let object = Object::parse(schema.get()).ok()?;
-    if object.fields.is_empty() {
-        return empty_schema().map(Cow::Borrowed);
-    }
-    if object.get("type").is_some() {
-        return Some(Cow::Borrowed(schema));
-    }
-    let members = schema.get().trim_start().strip_prefix('{')?;
-    RawValue::from_string(format!(r#"{{"type":"object",{members}"#))
-        .ok()
-        .map(Cow::Owned)
-}
-
-fn empty_schema() -> Option<&'static RawValue> {
-    serde_json::from_str(EMPTY_SCHEMA).ok()
 }
 
 /// Whether a choice makes the model call a tool.

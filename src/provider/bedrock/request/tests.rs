@@ -138,8 +138,8 @@ fn a_budget_of_thinking_leaves_room_for_the_answer() {
 fn schemas_travel_as_text() {
     check(
         NOVA,
-        r#","response_format":{"type":"json_schema","json_schema":{"name":"n","description":"d","strict":true,"schema":{"type":"object","properties":{"a":{"type":"string"}}}}}"#,
-        r#","outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}}}","name":"n","description":"d"}}}}"#,
+        r#","response_format":{"type":"json_schema","json_schema":{"name":"n","description":"d","strict":true,"schema":{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}}}"#,
+        r#","outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}},\"additionalProperties\":false}","name":"n","description":"d"}}}}"#,
         &[],
         &[],
     );
@@ -148,7 +148,7 @@ fn schemas_travel_as_text() {
         r#","response_format":{"type":"json_schema","json_schema":{"schema":{"type":"object"}}}"#,
         r#","outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{\"type\":\"object\",\"additionalProperties\":false}"}}}}"#,
         &[],
-        &[],
+        &["response_format"],
     );
     check(
         NOVA,
@@ -161,9 +161,8 @@ fn schemas_travel_as_text() {
 
 #[crate::test]
 fn tools_and_the_choice_among_them() {
-    let tools = r#","tools":[{"type":"function","function":{"name":"f","description":" ","parameters":{"properties":{}},"strict":true}},{"type":"function","function":{"name":"g.h","description":"d"},"cache_control":{"type":"ephemeral"}}]"#;
-    let f =
-        r#"{"toolSpec":{"name":"f","inputSchema":{"json":{"type":"object","properties":{}}},"strict":true}}"#;
+    let tools = r#","tools":[{"type":"function","function":{"name":"f","description":" ","parameters":{"properties":{},"additionalProperties":false},"strict":true}},{"type":"function","function":{"name":"g.h","description":"d"},"cache_control":{"type":"ephemeral"}}]"#;
+    let f = r#"{"toolSpec":{"name":"f","inputSchema":{"json":{"properties":{},"additionalProperties":false,"type":"object"}},"strict":true}}"#;
     let g = r#"{"toolSpec":{"name":"g_h_HASH","description":"d","inputSchema":{"json":{"type":"object","properties":{}}}}},{"cachePoint":{"type":"default"}}"#;
     let hash = Rule::BEDROCK.plain("g.h");
     let g = g.replace("g_h_HASH", &hash);
