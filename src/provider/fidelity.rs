@@ -46,7 +46,7 @@ pub struct Contract {
 }
 
 /// All of them: first those of OpenAI's language, then those of the others.
-pub const CONTRACTS: [&Contract; 10] = [
+pub const CONTRACTS: [&Contract; 11] = [
     &openai::fidelity::OPENAI,
     &openai::fidelity::OPENROUTER,
     &openai::fidelity::COMPATIBLE,
@@ -56,6 +56,7 @@ pub const CONTRACTS: [&Contract; 10] = [
     &anthropic::fidelity::CONTRACT,
     &gemini::fidelity::STUDIO,
     &gemini::fidelity::VERTEX,
+    &anthropic::fidelity::VERTEX,
     &bedrock::fidelity::CONTRACT,
 ];
 
@@ -168,6 +169,7 @@ fn cell((_, fate, note): &Clause) -> String {
 #[cfg(test)]
 mod tests {
     use super::{CHAT_FIELDS, CONTRACTS, EMBEDDINGS_FIELDS};
+    use crate::config::ProviderKind;
 
     #[crate::test]
     fn every_contract_says_of_every_field_what_becomes_of_it() {
@@ -180,6 +182,26 @@ mod tests {
                 "{}",
                 contract.title
             );
+        }
+    }
+
+    #[crate::test]
+    fn every_kind_has_a_contract() {
+        for kind in [
+            ProviderKind::Anthropic,
+            ProviderKind::AwsBedrock,
+            ProviderKind::AwsSageMaker,
+            ProviderKind::AzureOpenAi,
+            ProviderKind::Cohere,
+            ProviderKind::Gemini,
+            ProviderKind::Mistral,
+            ProviderKind::OpenAi,
+            ProviderKind::OpenAiCompatible,
+            ProviderKind::OpenRouter,
+            ProviderKind::VertexAi,
+        ] {
+            let has = CONTRACTS.iter().any(|contract| contract.kinds.contains(&kind));
+            assert!(has, "{kind:?}");
         }
     }
 }

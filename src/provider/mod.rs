@@ -361,8 +361,9 @@ pub struct ErrorAnswer<'a> {
 #[must_use]
 pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> UpstreamFault {
     match spoken(settings) {
-        // Google answers for itself before it hands a request to Anthropic.
-        Dialect::Anthropic if settings.kind == ProviderKind::VertexAi => gemini::translate_error(answer),
+        Dialect::Anthropic if settings.kind == ProviderKind::VertexAi => {
+            anthropic::translate_vertex_error(answer)
+        }
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
         Dialect::Bedrock => bedrock::translate_error(answer),
         Dialect::Cohere => cohere::translate_error(answer),

@@ -172,6 +172,20 @@ pub enum Block<'a> {
     Thinking(&'a RawValue),
 }
 
+impl<'a> Block<'a> {
+    /// The mark for prompt caching, where a block can have one.
+    pub fn cache_control(&mut self) -> Option<&mut Option<&'a RawValue>> {
+        match self {
+            Self::Text { cache_control, .. }
+            | Self::Image { cache_control, .. }
+            | Self::Document { cache_control, .. }
+            | Self::ToolUse { cache_control, .. }
+            | Self::ToolResult { cache_control, .. } => Some(cache_control),
+            Self::Thinking(_) => None,
+        }
+    }
+}
+
 /// Where an image or a document is.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -417,6 +431,33 @@ pub struct Usage {
     pub output_tokens: Option<u64>,
     /// What they were spent on.
     pub output_tokens_details: Option<OutputTokensDetails>,
+    /// How it was processed.
+    pub service_tier: Option<ServiceTier>,
+}
+
+/// A processing tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceTier {
+    /// As everyone.
+    Standard,
+    /// Before others.
+    Priority,
+    /// What the vendor adds.
+    #[serde(other)]
+    Other,
+}
+
+impl ServiceTier {
+    /// OpenAI's name of it.
+    #[must_use]
+    pub const fn at_openai(self) -> Option<&'static str> {
+        match self {
+            Self::Standard => Some("default"),
+            Self::Priority => Some("priority"),
+            Self::Other => None,
+        }
+    }
 }
 
 /// What output tokens were spent on.

@@ -298,14 +298,7 @@ fn report_rest(message: &Message<'_>, role: &str, place: Place, report: &mut Rep
 }
 
 fn mark_cached<'r>(block: Option<&mut Block<'r>>, mark: Option<&'r RawValue>) {
-    match block {
-        Some(
-            Block::Text { cache_control, .. }
-            | Block::Image { cache_control, .. }
-            | Block::Document { cache_control, .. }
-            | Block::ToolUse { cache_control, .. }
-            | Block::ToolResult { cache_control, .. },
-        ) => *cache_control = cache_control.or(mark),
-        Some(Block::Thinking(_)) | None => {}
+    if let (Some(mark), Some(given)) = (mark, block.and_then(Block::cache_control)) {
+        given.get_or_insert(mark);
     }
 }

@@ -12,7 +12,7 @@ use super::structured_output::output_format;
 use super::tools::Tools;
 use crate::api_error::{API_ERROR, ApiError};
 use crate::config::ProviderKind;
-use crate::protocol::anthropic::messages::{MessagesRequest, Metadata, OutputConfig, ToolChoice};
+use crate::protocol::anthropic::messages::{Block, MessagesRequest, Metadata, OutputConfig, ToolChoice};
 use crate::protocol::json_text;
 use crate::protocol::openai::Text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
@@ -22,6 +22,7 @@ use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::Number;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 type Headers = Vec<(&'static str, Cow<'static, str>)>;
@@ -70,6 +71,10 @@ fn vertex(
 ) -> Result<(Cow<'static, str>, Headers), ApiError> {
     request.model = None;
     request.anthropic_version = Some("vertex-2023-10-16");
+    // Vertex AI has no caching of the whole request: the mark goes where Anthropic would put it.
+    if let Some(mark) = request.cache_control.take() {
+        mark_last(request, mark);
+    }
     let mut path = vertex_path(&settings.upstream_model, "anthropic")?;
     path.push_str(if request.stream {
         ":streamRawPredict"
@@ -77,6 +82,18 @@ fn vertex(
         ":rawPredict"
     });
     Ok((path.into(), Headers::new()))
+}
+
+/// Marks the last block that can be cached, unless it is marked already.
+fn mark_last<'r>(request: &mut MessagesRequest<'r>, mark: &'r RawValue) {
+    let said = request.messages.iter_mut().rev();
+    let mut blocks = said
+        .flat_map(|turn| turn.content.0.iter_mut().rev())
+        .chain(request.system.0.iter_mut().rev());
+    let last = blocks.find_map(Block::cache_control);
+    if let Some(last) = last {
+        last.get_or_insert(mark);
+    }
 }
 
 fn messages_request<'r>(

@@ -9,7 +9,7 @@ use super::citations::annotation;
 use super::error::{malformed_answer, reported_fault};
 use super::stop_reason::finish_reason;
 use super::usage::token_usage;
-use crate::protocol::anthropic::messages::{ContentBlock, Message};
+use crate::protocol::anthropic::messages::{ContentBlock, Message, ServiceTier};
 use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
@@ -45,7 +45,9 @@ pub(in crate::provider) fn translate_response(
     }
     let output_bytes = answer.output_bytes;
     let refusal = message.stop_details.and_then(|details| details.explanation);
-    let usage = token_usage(&message.usage.unwrap_or_default());
+    let usage = message.usage.unwrap_or_default();
+    let service_tier = usage.service_tier.and_then(ServiceTier::at_openai);
+    let usage = token_usage(&usage);
     let finish_reason = message
         .stop_reason
         .as_deref()
@@ -62,7 +64,7 @@ pub(in crate::provider) fn translate_response(
             finish_reason,
         }],
         usage: Usage::from(&usage),
-        service_tier: None,
+        service_tier,
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })

@@ -20,7 +20,7 @@ use super::error::{incomplete_stream, malformed_answer, reported_fault};
 use super::stop_reason::finish_reason;
 use super::usage;
 use crate::codec::sse::{Decoder, Event};
-use crate::protocol::anthropic::messages::{Message, StopDetails, Usage};
+use crate::protocol::anthropic::messages::{Message, ServiceTier, StopDetails, Usage};
 use crate::protocol::anthropic::stream_event::{EventDelta, StreamEvent};
 use crate::protocol::openai::chunk::{ChunkWriter, DONE, Delta};
 use crate::protocol::openai::completion::{self, FinishReason};
@@ -341,7 +341,8 @@ impl State {
         }
         self.is_finished = true;
         self.progress = Progress::Content;
-        let writer = self.writer.as_ref().ok_or_else(malformed_answer)?;
+        let writer = self.writer.as_mut().ok_or_else(malformed_answer)?;
+        writer.set_service_tier(self.usage.service_tier.and_then(ServiceTier::at_openai));
         let refusal = details.and_then(|details| details.explanation.as_deref());
         writer.finish(
             reason,

@@ -12,7 +12,7 @@ use super::reasoning::{decode, redacted};
 use super::stop_reason::finish_reason;
 use super::usage::token_usage;
 use crate::protocol::bedrock::answer::{
-    CitationsContent, ContentBlock, ConverseResponse, ReasoningContent, ToolUse,
+    CitationsContent, ContentBlock, ConverseResponse, ReasoningContent, ServiceTier, ToolUse,
 };
 use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
@@ -61,7 +61,7 @@ pub(super) fn translate_response(
                 .map_or(FinishReason::Stop, finish_reason),
         }],
         usage: Usage::from(&usage),
-        service_tier: None,
+        service_tier: response.service_tier.and_then(ServiceTier::at_openai),
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })

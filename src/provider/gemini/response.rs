@@ -94,12 +94,7 @@ pub(super) fn translate_response(
             .map(|answer| answer.into_choice(&call_ids, &mut number))
             .collect(),
         usage: (&tally.usage).into(),
-        service_tier: match usage.service_tier {
-            Some(ServiceTier::Flex) => Some("flex"),
-            Some(ServiceTier::Priority) => Some("priority"),
-            Some(ServiceTier::Standard) => Some("default"),
-            Some(ServiceTier::Other) | None => None,
-        },
+        service_tier: usage.service_tier.and_then(ServiceTier::at_openai),
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(tally)

@@ -17,7 +17,7 @@ use super::stop_reason::finish_reason;
 use super::usage;
 use crate::codec::sse::{Decoder, Event};
 use crate::protocol::gemini::response::{
-    Candidate, FunctionCall, GenerateContentResponse, GroundingMetadata, Part, UsageMetadata,
+    Candidate, FunctionCall, GenerateContentResponse, GroundingMetadata, Part, ServiceTier, UsageMetadata,
 };
 use crate::protocol::openai::chunk::{Arguments, ChunkWriter, DONE, Delta, FunctionDelta, ToolCallDelta};
 use crate::protocol::openai::completion::{ExtraContent, FinishReason};
@@ -311,7 +311,8 @@ impl State {
 
     /// The provider has closed the stream: tells how each answer ended, and what it cost.
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
-        let (writer, _) = self.writer.as_ref().ok_or_else(incomplete_stream)?;
+        let (writer, _) = self.writer.as_mut().ok_or_else(incomplete_stream)?;
+        writer.set_service_tier(self.usage.service_tier.and_then(ServiceTier::at_openai));
         if self.answers.iter().any(|answer| answer.finish_reason.is_none()) {
             return Err(incomplete_stream());
         }
