@@ -198,6 +198,13 @@ pub enum Source<'a> {
         #[serde(serialize_with = "json_text::text")]
         data: &'a str,
     },
+    /// Plain text, in the request.
+    Text {
+        /// `text/plain`.
+        media_type: &'static str,
+        /// The text.
+        data: String,
+    },
     /// On the web.
     Url {
         /// Its address.

@@ -101,7 +101,7 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
         (
             "cache_control",
             Fate::Mapped("messages"),
-            ": a `cachePoint` at the end",
+            ": a `cachePoint` at the end, for models that cache; else dropped",
         ),
         ("moderation", Fate::Dropped, ""),
     ],

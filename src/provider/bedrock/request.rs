@@ -96,7 +96,7 @@ fn converse_request<'r>(
     let bound = reasoning.budget_tokens.map(|budget| budget.saturating_add(room));
     let Reasoning { field, effort, .. } = reasoning;
     let derived = field.into_iter().chain(sampling.top_k);
-    Ok(ConverseRequest {
+    let mut converse = ConverseRequest {
         messages: prompt.turns,
         system: prompt.system,
         inference_config: InferenceConfig {
@@ -116,7 +116,9 @@ fn converse_request<'r>(
         guardrail_config: own(request, "guardrailConfig"),
         performance_config: own(request, "performanceConfig"),
         prompt_variables: own(request, "promptVariables"),
-    })
+    };
+    cache::keep_supported(&mut converse, family, report)?;
+    Ok(converse)
 }
 
 /// Refuses what would change the form of the answer.

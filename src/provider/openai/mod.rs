@@ -18,6 +18,7 @@ mod head;
 mod mistral;
 mod names;
 mod older;
+mod refused;
 mod request;
 mod reshape;
 mod response;

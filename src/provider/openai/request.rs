@@ -8,7 +8,7 @@
 //! between it and the provider
 //! (<https://platform.openai.com/docs/api-reference/chat/create>).
 
-use super::{azure, foreign, mistral, names, older};
+use super::{azure, foreign, mistral, names, older, refused};
 use crate::api_error::ApiError;
 use crate::config::{OutputBoundField, ProviderKind};
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
@@ -67,13 +67,7 @@ pub(super) fn translate_request(
         }
     }
     if !settings.unsupported.is_empty() {
-        editor.retain(|field| {
-            let is_refused = settings.unsupported.contains(&&*field.key);
-            if is_refused && object.value(field) != Some("null") {
-                losses.add("", &field.key);
-            }
-            !is_refused
-        });
+        refused::take_out(&object, settings, &mut editor, &losses)?;
     }
     let mut dropped = losses.into_dropped(settings.on_unsupported)?;
     let mut approximated = Vec::new();

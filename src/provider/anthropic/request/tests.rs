@@ -357,3 +357,26 @@ fn a_limit_lowers_the_output_bound_and_what_hangs_on_it() {
     );
     assert_eq!(request.dropped, ["thinking"]);
 }
+
+#[crate::test]
+fn a_document_of_plain_text_is_told_as_text() {
+    check_messages(
+        r#"[{"role":"user","content":[{"type":"file","file":{"filename":"a.txt","file_data":"data:text/plain;charset=utf-8;base64,SGkgIngi"}}]}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"document","source":{"type":"text","media_type":"text/plain","data":"Hi \"x\""},"title":"a.txt"}]}]"#,
+    );
+}
+
+#[crate::test]
+fn at_vertex_the_mark_of_the_whole_request_is_on_its_last_block() {
+    let settings = Settings::of(ProviderKind::VertexAi, "claude-sonnet-4-5");
+    let body = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}],"cache_control":{"type":"ephemeral"}}"#;
+    let (sent, request) = translate(body, &settings).unwrap();
+    assert_eq!(
+        sent,
+        r#"{"anthropic_version":"vertex-2023-10-16","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b","cache_control":{"type":"ephemeral"}}]}]}"#
+    );
+    assert_eq!(
+        request.path,
+        "/publishers/anthropic/models/claude-sonnet-4-5:rawPredict"
+    );
+}

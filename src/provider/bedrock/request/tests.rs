@@ -185,16 +185,16 @@ fn tools_and_the_choice_among_them() {
         ),
     ] {
         let expected = format!(r#","toolConfig":{{"tools":[{f},{g}]{expected}}}"#);
-        check(NOVA, &format!("{tools}{choice}"), &expected, dropped, &[]);
+        check(CLAUDE, &format!("{tools}{choice}"), &expected, dropped, &[]);
     }
     // Without earlier calls, to declare no tools says the same.
-    check(NOVA, &format!(r#"{tools},"tool_choice":"none""#), "", &[], &[]);
+    check(CLAUDE, &format!(r#"{tools},"tool_choice":"none""#), "", &[], &[]);
     let allowed = r#","tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"f"}}]}}"#;
     let expected = format!(r#","toolConfig":{{"tools":[{f}],"toolChoice":{{"any":{{}}}}}}"#);
-    check(NOVA, &format!("{tools}{allowed}"), &expected, &[], &[]);
-    check(NOVA, r#","tool_choice":"required""#, "", &["tool_choice"], &[]);
+    check(CLAUDE, &format!("{tools}{allowed}"), &expected, &[], &[]);
+    check(CLAUDE, r#","tool_choice":"required""#, "", &["tool_choice"], &[]);
     let body = format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}]{tools}}}"#);
-    let (_, request) = translate(&body, &settings(NOVA, OnUnsupported::Drop)).unwrap();
+    let (_, request) = translate(&body, &settings(CLAUDE, OnUnsupported::Drop)).unwrap();
     assert_eq!(request.renamed_tools.get(&*hash).map(String::as_str), Some("g.h"));
 }
 
@@ -356,4 +356,23 @@ fn what_has_no_counterpart_is_refused_with_its_place() {
     let body = r#"{"messages":[{"role":"user","content":"a"}],"seed":1}"#;
     let error = translate(body, &settings(NOVA, OnUnsupported::Reject)).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("seed"));
+}
+
+#[crate::test]
+fn only_models_that_cache_get_cache_points() {
+    let body = r#"{"messages":[{"role":"user","content":"Hi"}],"cache_control":{"type":"ephemeral"}}"#;
+    for (model, caches) in [
+        (CLAUDE, true),
+        (NOVA, true),
+        ("meta.llama3-3-70b-instruct-v1:0", false),
+        ("openai.gpt-oss-120b-1:0", false),
+        (
+            "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc",
+            true,
+        ),
+    ] {
+        let (sent, request) = translate(body, &settings(model, OnUnsupported::Drop)).unwrap();
+        assert_eq!(sent.contains("cachePoint"), caches, "{model}");
+        assert_eq!(request.dropped.is_empty(), caches, "{model}");
+    }
 }
