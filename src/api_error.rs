@@ -8,6 +8,7 @@
 
 use core::time::Duration;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// An error as a client of the OpenAI API expects it.
@@ -23,6 +24,8 @@ pub struct ApiError {
     pub param: Option<Cow<'static, str>>,
     /// `error.code`: what a program may match on, for example `model_not_found`.
     pub code: Option<Cow<'static, str>>,
+    /// `error.innererror`, which only Azure's errors have: what its filters found, as JSON.
+    pub inner_error: Option<Box<str>>,
     /// How long the client should wait before it tries again, sent as `retry-after`.
     pub retry_after: Option<Duration>,
 }
@@ -47,6 +50,7 @@ impl ApiError {
             message: message.into(),
             param: None,
             code: None,
+            inner_error: None,
             retry_after: None,
         }
     }
@@ -91,9 +95,13 @@ impl ApiError {
                 kind: &self.kind,
                 param: self.param.as_deref(),
                 code: self.code.as_deref(),
+                inner_error: self
+                    .inner_error
+                    .as_deref()
+                    .and_then(|json| serde_json::from_str(json).ok()),
             },
         };
-        // Strings only: serialising them cannot fail.
+        // Strings and raw JSON only: serialising them cannot fail.
         serde_json::to_vec(&body).unwrap_or_default()
     }
 }
@@ -110,6 +118,8 @@ struct Inner<'a> {
     kind: &'a str,
     param: Option<&'a str>,
     code: Option<&'a str>,
+    #[serde(rename = "innererror", skip_serializing_if = "Option::is_none")]
+    inner_error: Option<&'a RawValue>,
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@
 
 use serde_json::Value;
 use tollgate::api_error::ApiError;
-use tollgate::config::OnUnsupported;
+use tollgate::config::{OnUnsupported, ProviderKind};
 use tollgate::provider::fidelity::{CONTRACTS, Contract, Fate, chat_table, embeddings_table};
 use tollgate::provider::{Operation, Settings, UpstreamRequest, translate_request};
 
@@ -37,7 +37,7 @@ fn example(field: &str) -> Value {
         "function_call" | "service_tier" => r#""auto""#,
         "parallel_tool_calls" => "false",
         "response_format" => {
-            r#"{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object"},"strict":true}}"#
+            r#"{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object","additionalProperties":false},"strict":true}}"#
         }
         "stop" => r#"["END"]"#,
         "stream" | "store" | "logprobs" => "true",
@@ -49,6 +49,8 @@ fn example(field: &str) -> Value {
         "seed" => "7",
         "metadata" => r#"{"user_id":"u"}"#,
         "user" | "safety_identifier" | "prompt_cache_key" | "verbosity" => r#""low""#,
+        "prompt_cache_retention" => r#""24h""#,
+        "prompt_cache_options" => r#"{"mode":"explicit"}"#,
         "logit_bias" => r#"{"1":2}"#,
         "modalities" => r#"["text","audio"]"#,
         "audio" | "prediction" | "web_search_options" => r#"{"type":"content"}"#,
@@ -86,7 +88,7 @@ fn embeddings_with(field: &str) -> Value {
 }
 
 fn translate(
-    contract: &Contract,
+    (contract, kind): (&Contract, ProviderKind),
     operation: Operation,
     on_unsupported: OnUnsupported,
     request: &Value,
@@ -95,7 +97,7 @@ fn translate(
         operation,
         on_unsupported,
         ..Settings::of(
-            contract.kind,
+            kind,
             match operation {
                 Operation::Chat => contract.chat_model,
                 Operation::Embeddings => contract.embeddings_model,
@@ -108,10 +110,16 @@ fn translate(
 }
 
 /// Runs one clause.
-fn check(contract: &Contract, operation: Operation, field: &str, fate: Fate, request: &Value) {
-    let place = format!("{field} for {}: {fate:?}", contract.title);
+fn check(
+    (contract, kind): (&Contract, ProviderKind),
+    operation: Operation,
+    field: &str,
+    fate: Fate,
+    request: &Value,
+) {
+    let place = format!("{field} for {}, {kind:?}: {fate:?}", contract.title);
     let name = field.trim_end_matches(" as ids");
-    let result = translate(contract, operation, OnUnsupported::Drop, request);
+    let result = translate((contract, kind), operation, OnUnsupported::Drop, request);
     if fate == Fate::Refused {
         let error = result.unwrap_err();
         assert_eq!(
@@ -143,7 +151,7 @@ fn check(contract: &Contract, operation: Operation, field: &str, fate: Fate, req
         Fate::LeftOut | Fate::Dropped => assert!(sent.get(name).is_none(), "{place}: {sent}"),
         Fate::Refused => {}
     }
-    let strict = translate(contract, operation, OnUnsupported::Reject, request);
+    let strict = translate((contract, kind), operation, OnUnsupported::Reject, request);
     match strict {
         Err(error) => {
             assert_eq!(fate, Fate::Dropped, "{place}: {error:?}");
@@ -163,31 +171,34 @@ fn check(contract: &Contract, operation: Operation, field: &str, fate: Fate, req
     }
 }
 
+/// Every contract with each of its kinds.
+fn contracts() -> impl Iterator<Item = (&'static Contract, ProviderKind)> {
+    CONTRACTS
+        .into_iter()
+        .flat_map(|contract| contract.kinds.iter().map(move |kind| (contract, *kind)))
+}
+
 #[test]
 fn every_clause_about_chat_is_kept() {
-    for contract in CONTRACTS {
+    for (contract, kind) in contracts() {
         for (field, fate, _) in contract.chat {
-            check(contract, Operation::Chat, field, *fate, &request_with(field));
+            let request = request_with(field);
+            check((contract, kind), Operation::Chat, field, *fate, &request);
         }
     }
 }
 
 #[test]
 fn every_clause_about_embeddings_is_kept() {
-    for contract in CONTRACTS {
+    for (contract, kind) in contracts() {
         for (field, fate, _) in contract.embeddings {
-            check(
-                contract,
-                Operation::Embeddings,
-                field,
-                *fate,
-                &embeddings_with(field),
-            );
+            let request = embeddings_with(field);
+            check((contract, kind), Operation::Embeddings, field, *fate, &request);
         }
         if contract.embeddings.is_empty() {
             let request = embeddings_with("input");
-            let error =
-                translate(contract, Operation::Embeddings, OnUnsupported::Drop, &request).unwrap_err();
+            let (operation, lenient) = (Operation::Embeddings, OnUnsupported::Drop);
+            let error = translate((contract, kind), operation, lenient, &request).unwrap_err();
             assert_eq!(
                 (error.status, error.code.as_deref()),
                 (400, Some("unsupported_operation"))

@@ -3,7 +3,7 @@
 //! Golden tests: what each translator makes of the fixtures.
 //!
 //! `tests/fixtures/requests/chat/<case>.json` is translated for each provider and compared with
-//! `<case>.<provider>.snap`; `tests/fixtures/responses/<provider>/<case>.json` and `.sse` are translated back and
+//! `<case>.<provider>.snap`, requests for embeddings likewise; `tests/fixtures/responses/<provider>/<case>.json` and `.sse` are translated back and
 //! compared with `<case>.chat.snap`. `.events` are binary streams, written as text. A stream has to give the same
 //! snapshot whole, byte by byte and in sevens.
 //! `UPDATE_GOLDEN=1` rewrites the snapshots; the difference is then read before it is committed.
@@ -16,25 +16,62 @@
 
 use std::path::{Path, PathBuf};
 use tollgate::config::{OnUnsupported, ProviderKind};
-use tollgate::provider::{Settings, UpstreamRequest, response_stream, translate_request, translate_response};
+use tollgate::provider::{
+    Operation, Settings, UpstreamRequest, response_stream, translate_request, translate_response,
+};
 
-const PROVIDERS: [(&str, ProviderKind, &str); 3] = [
+const PROVIDERS: [(&str, ProviderKind, &str); 9] = [
     ("anthropic", ProviderKind::Anthropic, "claude-sonnet-4-5"),
+    ("azure", ProviderKind::AzureOpenAi, "my-gpt"),
     (
         "bedrock",
         ProviderKind::AwsBedrock,
         "anthropic.claude-sonnet-4-5-20250929-v1:0",
     ),
+    ("cohere", ProviderKind::Cohere, "command-a-03-2025"),
     ("gemini", ProviderKind::Gemini, "gemini-2.5-flash"),
+    ("sagemaker", ProviderKind::AwsSageMaker, "my-endpoint"),
+    ("vertex", ProviderKind::VertexAi, "gemini-2.5-flash"),
+    ("vertex-claude", ProviderKind::VertexAi, "claude-sonnet-4-5"),
+    ("vllm", ProviderKind::OpenAiCompatible, "qwen3"),
 ];
+
+/// Those whose answers differ from the others'.
+const ANSWERING: [&str; 7] = [
+    "anthropic",
+    "azure",
+    "bedrock",
+    "cohere",
+    "gemini",
+    "sagemaker",
+    "vllm",
+];
+
+/// Those with embeddings.
+const EMBEDDING: [(&str, ProviderKind, &str); 6] = [
+    ("azure", ProviderKind::AzureOpenAi, "my-embeddings"),
+    ("bedrock", ProviderKind::AwsBedrock, "cohere.embed-english-v3"),
+    ("cohere", ProviderKind::Cohere, "embed-v4.0"),
+    ("gemini", ProviderKind::Gemini, "gemini-embedding-001"),
+    ("vertex", ProviderKind::VertexAi, "text-embedding-005"),
+    ("vllm", ProviderKind::OpenAiCompatible, "bge"),
+];
+
+fn answering() -> impl Iterator<Item = (&'static str, ProviderKind, &'static str)> {
+    PROVIDERS
+        .into_iter()
+        .filter(|(name, _, _)| ANSWERING.contains(name))
+}
 
 fn settings(kind: ProviderKind, upstream_model: &str) -> Settings {
     Settings {
         kind,
-        operation: tollgate::provider::Operation::Chat,
+        operation: Operation::Chat,
         upstream_model: upstream_model.to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
+        output_bound_field: kind.output_bound_field(),
+        developer_role: kind.keeps_to_openai(),
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 1_700_000_000,
@@ -66,7 +103,8 @@ fn fixtures(folder: &str, extensions: &[&str]) -> Vec<PathBuf> {
 }
 
 /// An event stream of Amazon's (<https://smithy.io/2.0/aws/amazon-eventstream.html>): a message for each line, which
-/// holds the event's name, with a `!` before that of an exception, and its payload.
+/// holds the event's name, with a `!` before that of an exception, and its payload. In the parts of a payload that is no
+/// JSON, `\n` is a line end.
 fn framed(lines: &str) -> Vec<u8> {
     let mut stream = Vec::new();
     for line in lines.lines() {
@@ -74,6 +112,10 @@ fn framed(lines: &str) -> Vec<u8> {
         let (kind, header, name) = match name.strip_prefix('!') {
             Some(name) => ("exception", ":exception-type", name),
             None => ("event", ":event-type", name),
+        };
+        let payload = match name {
+            "PayloadPart" => payload.replace("\\n", "\n"),
+            _ => payload.to_owned(),
         };
         let mut headers = Vec::new();
         for (header, value) in [
@@ -115,11 +157,24 @@ fn pretty(json: &[u8]) -> String {
 
 #[test]
 fn requests_are_translated_as_recorded() {
-    for fixture in fixtures("requests/chat", &["json"]) {
+    check_requests("requests/chat", Operation::Chat, &PROVIDERS);
+}
+
+#[test]
+fn requests_for_embeddings_are_translated_as_recorded() {
+    check_requests("requests/embeddings", Operation::Embeddings, &EMBEDDING);
+}
+
+fn check_requests(folder: &str, operation: Operation, providers: &[(&str, ProviderKind, &str)]) {
+    for fixture in fixtures(folder, &["json"]) {
         let body = std::fs::read(&fixture).unwrap();
-        for (name, kind, model) in PROVIDERS {
+        for (name, kind, model) in providers {
+            let settings = Settings {
+                operation,
+                ..settings(*kind, model)
+            };
             let mut out = Vec::new();
-            let found = match translate_request(&body, &settings(kind, model), &mut out) {
+            let found = match translate_request(&body, &settings, &mut out) {
                 Ok(request) => format!(
                     "path: {}\ndropped: {}\n{}stream: {}, usage: {}\n{}\n",
                     request.path,
@@ -141,7 +196,7 @@ fn requests_are_translated_as_recorded() {
 
 #[test]
 fn answers_are_translated_as_recorded() {
-    for (name, kind, model) in PROVIDERS {
+    for (name, kind, model) in answering() {
         for fixture in fixtures(&format!("responses/{name}"), &["json"]) {
             let body = std::fs::read(&fixture).unwrap();
             let mut out = Vec::new();
@@ -161,7 +216,7 @@ fn answers_are_translated_as_recorded() {
 
 #[test]
 fn streams_are_translated_as_recorded_however_they_are_cut() {
-    for (name, kind, model) in PROVIDERS {
+    for (name, kind, model) in answering() {
         for fixture in fixtures(&format!("responses/{name}"), &["sse", "events"]) {
             let mut body = std::fs::read(&fixture).unwrap();
             if fixture.extension().is_some_and(|extension| extension == "events") {

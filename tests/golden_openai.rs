@@ -16,6 +16,8 @@ fn settings(kind: ProviderKind) -> Settings {
         upstream_model: "vendor/large-1".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: kind != ProviderKind::Mistral,
+        output_bound_field: kind.output_bound_field(),
+        developer_role: kind.keeps_to_openai(),
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 1_700_000_000,

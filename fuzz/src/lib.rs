@@ -2,6 +2,10 @@
 
 //! What every stream decoder owes, whatever comes: it does not panic, and it says the same however the bytes are cut.
 
+mod frames;
+
+pub use frames::{frame, framed};
+
 use tollgate::config::ProviderKind;
 use tollgate::provider::{ResponseStream, Settings, Tally, UpstreamRequest, response_stream};
 
@@ -11,6 +15,21 @@ const MAX_EVENT_BYTES: usize = 4096;
 /// Feeds `data` whole and in pieces, and compares. The last byte says how it is cut and what the client asked for.
 pub fn check_stream(kind: ProviderKind, data: &[u8]) {
     let Some((control, data)) = data.split_last() else { return };
+    check_cuts(kind, data, *control);
+}
+
+/// The same for a provider that streams in Amazon's frames. The highest bit of the last byte says whether `data` are
+/// frames already, be they sound or not, or lines to put into sound ones.
+pub fn check_framed_stream(kind: ProviderKind, data: &[u8]) {
+    let Some((control, data)) = data.split_last() else { return };
+    if control & 0x80 == 0 {
+        check_cuts(kind, &framed(data), control & 0x7F);
+    } else {
+        check_cuts(kind, data, control & 0x7F);
+    }
+}
+
+fn check_cuts(kind: ProviderKind, data: &[u8], control: u8) {
     let include_usage = control & 1 == 1;
     let size = usize::from(control >> 1) + 1;
     let whole = run(kind, include_usage, data, data.len().max(1));

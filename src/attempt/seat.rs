@@ -103,6 +103,12 @@ impl ProviderSeat {
             stream_usage: provider
                 .stream_usage
                 .unwrap_or(provider.kind != ProviderKind::Mistral),
+            output_bound_field: provider
+                .output_bound_field
+                .unwrap_or_else(|| provider.kind.output_bound_field()),
+            developer_role: provider
+                .developer_role
+                .unwrap_or_else(|| provider.kind.keeps_to_openai()),
             default_max_tokens: provider.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
             max_output_tokens: None,
             created,

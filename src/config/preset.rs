@@ -38,7 +38,8 @@ pub struct Facts {
     pub endpoint: &'static str,
     /// Whether it takes `stream_options.include_usage`. Those that do not report usage unasked.
     pub stream_usage: bool,
-    /// Request fields that it answers with an error.
+    /// Request fields that it answers with an error: members of the request, those of messages as `messages[].name`,
+    /// and `n` for a service that gives one answer only.
     pub unsupported: &'static [&'static str],
 }
 
@@ -78,7 +79,7 @@ impl Preset {
             Self::Fireworks => takes_all("https://api.fireworks.ai/inference/v1"),
             // https://console.groq.com/docs/openai
             Self::Groq => Facts {
-                unsupported: &["logit_bias", "logprobs", "top_logprobs"],
+                unsupported: &["logit_bias", "logprobs", "messages[].name", "n", "top_logprobs"],
                 ..takes_all("https://api.groq.com/openai/v1")
             },
             // https://docs.api.nvidia.com/nim/reference/llm-apis

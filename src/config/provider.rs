@@ -49,6 +49,14 @@ pub struct Provider {
     /// report their usage. Default: true, but false for `mistral`, which reports usage unasked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_usage: Option<bool>,
+    /// The request field that the provider reads the output bound from, if it speaks OpenAI's language. Default:
+    /// `max_completion_tokens` for `openai`, `azure_openai` and `openrouter`, else `max_tokens`, which every server knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_bound_field: Option<OutputBoundField>,
+    /// Whether the provider knows messages of the role `developer`, if it speaks OpenAI's language; where it does not,
+    /// they are sent as `system`. Default: true for `openai`, `azure_openai` and `openrouter`, else false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub developer_role: Option<bool>,
     /// Output bound sent to providers that require one (Anthropic) when the client gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_max_tokens: Option<u32>,
@@ -112,6 +120,17 @@ pub enum CredentialScheme {
     Bearer,
 }
 
+/// The name of the output bound in OpenAI's language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OutputBoundField {
+    /// The newer name, which OpenAI's reasoning models insist on.
+    MaxCompletionTokens,
+    /// The older name.
+    MaxTokens,
+}
+
 impl Provider {
     /// The header that carries the provider's credential, and what stands before the credential there.
     #[must_use]
@@ -139,6 +158,28 @@ impl ProviderKind {
             | Self::OpenAiCompatible
             | Self::OpenRouter
             | Self::VertexAi => ("authorization", "Bearer "),
+        }
+    }
+
+    /// Whether it speaks OpenAI's Chat Completions, newer words or not.
+    #[must_use]
+    pub const fn speaks_openai(self) -> bool {
+        self.keeps_to_openai() || matches!(self, Self::AwsSageMaker | Self::OpenAiCompatible)
+    }
+
+    /// Whether it speaks OpenAI's Chat Completions as OpenAI does, newer words included.
+    #[must_use]
+    pub const fn keeps_to_openai(self) -> bool {
+        matches!(self, Self::AzureOpenAi | Self::OpenAi | Self::OpenRouter)
+    }
+
+    /// The field that bounds the output, unless the configuration names another.
+    #[must_use]
+    pub const fn output_bound_field(self) -> OutputBoundField {
+        if self.keeps_to_openai() {
+            OutputBoundField::MaxCompletionTokens
+        } else {
+            OutputBoundField::MaxTokens
         }
     }
 }

@@ -53,6 +53,18 @@ pub fn fault(provider: &Provider) -> Option<(&'static str, String)> {
                 .to_owned(),
         ));
     }
+    if !provider.kind.speaks_openai() {
+        let given = [
+            ("output_bound_field", provider.output_bound_field.is_some()),
+            ("developer_role", provider.developer_role.is_some()),
+        ];
+        if let Some((key, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+            return Some((
+                key,
+                "expected none for this kind of provider, found one".to_owned(),
+            ));
+        }
+    }
     if provider.preset.is_some() && provider.kind != ProviderKind::OpenAiCompatible {
         return Some((
             "preset",
@@ -86,6 +98,21 @@ mod tests {
             .extend(more.as_object().unwrap().clone());
         let provider: Provider = serde_json::from_value(provider).unwrap();
         assert_eq!(fault(&provider).map(|(key, _)| key), key, "{more}");
+    }
+
+    #[crate::test]
+    fn openai_s_words_are_for_its_language() {
+        let cohere = "https://api.cohere.com";
+        for (key, value) in [
+            ("developer_role", json!(true)),
+            ("output_bound_field", json!("max_tokens")),
+        ] {
+            check(
+                &json!({"kind": "cohere", "endpoint": cohere, key: value}),
+                Some(key),
+            );
+            check(&json!({"kind": "openai_compatible", key: value}), None);
+        }
     }
 
     #[crate::test]

@@ -41,7 +41,13 @@ impl Dropped {
 pub(super) fn is_told_by_answers(member: &str) -> bool {
     matches!(
         member,
-        "annotations" | "citations" | "extra_content" | "reasoning_content" | "thinking_blocks"
+        "annotations"
+            | "citations"
+            | "extra_content"
+            | "reasoning"
+            | "reasoning_content"
+            | "reasoning_details"
+            | "thinking_blocks"
     )
 }
 

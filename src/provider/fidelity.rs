@@ -33,8 +33,8 @@ pub type Clause = (&'static str, Fate, &'static str);
 pub struct Contract {
     /// The column's title in the document.
     pub title: &'static str,
-    /// A kind that speaks the dialect.
-    pub kind: ProviderKind,
+    /// The kinds that it holds for.
+    pub kinds: &'static [ProviderKind],
     /// A model for chat: what it can do may depend on its name.
     pub chat_model: &'static str,
     /// A model for embeddings.
@@ -45,18 +45,23 @@ pub struct Contract {
     pub embeddings: &'static [Clause],
 }
 
-/// All dialects.
-pub const CONTRACTS: [&Contract; 6] = [
+/// All of them: first those of OpenAI's language, then those of the others.
+pub const CONTRACTS: [&Contract; 11] = [
     &openai::fidelity::OPENAI,
+    &openai::fidelity::OPENROUTER,
+    &openai::fidelity::COMPATIBLE,
+    &openai::fidelity::SAGEMAKER,
     &openai::fidelity::MISTRAL,
     &cohere::fidelity::CONTRACT,
     &anthropic::fidelity::CONTRACT,
-    &gemini::fidelity::CONTRACT,
+    &gemini::fidelity::STUDIO,
+    &gemini::fidelity::VERTEX,
+    &anthropic::fidelity::VERTEX,
     &bedrock::fidelity::CONTRACT,
 ];
 
 /// The fields of a chat completion request.
-pub const CHAT_FIELDS: [&str; 38] = [
+pub const CHAT_FIELDS: [&str; 40] = [
     "model",
     "messages",
     "max_completion_tokens",
@@ -86,6 +91,8 @@ pub const CHAT_FIELDS: [&str; 38] = [
     "service_tier",
     "reasoning_effort",
     "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
     "prediction",
     "store",
     "verbosity",
@@ -110,25 +117,34 @@ pub const EMBEDDINGS_FIELDS: [&str; 6] = [
 /// The table of the chat fields, in Markdown.
 #[must_use]
 pub fn chat_table() -> String {
-    table(&CHAT_FIELDS, |contract| contract.chat)
+    tables(&CHAT_FIELDS, |contract| contract.chat)
 }
 
 /// The table of the embeddings' fields, in Markdown.
 #[must_use]
 pub fn embeddings_table() -> String {
-    table(&EMBEDDINGS_FIELDS, |contract| contract.embeddings)
+    tables(&EMBEDDINGS_FIELDS, |contract| contract.embeddings)
 }
 
-fn table(fields: &[&str], clauses: impl Fn(&Contract) -> &'static [Clause]) -> String {
+/// How many of [`CONTRACTS`] are of OpenAI's language.
+const OF_OPENAI: usize = 5;
+
+/// Two tables, because one of all would be too wide to read.
+fn tables(fields: &[&str], clauses: fn(&Contract) -> &'static [Clause]) -> String {
+    let (of_openai, others) = CONTRACTS.split_at(OF_OPENAI);
+    [table(of_openai, fields, clauses), table(others, fields, clauses)].join("\n")
+}
+
+fn table(contracts: &[&Contract], fields: &[&str], clauses: fn(&Contract) -> &'static [Clause]) -> String {
     let mut text = String::from("| field |");
-    for contract in CONTRACTS {
+    for contract in contracts {
         text.push_str(&[" ", contract.title, " |"].concat());
     }
     text.push_str("\n|---|");
-    text.push_str(&"---|".repeat(CONTRACTS.len()));
+    text.push_str(&"---|".repeat(contracts.len()));
     for field in fields {
         text.push_str(&["\n| `", field, "` |"].concat());
-        for contract in CONTRACTS {
+        for contract in contracts {
             let clause = clauses(contract).iter().find(|(name, _, _)| name == field);
             let cell = clause.map_or_else(|| "refused: `unsupported_operation`".to_owned(), cell);
             text.push_str(&[" ", &cell, " |"].concat());
@@ -153,6 +169,7 @@ fn cell((_, fate, note): &Clause) -> String {
 #[cfg(test)]
 mod tests {
     use super::{CHAT_FIELDS, CONTRACTS, EMBEDDINGS_FIELDS};
+    use crate::config::ProviderKind;
 
     #[crate::test]
     fn every_contract_says_of_every_field_what_becomes_of_it() {
@@ -165,6 +182,26 @@ mod tests {
                 "{}",
                 contract.title
             );
+        }
+    }
+
+    #[crate::test]
+    fn every_kind_has_a_contract() {
+        for kind in [
+            ProviderKind::Anthropic,
+            ProviderKind::AwsBedrock,
+            ProviderKind::AwsSageMaker,
+            ProviderKind::AzureOpenAi,
+            ProviderKind::Cohere,
+            ProviderKind::Gemini,
+            ProviderKind::Mistral,
+            ProviderKind::OpenAi,
+            ProviderKind::OpenAiCompatible,
+            ProviderKind::OpenRouter,
+            ProviderKind::VertexAi,
+        ] {
+            let has = CONTRACTS.iter().any(|contract| contract.kinds.contains(&kind));
+            assert!(has, "{kind:?}");
         }
     }
 }

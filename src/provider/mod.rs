@@ -15,6 +15,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod closed_schema;
 pub mod cohere;
 pub mod configured;
 mod cost;
@@ -31,6 +32,8 @@ mod path_segment;
 pub mod sagemaker;
 #[cfg(test)]
 mod tests;
+mod tool_choice;
+mod tool_names;
 mod unsupported;
 
 pub use cost::{add_cost_to_events, with_cost};
@@ -39,7 +42,7 @@ pub use ending::{Ending, end_for_length};
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
 use crate::codec::event_stream::Fault;
 use crate::codec::sse::EventTooLarge;
-use crate::config::{OnUnsupported, ProviderKind};
+use crate::config::{OnUnsupported, OutputBoundField, ProviderKind};
 use crate::headers::Headers;
 use crate::protocol::bedrock::embeddings::INPUT_TOKENS_HEADER;
 use crate::protocol::openai::embeddings::EncodingFormat;
@@ -70,6 +73,10 @@ pub struct Settings {
     pub on_unsupported: OnUnsupported,
     /// Whether `stream_options.include_usage` may be sent.
     pub stream_usage: bool,
+    /// The field that bounds the output, in OpenAI's language.
+    pub output_bound_field: OutputBoundField,
+    /// Whether messages of the role `developer` are known, in OpenAI's language.
+    pub developer_role: bool,
     /// The output bound for providers that require one, when the client gave none.
     pub default_max_tokens: u32,
     /// The most output tokens that each choice may have: what the client's limits leave room for. `None`: as many
@@ -99,6 +106,8 @@ impl Settings {
             upstream_model: upstream_model.to_owned(),
             on_unsupported: OnUnsupported::Drop,
             stream_usage: kind != ProviderKind::Mistral,
+            output_bound_field: kind.output_bound_field(),
+            developer_role: kind.keeps_to_openai(),
             default_max_tokens: 4096,
             max_output_tokens: None,
             created: 1_700_000_000,
@@ -329,7 +338,7 @@ pub fn translate_response(
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     match spoken(settings) {
-        Dialect::Anthropic => anthropic::translate_response(body, settings, out),
+        Dialect::Anthropic => anthropic::translate_response(body, settings, request, out),
         Dialect::Bedrock => bedrock::translate_response(body, settings, request, out),
         Dialect::Cohere => cohere::translate_response(body, settings, request, out),
         Dialect::Gemini => gemini::translate_response(body, settings, request, out),
@@ -353,8 +362,9 @@ pub struct ErrorAnswer<'a> {
 #[must_use]
 pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> UpstreamFault {
     match spoken(settings) {
-        // Google answers for itself before it hands a request to Anthropic.
-        Dialect::Anthropic if settings.kind == ProviderKind::VertexAi => gemini::translate_error(answer),
+        Dialect::Anthropic if settings.kind == ProviderKind::VertexAi => {
+            anthropic::translate_vertex_error(answer)
+        }
         Dialect::Anthropic => anthropic::translate_error(answer.status, answer.body),
         Dialect::Bedrock => bedrock::translate_error(answer),
         Dialect::Cohere => cohere::translate_error(answer),

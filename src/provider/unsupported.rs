@@ -133,6 +133,7 @@ impl Report {
     }
 
     /// What was left out.
+    #[cfg(test)]
     pub(super) fn into_dropped(self) -> Vec<Cow<'static, str>> {
         self.dropped.into_paths()
     }

@@ -149,7 +149,7 @@ pub enum Block<'a> {
         /// The call.
         id: Cow<'a, str>,
         /// The tool.
-        name: &'a str,
+        name: Cow<'a, str>,
         /// Its arguments, an object.
         input: &'a RawValue,
         /// Where prompt caching begins.
@@ -172,6 +172,20 @@ pub enum Block<'a> {
     Thinking(&'a RawValue),
 }
 
+impl<'a> Block<'a> {
+    /// The mark for prompt caching, where a block can have one.
+    pub fn cache_control(&mut self) -> Option<&mut Option<&'a RawValue>> {
+        match self {
+            Self::Text { cache_control, .. }
+            | Self::Image { cache_control, .. }
+            | Self::Document { cache_control, .. }
+            | Self::ToolUse { cache_control, .. }
+            | Self::ToolResult { cache_control, .. } => Some(cache_control),
+            Self::Thinking(_) => None,
+        }
+    }
+}
+
 /// Where an image or a document is.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -184,6 +198,13 @@ pub enum Source<'a> {
         #[serde(serialize_with = "json_text::text")]
         data: &'a str,
     },
+    /// Plain text, in the request.
+    Text {
+        /// `text/plain`.
+        media_type: &'static str,
+        /// The text.
+        data: String,
+    },
     /// On the web.
     Url {
         /// Its address.
@@ -195,7 +216,7 @@ pub enum Source<'a> {
 #[derive(Debug, Serialize)]
 pub struct Tool<'a> {
     /// Its name.
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     /// What it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<&'a str>,
@@ -213,7 +234,7 @@ pub struct Tool<'a> {
 #[derive(Debug)]
 pub enum InputSchema<'a> {
     /// As the client wrote it.
-    Given(&'a RawValue),
+    Given(Cow<'a, RawValue>),
     /// A tool without arguments.
     Empty,
 }
@@ -251,7 +272,7 @@ pub enum ToolChoice<'a> {
     /// It must call this one.
     Tool {
         /// The tool.
-        name: &'a str,
+        name: Cow<'a, str>,
         /// At most one call.
         #[serde(skip_serializing_if = "core::ops::Not::not")]
         disable_parallel_tool_use: bool,
@@ -270,7 +291,11 @@ pub enum Thinking<'a> {
         budget_tokens: u64,
     },
     /// As much as the model finds right.
-    Adaptive,
+    Adaptive {
+        /// `summarized`, where the model would otherwise keep its thoughts to itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display: Option<&'static str>,
+    },
     /// None.
     Disabled,
     /// As the client wrote it.
@@ -413,6 +438,33 @@ pub struct Usage {
     pub output_tokens: Option<u64>,
     /// What they were spent on.
     pub output_tokens_details: Option<OutputTokensDetails>,
+    /// How it was processed.
+    pub service_tier: Option<ServiceTier>,
+}
+
+/// A processing tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceTier {
+    /// As everyone.
+    Standard,
+    /// Before others.
+    Priority,
+    /// What the vendor adds.
+    #[serde(other)]
+    Other,
+}
+
+impl ServiceTier {
+    /// OpenAI's name of it.
+    #[must_use]
+    pub const fn at_openai(self) -> Option<&'static str> {
+        match self {
+            Self::Standard => Some("default"),
+            Self::Priority => Some("priority"),
+            Self::Other => None,
+        }
+    }
 }
 
 /// What output tokens were spent on.

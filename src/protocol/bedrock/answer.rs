@@ -23,6 +23,46 @@ pub struct ConverseResponse<'a> {
     pub stop_reason: Option<Cow<'a, str>>,
     /// What it cost.
     pub usage: Option<TokenUsage>,
+    /// How it was processed.
+    pub service_tier: Option<ServiceTier>,
+}
+
+/// `serviceTier`
+/// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html>).
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ServiceTier {
+    /// Its name.
+    #[serde(rename = "type")]
+    pub kind: Option<Tier>,
+}
+
+/// A processing tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// As everyone.
+    Default,
+    /// Cheaper, and slower.
+    Flex,
+    /// Dearer, and before others.
+    Priority,
+    /// `reserved`, which OpenAI has no name for, and what the vendor adds.
+    #[serde(other)]
+    Other,
+}
+
+impl ServiceTier {
+    /// OpenAI's name of it.
+    #[must_use]
+    pub const fn at_openai(self) -> Option<&'static str> {
+        match self.kind {
+            Some(Tier::Default) => Some("default"),
+            Some(Tier::Flex) => Some("flex"),
+            Some(Tier::Priority) => Some("priority"),
+            Some(Tier::Other) | None => None,
+        }
+    }
 }
 
 /// `output`.

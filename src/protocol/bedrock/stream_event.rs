@@ -6,7 +6,7 @@
 //! The name of an event stands in the message's headers, its members in the payload. One flat type for all of
 //! them: unknown members, the padding `p` among them, are passed over.
 
-use super::answer::{TokenUsage, ToolUse};
+use super::answer::{ServiceTier, TokenUsage, ToolUse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -39,6 +39,8 @@ pub struct StreamEvent<'a> {
     pub stop_reason: Option<Cow<'a, str>>,
     /// What it cost, in `metadata`.
     pub usage: Option<TokenUsage>,
+    /// How it was processed, in `metadata`.
+    pub service_tier: Option<ServiceTier>,
 }
 
 /// What a block is, unless it is text or reasoning, which have no start.

@@ -134,7 +134,7 @@ pub struct Tool<'a> {
 #[derive(Debug, Serialize)]
 pub struct Function<'a> {
     /// Its name.
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     /// What it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<&'a str>,

@@ -144,6 +144,19 @@ pub enum ServiceTier {
     Other,
 }
 
+impl ServiceTier {
+    /// OpenAI's name of it.
+    #[must_use]
+    pub const fn at_openai(self) -> Option<&'static str> {
+        match self {
+            Self::Flex => Some("flex"),
+            Self::Priority => Some("priority"),
+            Self::Standard => Some("default"),
+            Self::Other => None,
+        }
+    }
+}
+
 /// What was found on the web
 /// (<https://ai.google.dev/gemini-api/docs/google-search#understanding-the-grounding-response>).
 #[derive(Debug, Default, Deserialize)]

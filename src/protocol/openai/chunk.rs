@@ -91,6 +91,7 @@ pub struct ChunkWriter {
     /// `data: {…"choices":`
     head: Vec<u8>,
     with_usage: bool,
+    service_tier: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -121,7 +122,16 @@ impl ChunkWriter {
         );
         // The empty array and the closing brace make room for the choices.
         head.truncate(head.len().saturating_sub(3));
-        Self { head, with_usage }
+        Self {
+            head,
+            with_usage,
+            service_tier: None,
+        }
+    }
+
+    /// From here on, the chunks that end the answer tell by which tier it was processed.
+    pub const fn set_service_tier(&mut self, tier: Option<&'static str>) {
+        self.service_tier = tier;
     }
 
     /// Appends a chunk that adds `delta`.
@@ -153,6 +163,7 @@ impl ChunkWriter {
             out.extend_from_slice(&self.head);
             out.extend_from_slice(br#"[],"usage":"#);
             write(out, usage);
+            self.write_service_tier(out);
             out.extend_from_slice(b"}\n\n");
         }
     }
@@ -181,12 +192,22 @@ impl ChunkWriter {
                 out.extend_from_slice(br#","finish_reason":"#);
                 write(out, &reason);
                 out.extend_from_slice(b"}]");
+                self.write_service_tier(out);
             }
         }
         if self.with_usage {
             out.extend_from_slice(br#","usage":null"#);
         }
         out.extend_from_slice(b"}\n\n");
+    }
+}
+
+impl ChunkWriter {
+    fn write_service_tier(&self, out: &mut Vec<u8>) {
+        if let Some(tier) = self.service_tier {
+            out.extend_from_slice(br#","service_tier":"#);
+            write(out, &tier);
+        }
     }
 }
 
@@ -219,8 +240,9 @@ mod tests {
 
     #[crate::test]
     fn chunks_share_their_head_and_usage_is_null_until_the_end() {
-        let writer = ChunkWriter::new("a\"b", "m", 7, true);
+        let mut writer = ChunkWriter::new("a\"b", "m", 7, true);
         let mut out = Vec::new();
+        writer.set_service_tier(Some("flex"));
         writer.finish(FinishReason::ToolCalls, &Delta::default(), &mut out);
         let usage = Usage {
             prompt_tokens: 2,
@@ -231,9 +253,9 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(
-                r#"data: {"id":"a\"b","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}],"usage":null}"#,
+                r#"data: {"id":"a\"b","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}],"service_tier":"flex","usage":null}"#,
                 "\n\n",
-                r#"data: {"id":"a\"b","object":"chat.completion.chunk","created":7,"model":"m","choices":[],"usage":{"prompt_tokens":2,"completion_tokens":0,"total_tokens":2,"prompt_tokens_details":{"cached_tokens":0}}}"#,
+                r#"data: {"id":"a\"b","object":"chat.completion.chunk","created":7,"model":"m","choices":[],"usage":{"prompt_tokens":2,"completion_tokens":0,"total_tokens":2,"prompt_tokens_details":{"cached_tokens":0}},"service_tier":"flex"}"#,
                 "\n\n"
             )
         );

@@ -5,12 +5,14 @@
 //!
 //! Text that is empty or only white space is left out, since Anthropic refuses a message that holds such a
 //! block. Images and PDFs are passed on in base64 or as URLs; their bytes are not looked at, their media type
-//! is.
+//! is. Plain text is passed on as text.
 
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{Block, Source};
 use crate::protocol::openai::chat::{Content, ContentPart};
 use crate::provider::unsupported::{Place, Report, missing, unsupported, wrong};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
 /// Which parts a message may hold.
@@ -101,10 +103,11 @@ fn part<'r>(
                 .file_data
                 .as_deref()
                 .ok_or_else(|| unsupported(place.path("file.file_id")))?;
-            let source = source(data, document_type).ok_or_else(|| {
+            let source = plain_text(data).or_else(|| source(data, document_type));
+            let source = source.ok_or_else(|| {
                 wrong(
                     place.path("file.file_data"),
-                    "a base64 data URL of type application/pdf",
+                    "a base64 data URL of type application/pdf or text/plain",
                 )
             })?;
             into.push(Block::Document {
@@ -145,6 +148,18 @@ fn image_type(given: &str) -> Option<&'static str> {
         "image/png" => Some("image/png"),
         "image/gif" => Some("image/gif"),
         "image/webp" => Some("image/webp"),
+        _ => None,
+    }
+}
+
+/// A document that is plain text, which Anthropic takes as text alone.
+fn plain_text(url: &str) -> Option<Source<'_>> {
+    let text = |given: &str| given.eq_ignore_ascii_case("text/plain").then_some("text/plain");
+    match source(url, text)? {
+        Source::Base64 { media_type, data } => Some(Source::Text {
+            media_type,
+            data: String::from_utf8(STANDARD.decode(data).ok()?).ok()?,
+        }),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@
 
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST, RATE_LIMIT};
 use crate::protocol::anthropic::error::{ErrorObject, ErrorResponse};
-use crate::provider::{UpstreamFault, is_retryable};
+use crate::provider::{ErrorAnswer, UpstreamFault, gemini, is_retryable};
 
 /// Reads an answer with a status of 400 or above.
 pub(in crate::provider) fn translate_error(status: u16, body: &[u8]) -> UpstreamFault {
@@ -32,6 +32,18 @@ pub(in crate::provider) fn translate_error(status: u16, body: &[u8]) -> Upstream
         }
     };
     fault(error)
+}
+
+/// The same at Vertex AI, where Google answers for itself before it hands a request to Anthropic. An error that has a
+/// type is Anthropic's; so is a status of its own, whatever the body.
+pub(in crate::provider) fn translate_vertex_error(answer: &ErrorAnswer<'_>) -> UpstreamFault {
+    let reported = serde_json::from_slice::<ErrorResponse<'_>>(answer.body);
+    let is_anthropic_s = reported.is_ok_and(|reported| reported.error.kind.is_some());
+    if is_anthropic_s || answer.status == 529 {
+        translate_error(answer.status, answer.body)
+    } else {
+        gemini::translate_error(answer)
+    }
 }
 
 /// An error that came with a status of success, whole or inside a stream.
@@ -84,8 +96,46 @@ const fn kind_of(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{reported_fault, translate_error};
+    use super::{reported_fault, translate_error, translate_vertex_error};
+    use crate::headers::Headers;
     use crate::protocol::anthropic::error::ErrorObject;
+    use crate::provider::ErrorAnswer;
+
+    #[crate::test]
+    fn at_vertex_google_and_anthropic_each_speak_for_themselves() {
+        let headers = Headers::default();
+        for (status, body, expected) in [
+            (
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                (503, "overloaded_error", "Overloaded", None),
+            ),
+            (
+                529,
+                "",
+                (503, "api_error", "The provider answered with status 529.", None),
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"No."}}"#,
+                (400, "invalid_request_error", "No.", None),
+            ),
+            (
+                429,
+                r#"[{"error":{"code":429,"message":"Quota.","status":"RESOURCE_EXHAUSTED"}}]"#,
+                (429, "rate_limit_error", "Quota.", Some("RESOURCE_EXHAUSTED")),
+            ),
+        ] {
+            let fault = translate_vertex_error(&ErrorAnswer {
+                status,
+                headers: &headers,
+                body: body.as_bytes(),
+            });
+            let error = &fault.error;
+            let found = (error.status, &*error.kind, &*error.message, error.code.as_deref());
+            assert_eq!(found, expected, "{body}");
+        }
+    }
 
     #[crate::test]
     fn the_provider_s_message_and_type_are_kept() {

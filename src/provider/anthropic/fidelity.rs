@@ -3,16 +3,41 @@
 //! What becomes of request fields at Anthropic.
 
 use crate::config::ProviderKind;
-use crate::provider::fidelity::{Contract, Fate};
+use crate::provider::fidelity::{CHAT_FIELDS, Clause, Contract, Fate};
 
-/// Anthropic Messages.
+/// Anthropic's own API.
 pub(in crate::provider) const CONTRACT: Contract = Contract {
     title: "`anthropic`",
-    kind: ProviderKind::Anthropic,
+    kinds: &[ProviderKind::Anthropic],
     chat_model: "some-model",
     embeddings_model: "some-model",
-    chat: &[
+    chat: &chat(
         ("model", Fate::Kept, ", or the target's `model`"),
+        ("cache_control", Fate::Kept, ""),
+    ),
+    embeddings: &[],
+};
+
+/// Claude at Vertex AI.
+pub(in crate::provider) const VERTEX: Contract = Contract {
+    title: "`vertex_ai`, Claude",
+    kinds: &[ProviderKind::VertexAi],
+    chat_model: "publishers/anthropic/models/some-model",
+    embeddings_model: "publishers/anthropic/models/some-model",
+    chat: &chat(
+        ("model", Fate::LeftOut, ": the path names it"),
+        (
+            "cache_control",
+            Fate::Mapped("messages.0.content.0.cache_control"),
+            ": on the last block",
+        ),
+    ),
+    embeddings: &[],
+};
+
+const fn chat(model: Clause, cache_control: Clause) -> [Clause; CHAT_FIELDS.len()] {
+    [
+        model,
         ("messages", Fate::Mapped("messages"), " and `system`, see below"),
         ("max_completion_tokens", Fate::Mapped("max_tokens"), ""),
         (
@@ -73,6 +98,8 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
             " or `output_config.effort`, see below",
         ),
         ("prompt_cache_key", Fate::Dropped, ""),
+        ("prompt_cache_options", Fate::Dropped, ""),
+        ("prompt_cache_retention", Fate::Dropped, ""),
         ("prediction", Fate::Dropped, ""),
         ("store", Fate::Dropped, ""),
         ("verbosity", Fate::Dropped, ""),
@@ -80,8 +107,7 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
         ("audio", Fate::Dropped, ""),
         ("web_search_options", Fate::Dropped, ""),
         ("thinking", Fate::Kept, ""),
-        ("cache_control", Fate::Kept, ""),
+        cache_control,
         ("moderation", Fate::Dropped, ""),
-    ],
-    embeddings: &[],
-};
+    ]
+}

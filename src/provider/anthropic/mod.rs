@@ -22,9 +22,8 @@ mod structured_output;
 mod tools;
 mod usage;
 
-pub(super) use error::translate_error;
+pub(super) use error::{translate_error, translate_vertex_error};
 pub(super) use reasoning::{Circumstances, Effort, Generation, Reasoning, reasoning};
 pub(super) use request::translate_request;
 pub(super) use response::translate_response;
 pub use stream::MessageStream;
-pub(super) use structured_output::close;

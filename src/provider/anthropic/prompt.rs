@@ -17,6 +17,7 @@ use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{Block, Blocks, Role, Turn};
 use crate::protocol::openai::chat::{ChatCompletionRequest, Message, ToolCall};
 use crate::provider::dropped::is_told_by_answers;
+use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, missing, unsupported};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -259,7 +260,7 @@ fn tool_use<'r>(call: &'r ToolCall<'r>, place: Place, report: &mut Report) -> Re
         })?;
     Ok(Block::ToolUse {
         id: call_id(id),
-        name,
+        name: Rule::ANTHROPIC.plain(name),
         input,
         cache_control: call.cache_control,
     })
@@ -297,14 +298,7 @@ fn report_rest(message: &Message<'_>, role: &str, place: Place, report: &mut Rep
 }
 
 fn mark_cached<'r>(block: Option<&mut Block<'r>>, mark: Option<&'r RawValue>) {
-    match block {
-        Some(
-            Block::Text { cache_control, .. }
-            | Block::Image { cache_control, .. }
-            | Block::Document { cache_control, .. }
-            | Block::ToolUse { cache_control, .. }
-            | Block::ToolResult { cache_control, .. },
-        ) => *cache_control = cache_control.or(mark),
-        Some(Block::Thinking(_)) | None => {}
+    if let (Some(mark), Some(given)) = (mark, block.and_then(Block::cache_control)) {
+        given.get_or_insert(mark);
     }
 }

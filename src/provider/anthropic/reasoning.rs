@@ -18,7 +18,11 @@
 //! Whatever cannot be kept exactly is reported under the client's own field, never guessed at in silence:
 //! thinking does not go with a forced tool, with a prompt that continues a tool call without the thinking that
 //! led to it (budget only), nor with an output bound that leaves no room. An object `thinking` of the client's
-//! wins over `reasoning_effort` and is passed on as it is.
+//! wins over `reasoning_effort` and is passed on as it is, but for what the model would answer with an error: a budget
+//! where there are none, which becomes adaptive thinking, and `disabled` where thinking cannot be.
+//!
+//! From 4.7 on models keep their thoughts to themselves unless `display` asks for them
+//! (<https://docs.claude.com/en/docs/build-with-claude/thinking#controlling-thinking-display>): it does.
 
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::Thinking;
@@ -60,14 +64,14 @@ impl Reasoning<'_> {
         match &self.thinking {
             Some(Thinking::Enabled { budget_tokens }) => Some(*budget_tokens),
             Some(Thinking::Given(given)) => serde_json::from_str::<Budget>(given.get()).ok()?.budget_tokens,
-            Some(Thinking::Adaptive | Thinking::Disabled) | None => None,
+            Some(Thinking::Adaptive { .. } | Thinking::Disabled) | None => None,
         }
     }
 
     /// Whether the model will think, which bounds the sampling parameters.
     pub(in crate::provider) fn is_thinking(&self) -> bool {
         match &self.thinking {
-            Some(Thinking::Enabled { .. } | Thinking::Adaptive) => true,
+            Some(Thinking::Enabled { .. } | Thinking::Adaptive { .. }) => true,
             Some(Thinking::Given(given)) => kind_of(given.get()).is_none_or(|kind| kind != "disabled"),
             Some(Thinking::Disabled) | None => false,
         }
@@ -92,7 +96,19 @@ pub(in crate::provider) fn reasoning<'r>(
             report.drop_field("thinking")?;
             return Ok(Reasoning::default());
         }
-        let thinking = fitted(given, circumstances);
+        let generation = circumstances.generation;
+        let thinking = match &*kind {
+            "disabled" if !generation.may_disable => None,
+            // Their successors of a budget.
+            "enabled" if generation.refuses_budgets => {
+                report.approximate_field("thinking");
+                return Ok(Reasoning {
+                    thinking: Some(generation.adaptive()),
+                    effort: None,
+                });
+            }
+            _ => fitted(given, circumstances),
+        };
         if thinking.is_none() {
             report.drop_field("thinking")?;
         }
@@ -169,7 +185,7 @@ fn adaptive(effort: Effort, circumstances: &Circumstances) -> (Reasoning<'static
         Effort::Max => ("max", true),
     };
     let reasoning = Reasoning {
-        thinking: (!circumstances.is_tool_forced).then_some(Thinking::Adaptive),
+        thinking: (!circumstances.is_tool_forced).then(|| circumstances.generation.adaptive()),
         effort: Some(level),
     };
     (reasoning, is_exact && !circumstances.is_tool_forced)
@@ -240,9 +256,20 @@ pub(in crate::provider) struct Generation {
     pub(in crate::provider) has_joint_sampling: bool,
     has_extra_high: bool,
     may_disable: bool,
+    /// A budget of tokens is answered with an error.
+    refuses_budgets: bool,
+    /// Thoughts are not told unless they are asked for.
+    omits_thoughts: bool,
 }
 
 impl Generation {
+    /// Thinking as much as the model finds right, and telling of it.
+    fn adaptive(self) -> Thinking<'static> {
+        Thinking::Adaptive {
+            display: self.omits_thoughts.then_some("summarized"),
+        }
+    }
+
     /// Reads a model's name, for example `claude-3-7-sonnet-20250219` or `claude-opus-4-7`.
     pub(in crate::provider) fn of(model: &str) -> Self {
         let version = version(model);
@@ -257,6 +284,8 @@ impl Generation {
             has_joint_sampling: version.is_none_or(|version| version < (4, 1)),
             has_extra_high: since((4, 7)),
             may_disable: !(model.contains("mythos") || model.contains("fable")),
+            refuses_budgets: version.is_some_and(|version| version >= (4, 7)),
+            omits_thoughts: since((4, 7)),
         }
     }
 }
@@ -403,7 +432,7 @@ mod tests {
             extra,
             4096,
             false,
-            (r#"[{"type":"adaptive"},"xhigh"]"#, &[]),
+            (r#"[{"type":"adaptive","display":"summarized"},"xhigh"]"#, &[]),
         );
         let none = r#"{"reasoning_effort":"none"}"#;
         check(
@@ -421,5 +450,24 @@ mod tests {
             ("[null,null]", &["reasoning_effort"]),
         );
         check("claude-sonnet-4-5", none, 4096, false, ("[null,null]", &[]));
+    }
+
+    #[crate::test]
+    fn a_given_thinking_is_what_the_model_takes() {
+        let disabled = r#"{"thinking":{"type":"disabled"}}"#;
+        let sent = r#"[{"type":"disabled"},null]"#;
+        check("claude-opus-4-8", disabled, 4096, false, (sent, &[]));
+        check(
+            "claude-fable-5",
+            disabled,
+            4096,
+            false,
+            ("[null,null]", &["thinking"]),
+        );
+        let budget = r#"{"thinking":{"type":"enabled","budget_tokens":2000}}"#;
+        let sent = r#"[{"type":"enabled","budget_tokens":2000},null]"#;
+        check("claude-opus-4-6", budget, 4096, false, (sent, &[]));
+        let sent = r#"[{"type":"adaptive","display":"summarized"},null]"#;
+        check("claude-opus-4-7", budget, 4096, false, (sent, &[]));
     }
 }

@@ -4,23 +4,25 @@
 //!
 //! Parsed once, borrowed, and written once; text without escapes is not copied in between. `max_tokens` is
 //! required by Anthropic, so a request without a bound gets the configured one. OpenAI's temperature ends at 2,
-//! Anthropic's at 1: what lies above becomes 1 and is reported, since it is no longer what was asked for.
+//! Anthropic's at 1: what lies above becomes 1 and is reported as approximated.
 
 use super::prompt::prompt;
 use super::reasoning::{Circumstances, Generation, Reasoning, reasoning};
 use super::structured_output::output_format;
-use super::tools::{tool_choice, tools};
+use super::tools::Tools;
 use crate::api_error::{API_ERROR, ApiError};
 use crate::config::ProviderKind;
-use crate::protocol::anthropic::messages::{MessagesRequest, Metadata, OutputConfig, ToolChoice};
+use crate::protocol::anthropic::messages::{Block, MessagesRequest, Metadata, OutputConfig, ToolChoice};
 use crate::protocol::json_text;
 use crate::protocol::openai::Text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
 use crate::provider::google_path::vertex_path;
 use crate::provider::json_slice;
+use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::Number;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 type Headers = Vec<(&'static str, Cow<'static, str>)>;
@@ -45,11 +47,14 @@ pub(in crate::provider) fn translate_request(
     };
     json_text::write(out, &translated)
         .map_err(|_| ApiError::new(500, API_ERROR, "The request could not be translated."))?;
+    let (dropped, approximated) = report.into_parts();
     Ok(UpstreamRequest {
         path,
         headers,
-        dropped: report.into_dropped(),
+        dropped,
+        approximated,
         is_streaming,
+        renamed_tools: Rule::ANTHROPIC.renamed(&request),
         include_usage: request
             .stream_options
             .as_ref()
@@ -66,6 +71,10 @@ fn vertex(
 ) -> Result<(Cow<'static, str>, Headers), ApiError> {
     request.model = None;
     request.anthropic_version = Some("vertex-2023-10-16");
+    // Vertex AI has no caching of the whole request: the mark goes where Anthropic would put it.
+    if let Some(mark) = request.cache_control.take() {
+        mark_last(request, mark);
+    }
     let mut path = vertex_path(&settings.upstream_model, "anthropic")?;
     path.push_str(if request.stream {
         ":streamRawPredict"
@@ -73,6 +82,18 @@ fn vertex(
         ":rawPredict"
     });
     Ok((path.into(), Headers::new()))
+}
+
+/// Marks the last block that can be cached, unless it is marked already.
+fn mark_last<'r>(request: &mut MessagesRequest<'r>, mark: &'r RawValue) {
+    let said = request.messages.iter_mut().rev();
+    let mut blocks = said
+        .flat_map(|turn| turn.content.0.iter_mut().rev())
+        .chain(request.system.0.iter_mut().rev());
+    let last = blocks.find_map(Block::cache_control);
+    if let Some(last) = last {
+        last.get_or_insert(mark);
+    }
 }
 
 fn messages_request<'r>(
@@ -89,14 +110,13 @@ fn messages_request<'r>(
     let asked = asked.unwrap_or_else(|| settings.default_max_tokens.into());
     let max_tokens = settings.output_bound(Some(asked)).unwrap_or(asked);
     let prompt = prompt(request, report)?;
-    let tools = tools(request, report)?;
-    let tool_choice = tool_choice(request, report)?;
+    let tools = Tools::read(request, report)?;
     let circumstances = Circumstances {
         generation: Generation::of(&settings.upstream_model),
         max_tokens,
         is_lowered: max_tokens < asked,
         is_tool_forced: matches!(
-            tool_choice,
+            tools.choice,
             Some(ToolChoice::Any { .. } | ToolChoice::Tool { .. })
         ),
         lacks_thinking: prompt.lacks_thinking(),
@@ -113,8 +133,8 @@ fn messages_request<'r>(
         max_tokens,
         system: prompt.system,
         messages: prompt.turns,
-        tools,
-        tool_choice,
+        tools: tools.tools,
+        tool_choice: tools.choice,
         thinking: reasoning.thinking,
         output_config: OutputConfig {
             effort: reasoning.effort,
@@ -166,7 +186,7 @@ impl Sampling {
         let mut temperature = request.temperature.clone();
         if let Some(value) = request.temperature.as_ref().and_then(Number::as_f64) {
             if value > 1.0 {
-                report.drop_field("temperature")?;
+                report.approximate_field("temperature");
                 temperature = Some(Number::from(1));
             } else if value < 1.0 && (is_thinking || !generation.has_sampling) {
                 report.drop_field("temperature")?;

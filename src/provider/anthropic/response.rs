@@ -9,21 +9,24 @@ use super::citations::annotation;
 use super::error::{malformed_answer, reported_fault};
 use super::stop_reason::finish_reason;
 use super::usage::token_usage;
-use crate::protocol::anthropic::messages::{ContentBlock, Message};
+use crate::protocol::anthropic::messages::{ContentBlock, Message, ServiceTier};
 use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
     Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
     Usage,
 };
 use crate::provider::json_slice::{compact, text};
-use crate::provider::{Settings, Tally, UpstreamFault};
+use crate::provider::tool_names::at_client;
+use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Translates a whole answer and appends it to `out`.
 pub(in crate::provider) fn translate_response(
     body: &[u8],
     settings: &Settings,
+    request: &UpstreamRequest,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     let message: Message<'_> = simdutf8::basic::from_utf8(body)
@@ -36,11 +39,15 @@ pub(in crate::provider) fn translate_response(
     let content = message.content.as_deref().ok_or_else(malformed_answer)?;
     let mut answer = Answer::default();
     for block in content {
-        answer.add(block).ok_or_else(malformed_answer)?;
+        answer
+            .add(block, &request.renamed_tools)
+            .ok_or_else(malformed_answer)?;
     }
     let output_bytes = answer.output_bytes;
     let refusal = message.stop_details.and_then(|details| details.explanation);
-    let usage = token_usage(&message.usage.unwrap_or_default());
+    let usage = message.usage.unwrap_or_default();
+    let service_tier = usage.service_tier.and_then(ServiceTier::at_openai);
+    let usage = token_usage(&usage);
     let finish_reason = message
         .stop_reason
         .as_deref()
@@ -57,7 +64,7 @@ pub(in crate::provider) fn translate_response(
             finish_reason,
         }],
         usage: Usage::from(&usage),
-        service_tier: None,
+        service_tier,
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
@@ -84,7 +91,11 @@ struct Pieces<'a> {
 
 impl<'a> Answer<'a> {
     /// Adds a block; `None` if it is malformed.
-    fn add(&mut self, block: &'a ContentBlock<'a>) -> Option<()> {
+    fn add(
+        &mut self,
+        block: &'a ContentBlock<'a>,
+        renamed_tools: &'a BTreeMap<String, String>,
+    ) -> Option<()> {
         match &*block.kind {
             "text" => self.add_text(block)?,
             "tool_use" => {
@@ -97,7 +108,7 @@ impl<'a> Answer<'a> {
                     id: Cow::Borrowed(block.id.as_deref()?),
                     kind: "function",
                     function: FunctionCall {
-                        name: Cow::Borrowed(block.name.as_deref()?),
+                        name: Cow::Borrowed(at_client(renamed_tools, block.name.as_deref()?)),
                         arguments,
                     },
                     extra_content: None,

@@ -20,7 +20,7 @@ use super::error::{incomplete_stream, malformed_answer, reported_fault};
 use super::stop_reason::finish_reason;
 use super::usage;
 use crate::codec::sse::{Decoder, Event};
-use crate::protocol::anthropic::messages::{Message, StopDetails, Usage};
+use crate::protocol::anthropic::messages::{Message, ServiceTier, StopDetails, Usage};
 use crate::protocol::anthropic::stream_event::{EventDelta, StreamEvent};
 use crate::protocol::openai::chunk::{ChunkWriter, DONE, Delta};
 use crate::protocol::openai::completion::{self, FinishReason};
@@ -28,6 +28,7 @@ use crate::provider::event_shape::EventShape;
 use crate::provider::json_slice::{compact, escaped, size};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// More blocks than this are never open at once: Anthropic opens one after the other.
 const MAX_OPEN_BLOCKS: usize = 64;
@@ -46,6 +47,7 @@ impl MessageStream {
                 upstream_model: settings.upstream_model.clone(),
                 created: settings.created,
                 include_usage: request.include_usage,
+                renamed_tools: request.renamed_tools.clone(),
                 max_kept_bytes: settings.max_event_bytes,
                 writer: None,
                 text_shape: EventShape::default(),
@@ -98,6 +100,8 @@ struct State {
     upstream_model: String,
     created: u64,
     include_usage: bool,
+    /// Theirs, to the client's.
+    renamed_tools: BTreeMap<String, String>,
     max_kept_bytes: usize,
     /// There from `message_start` on.
     writer: Option<ChunkWriter>,
@@ -350,7 +354,8 @@ impl State {
         }
         self.is_finished = true;
         self.progress = Progress::Content;
-        let writer = self.writer.as_ref().ok_or_else(malformed_answer)?;
+        let writer = self.writer.as_mut().ok_or_else(malformed_answer)?;
+        writer.set_service_tier(self.usage.service_tier.and_then(ServiceTier::at_openai));
         let refusal = details.and_then(|details| details.explanation.as_deref());
         writer.finish(
             reason,

@@ -5,26 +5,54 @@
 //!
 //! OpenAI's function tools have counterparts; custom tools, whose input is free text, have none and are refused,
 //! since a model without its tool would answer something else. A demand to call a tool that is not there is
-//! reported. Tools are not declared for the sake of earlier calls: Anthropic takes those without.
+//! reported. A choice among some of the tools declares only these. Tools are not declared for the sake of earlier calls: Anthropic takes those without.
 
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{InputSchema, Tool, ToolChoice};
 use crate::protocol::openai::chat::{self, ChatCompletionRequest};
-use crate::provider::unsupported::{Place, Report, missing, unsupported};
+use crate::provider::closed_schema::{close_arguments, of_arguments};
+use crate::provider::tool_choice::{self, Allowed, Choice};
+use crate::provider::tool_names::Rule;
+use crate::provider::unsupported::{Place, Report, missing, unsupported, wrong};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The counterparts of the request's tools.
-pub(super) fn tools<'r>(
-    request: &'r ChatCompletionRequest<'r>,
-    report: &mut Report,
-) -> Result<Vec<Tool<'r>>, ApiError> {
-    let tools = request.tools.as_deref().unwrap_or_default();
-    tools
-        .iter()
-        .enumerate()
-        .map(|(index, given)| tool(given, Place::element("tools", index), report))
-        .collect()
+/// What a request says of tools.
+#[derive(Debug)]
+pub(super) struct Tools<'r> {
+    pub(super) tools: Vec<Tool<'r>>,
+    pub(super) choice: Option<ToolChoice<'r>>,
+}
+
+impl<'r> Tools<'r> {
+    /// The counterparts of `tools`, `tool_choice` and `parallel_tool_calls`.
+    pub(super) fn read(
+        request: &'r ChatCompletionRequest<'r>,
+        report: &mut Report,
+    ) -> Result<Self, ApiError> {
+        let (choice, allowed) = tool_choice::read(request)?;
+        let given = request.tools.as_deref().unwrap_or_default();
+        let mut tools = Vec::with_capacity(given.len());
+        for (index, one) in given.iter().enumerate() {
+            let counterpart = tool(one, Place::element("tools", index), report)?;
+            if allowed.has(one) {
+                tools.push(counterpart);
+            }
+        }
+        if given.is_empty() {
+            if matches!(choice, Choice::Any | Choice::Named(_)) {
+                report.drop_field("tool_choice")?;
+            }
+            return Ok(Self { tools, choice: None });
+        }
+        if tools.is_empty() {
+            return Err(Allowed::nothing_left());
+        }
+        Ok(Self {
+            tools,
+            choice: counterpart(choice, request),
+        })
+    }
 }
 
 fn tool<'r>(tool: &'r chat::Tool<'r>, place: Place, report: &mut Report) -> Result<Tool<'r>, ApiError> {
@@ -42,73 +70,44 @@ fn tool<'r>(tool: &'r chat::Tool<'r>, place: Place, report: &mut Report) -> Resu
         .name
         .as_deref()
         .ok_or_else(|| missing(inner.path("name"), "a string"))?;
+    let is_strict = function.strict == Some(true);
     let input_schema = match function.parameters {
-        Some(schema) if schema.get() == "{}" => InputSchema::Empty,
-        Some(schema) if schema.get().starts_with('{') => InputSchema::Given(schema),
-        Some(_) => {
-            let path = inner.path("parameters");
-            return Err(ApiError::bad_request(None, format!("{path}: expected an object")).with_param(path));
+        Some(schema) => {
+            let schema = of_arguments(schema).ok_or_else(|| wrong(inner.path("parameters"), "an object"))?;
+            InputSchema::Given(if is_strict {
+                close_arguments(schema, inner, report)
+            } else {
+                schema
+            })
         }
         None => InputSchema::Empty,
     };
     Ok(Tool {
-        name,
+        name: Rule::ANTHROPIC.plain(name),
         description: function.description.as_deref(),
         input_schema,
-        strict: function.strict == Some(true),
+        strict: is_strict,
         cache_control: tool.cache_control.or(function.cache_control),
     })
 }
 
 /// The counterpart of `tool_choice` and `parallel_tool_calls`.
-pub(super) fn tool_choice<'r>(
-    request: &'r ChatCompletionRequest<'r>,
-    report: &mut Report,
-) -> Result<Option<ToolChoice<'r>>, ApiError> {
+fn counterpart<'r>(choice: Choice<'r>, request: &ChatCompletionRequest<'_>) -> Option<ToolChoice<'r>> {
     let disable_parallel_tool_use = request.parallel_tool_calls == Some(false);
-    let auto = ToolChoice::Auto {
-        disable_parallel_tool_use,
-    };
-    if request.tools.as_ref().is_none_or(Vec::is_empty) {
-        let is_harmless = match &request.tool_choice {
-            None => true,
-            Some(chat::ToolChoice::Mode(mode)) => matches!(&**mode, "auto" | "none"),
-            Some(chat::ToolChoice::Named(_)) => false,
-        };
-        if !is_harmless {
-            report.drop_field("tool_choice")?;
-        }
-        return Ok(None);
-    }
-    Ok(Some(match &request.tool_choice {
-        None if disable_parallel_tool_use => auto,
-        None => return Ok(None),
-        Some(chat::ToolChoice::Mode(mode)) => match &**mode {
-            "auto" => auto,
-            "required" => ToolChoice::Any {
-                disable_parallel_tool_use,
-            },
-            "none" => ToolChoice::None,
-            _ => {
-                let message = "tool_choice: expected none, auto, required or an object";
-                return Err(ApiError::bad_request("tool_choice", message));
-            }
+    Some(match choice {
+        Choice::Unsaid if !disable_parallel_tool_use => return None,
+        Choice::Unsaid | Choice::Auto => ToolChoice::Auto {
+            disable_parallel_tool_use,
         },
-        Some(chat::ToolChoice::Named(named)) => {
-            if !matches!(named.kind.as_deref(), None | Some("function")) {
-                return Err(unsupported("tool_choice.type".to_owned()));
-            }
-            let name = named
-                .function
-                .as_ref()
-                .and_then(|function| function.name.as_deref());
-            let name = name.ok_or_else(|| missing("tool_choice.function.name".to_owned(), "a string"))?;
-            ToolChoice::Tool {
-                name,
-                disable_parallel_tool_use,
-            }
-        }
-    }))
+        Choice::Any => ToolChoice::Any {
+            disable_parallel_tool_use,
+        },
+        Choice::None => ToolChoice::None,
+        Choice::Named(name) => ToolChoice::Tool {
+            name: Rule::ANTHROPIC.plain(name),
+            disable_parallel_tool_use,
+        },
+    })
 }
 
 /// A call's id as Anthropic accepts it: `^[a-zA-Z0-9_-]+$`.
@@ -134,14 +133,14 @@ pub(super) fn call_id(id: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Report, call_id, tool_choice, tools};
+    use super::{Report, Tools, call_id};
     use crate::config::OnUnsupported;
     use crate::protocol::openai::chat::ChatCompletionRequest;
 
     fn check(body: &str, expected_choice: &str, expected_dropped: &[&str]) {
         let request = ChatCompletionRequest::parse(body.as_bytes()).unwrap();
         let mut report = Report::new(OnUnsupported::Drop);
-        let choice = tool_choice(&request, &mut report).unwrap();
+        let choice = Tools::read(&request, &mut report).unwrap().choice;
         assert_eq!(serde_json::to_string(&choice).unwrap(), expected_choice, "{body}");
         assert_eq!(report.into_dropped(), expected_dropped, "{body}");
     }
@@ -176,7 +175,7 @@ mod tests {
         let body = br#"{"tools":[{"type":"function","function":{"name":"f","strict":true},"x":1}]}"#;
         let request = ChatCompletionRequest::parse(body).unwrap();
         let mut report = Report::new(OnUnsupported::Drop);
-        let tools = tools(&request, &mut report).unwrap();
+        let tools = Tools::read(&request, &mut report).unwrap().tools;
         assert_eq!(
             serde_json::to_string(&tools).unwrap(),
             r#"[{"name":"f","input_schema":{"type":"object","properties":{}},"strict":true}]"#
@@ -199,9 +198,27 @@ mod tests {
             ),
         ] {
             let request = ChatCompletionRequest::parse(body.as_bytes()).unwrap();
-            let error = tools(&request, &mut Report::new(OnUnsupported::Drop)).unwrap_err();
+            let error = Tools::read(&request, &mut Report::new(OnUnsupported::Drop)).unwrap_err();
             assert_eq!((error.status, error.param.as_deref()), (400, Some(param)));
         }
+    }
+
+    #[crate::test]
+    fn only_the_allowed_tools_are_declared() {
+        let allow = |names: &str| {
+            let body = format!(
+                r#"{{"tools":[{{"function":{{"name":"f"}}}},{{"function":{{"name":"g.h"}}}}],"tool_choice":{{"type":"allowed_tools","allowed_tools":{{"mode":"required","tools":[{names}]}}}}}}"#
+            );
+            let request = ChatCompletionRequest::parse(body.as_bytes()).unwrap();
+            Tools::read(&request, &mut Report::new(OnUnsupported::Reject))
+                .map(|tools| serde_json::to_value((&tools.tools, &tools.choice)).unwrap())
+        };
+        let found = allow(r#"{"type":"function","function":{"name":"g.h"}}"#).unwrap();
+        let name = found[0][0]["name"].as_str().unwrap();
+        assert!(name.starts_with("g_h_") && found[0].as_array().unwrap().len() == 1);
+        assert_eq!(found[1]["type"], "any");
+        let error = allow(r#"{"function":{"name":"x"}}"#).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("tool_choice.allowed_tools.tools"));
     }
 
     #[crate::test]

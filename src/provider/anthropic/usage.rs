@@ -18,6 +18,7 @@ pub(super) fn update(usage: &mut Usage, later: Usage) {
         .or(usage.cache_creation_input_tokens);
     usage.cache_read_input_tokens = later.cache_read_input_tokens.or(usage.cache_read_input_tokens);
     usage.output_tokens = later.output_tokens.or(usage.output_tokens);
+    usage.service_tier = later.service_tier.or(usage.service_tier);
     usage.output_tokens_details = later.output_tokens_details.or(usage.output_tokens_details);
 }
 

@@ -5,10 +5,13 @@
 //!
 //! Clients mark what is to be cached in Anthropic's words (`cache_control`, on a part, a message, a tool or a call)
 //! or in Bedrock's (`cachePoint`, as a member of the same, or as a part of its own). Bedrock's point is a block
-//! that follows what it marks.
+//! that follows what it marks. Models that cache nothing refuse it.
 
-use crate::protocol::bedrock::converse::CachePoint;
+use super::family::Family;
+use crate::api_error::ApiError;
+use crate::protocol::bedrock::converse::{Block, CachePoint, ConverseRequest, SystemBlock, Tool};
 use crate::protocol::openai::Text;
+use crate::provider::unsupported::Report;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -39,6 +42,40 @@ pub(super) fn read(hint: &RawValue) -> CachePoint {
             _ => None,
         },
     }
+}
+
+/// Takes out the points of a model that would answer them with an error, and reports them
+/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html#prompt-caching-models>).
+pub(super) fn keep_supported(
+    request: &mut ConverseRequest<'_>,
+    family: Family,
+    report: &mut Report,
+) -> Result<(), ApiError> {
+    let mut removed = 0;
+    if !family.caches_prompts() {
+        for turn in &mut request.messages {
+            removed += without(&mut turn.content, |block| matches!(block, Block::CachePoint(_)));
+        }
+        removed += without(&mut request.system, |block| {
+            matches!(block, SystemBlock::CachePoint(_))
+        });
+    }
+    if !family.caches_tools()
+        && let Some(config) = &mut request.tool_config
+    {
+        removed += without(&mut config.tools, |tool| matches!(tool, Tool::CachePoint(_)));
+    }
+    if removed > 0 {
+        report.drop_field("cache_control")?;
+    }
+    Ok(())
+}
+
+/// How many went.
+fn without<T>(items: &mut Vec<T>, is_point: impl Fn(&T) -> bool) -> usize {
+    let before = items.len();
+    items.retain(|item| !is_point(item));
+    before.saturating_sub(items.len())
 }
 
 #[cfg(test)]

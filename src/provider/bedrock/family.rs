@@ -26,8 +26,10 @@ pub(super) enum Family {
     Cohere,
     /// Mistral's models.
     Mistral,
-    /// Another's, or not told by the name.
+    /// Another's.
     Other,
+    /// Not told by the name: the ARN of a profile, of provisioned throughput, or of a prompt.
+    Untold,
 }
 
 impl Family {
@@ -47,7 +49,22 @@ impl Family {
                 _ => rest = name,
             }
         }
-        Self::Other
+        // Ids begin with a publisher, and what an account names itself has none.
+        if id.contains('.') {
+            Self::Other
+        } else {
+            Self::Untold
+        }
+    }
+
+    /// Whether prompts can be cached, as far as is known.
+    pub(super) const fn caches_prompts(self) -> bool {
+        matches!(self, Self::Claude(_) | Self::Nova | Self::Nova2 | Self::Untold)
+    }
+
+    /// Whether tools can be cached, as far as is known.
+    pub(super) const fn caches_tools(self) -> bool {
+        matches!(self, Self::Claude(_) | Self::Untold)
     }
 }
 
@@ -84,9 +101,9 @@ mod tests {
             ("us.deepseek.r1-v1:0", Family::Other),
             (
                 "arn:aws:bedrock:us-west-2:123456789012:application-inference-profile/abcd1234",
-                Family::Other,
+                Family::Untold,
             ),
-            ("", Family::Other),
+            ("", Family::Untold),
         ] {
             assert_eq!(Family::of(model), expected, "{model}");
         }

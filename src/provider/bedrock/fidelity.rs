@@ -8,7 +8,7 @@ use crate::provider::fidelity::{Contract, Fate};
 /// Bedrock: Converse, and the embeddings of Titan.
 pub(in crate::provider) const CONTRACT: Contract = Contract {
     title: "`aws_bedrock`",
-    kind: ProviderKind::AwsBedrock,
+    kinds: &[ProviderKind::AwsBedrock],
     chat_model: "anthropic.claude-sonnet-4-5-20250929-v1:0",
     embeddings_model: "amazon.titan-embed-text-v2:0",
     chat: &[
@@ -85,6 +85,8 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
             " for Claude, see below",
         ),
         ("prompt_cache_key", Fate::Dropped, ""),
+        ("prompt_cache_options", Fate::Dropped, ""),
+        ("prompt_cache_retention", Fate::Dropped, ""),
         ("prediction", Fate::Dropped, ""),
         ("store", Fate::Dropped, ""),
         ("verbosity", Fate::Dropped, ""),
@@ -99,7 +101,7 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
         (
             "cache_control",
             Fate::Mapped("messages"),
-            ": a `cachePoint` at the end",
+            ": a `cachePoint` at the end, for models that cache; else dropped",
         ),
         ("moderation", Fate::Dropped, ""),
     ],

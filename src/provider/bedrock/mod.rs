@@ -17,7 +17,6 @@ pub(super) mod fidelity;
 mod media;
 mod metadata;
 mod model_path;
-mod names;
 mod prompt;
 mod reasoning;
 mod request;

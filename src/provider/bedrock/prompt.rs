@@ -13,13 +13,13 @@
 //! back and is reported.
 
 use super::content::{Kinds, Parts, push_text};
-use super::names::{ToolNames, plain};
 use super::reasoning::put_back;
 use super::{cache, family::Family};
 use crate::api_error::ApiError;
 use crate::protocol::bedrock::converse::{Block, CachePoint, Message, Role, SystemBlock, ToolUse};
 use crate::protocol::openai::chat::{self, ChatCompletionRequest, ToolCall};
 use crate::provider::dropped::is_told_by_answers;
+use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, missing, unsupported};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -42,7 +42,6 @@ pub(super) struct Prompt<'r> {
 pub(super) fn prompt<'r>(
     request: &'r ChatCompletionRequest<'r>,
     family: Family,
-    names: &mut ToolNames,
     report: &mut Report,
 ) -> Result<Prompt<'r>, ApiError> {
     let messages = request.messages.as_deref();
@@ -55,7 +54,7 @@ pub(super) fn prompt<'r>(
         answers: Vec::new(),
     };
     for (index, message) in messages.iter().enumerate() {
-        prompt.add(message, Place::element("messages", index), names, report)?;
+        prompt.add(message, Place::element("messages", index), report)?;
     }
     prompt.complete()?;
     Ok(prompt)
@@ -99,7 +98,6 @@ impl<'r> Prompt<'r> {
         &mut self,
         message: &'r chat::Message<'r>,
         place: Place,
-        names: &mut ToolNames,
         report: &mut Report,
     ) -> Result<(), ApiError> {
         let role = message.role.as_deref();
@@ -131,7 +129,7 @@ impl<'r> Prompt<'r> {
                 self.say(Role::User, said);
             }
             "assistant" => {
-                self.assistant(message, place, names, report, &mut said)?;
+                self.assistant(message, place, report, &mut said)?;
                 end_with(&mut said, point);
                 self.say(Role::Assistant, said);
             }
@@ -158,7 +156,6 @@ impl<'r> Prompt<'r> {
         &mut self,
         message: &'r chat::Message<'r>,
         place: Place,
-        names: &mut ToolNames,
         report: &mut Report,
         said: &mut Vec<Block<'r>>,
     ) -> Result<(), ApiError> {
@@ -190,7 +187,7 @@ impl<'r> Prompt<'r> {
         }
         for (number, call) in message.tool_calls.iter().flatten().enumerate() {
             let place = place.item("tool_calls", number);
-            said.push(Block::ToolUse(tool_use(call, place, names, report)?));
+            said.push(Block::ToolUse(tool_use(call, place, report)?));
             said.extend(cache::point(call.cache_control, &call.rest).map(Block::CachePoint));
         }
         Ok(())
@@ -225,7 +222,7 @@ impl<'r> Prompt<'r> {
         // The turn is opened, but the answer waits: to insert each one would move what follows every time.
         self.turn(Role::User);
         self.answers.push(Block::ToolResult {
-            tool_use_id: plain(id),
+            tool_use_id: Rule::BEDROCK.plain(id),
             content,
         });
         self.answers.append(&mut points);
@@ -286,12 +283,7 @@ fn end_with(blocks: &mut Vec<Block<'_>>, point: Option<CachePoint>) {
     }
 }
 
-fn tool_use<'r>(
-    call: &'r ToolCall<'r>,
-    place: Place,
-    names: &mut ToolNames,
-    report: &mut Report,
-) -> Result<ToolUse<'r>, ApiError> {
+fn tool_use<'r>(call: &'r ToolCall<'r>, place: Place, report: &mut Report) -> Result<ToolUse<'r>, ApiError> {
     if !matches!(call.kind.as_deref(), None | Some("function")) {
         return Err(unsupported(place.path("type")));
     }
@@ -317,8 +309,8 @@ fn tool_use<'r>(
             ApiError::bad_request(None, message).with_param(path)
         })?;
     Ok(ToolUse {
-        tool_use_id: plain(id),
-        name: names.plain(name),
+        tool_use_id: Rule::BEDROCK.plain(id),
+        name: Rule::BEDROCK.plain(name),
         input,
     })
 }

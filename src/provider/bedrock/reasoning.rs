@@ -271,7 +271,7 @@ mod tests {
         check(
             "us.anthropic.claude-opus-4-7-v1",
             high,
-            r#"[["thinking",{"type":"adaptive"}],"high"]"#,
+            r#"[["thinking",{"type":"adaptive","display":"summarized"}],"high"]"#,
             &[],
             &[],
         );

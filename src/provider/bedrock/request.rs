@@ -9,7 +9,6 @@
 
 use super::family::Family;
 use super::metadata::request_metadata;
-use super::names::ToolNames;
 use super::prompt::prompt;
 use super::reasoning::{Context, Reasoning, reasoning};
 use super::sampling::{Sampling, stop_sequences};
@@ -22,6 +21,7 @@ use crate::protocol::bedrock::converse::{
 };
 use crate::protocol::json_text;
 use crate::protocol::openai::chat::ChatCompletionRequest;
+use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, unsupported, wrong};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::value::RawValue;
@@ -48,8 +48,7 @@ pub(super) fn translate_request(
     };
     let path = model_path::path(&settings.upstream_model, operation)?;
     let mut report = Report::new(settings.on_unsupported);
-    let mut names = ToolNames::default();
-    let translated = converse_request(&request, settings, &mut names, &mut report)?;
+    let translated = converse_request(&request, settings, &mut report)?;
     json_text::write(out, &translated).map_err(|_| unwritten())?;
     let (dropped, approximated) = report.into_parts();
     let options = request.stream_options.as_ref();
@@ -59,7 +58,7 @@ pub(super) fn translate_request(
         approximated,
         is_streaming,
         include_usage: options.is_some_and(|options| options.include_usage == Some(true)),
-        renamed_tools: names.into_renamed(),
+        renamed_tools: Rule::BEDROCK.renamed(&request),
         ..UpstreamRequest::default()
     })
 }
@@ -67,17 +66,16 @@ pub(super) fn translate_request(
 fn converse_request<'r>(
     request: &'r ChatCompletionRequest<'r>,
     settings: &Settings,
-    names: &mut ToolNames,
     report: &mut Report,
 ) -> Result<ConverseRequest<'r>, ApiError> {
     refuse(request)?;
     report_rest(request, report)?;
     let family = Family::of(&settings.upstream_model);
-    let mut prompt = prompt(request, family, names, report)?;
+    let mut prompt = prompt(request, family, report)?;
     if let Some(point) = cache::point(request.cache_control, &request.rest) {
         prompt.end_with(point);
     }
-    let tool_config = tool_config(request, &prompt, names, report)?;
+    let tool_config = tool_config(request, &prompt, report)?;
     let asked = request.max_completion_tokens.or(request.max_tokens);
     let max_tokens = settings.output_bound(asked);
     let context = Context {
@@ -98,7 +96,7 @@ fn converse_request<'r>(
     let bound = reasoning.budget_tokens.map(|budget| budget.saturating_add(room));
     let Reasoning { field, effort, .. } = reasoning;
     let derived = field.into_iter().chain(sampling.top_k);
-    Ok(ConverseRequest {
+    let mut converse = ConverseRequest {
         messages: prompt.turns,
         system: prompt.system,
         inference_config: InferenceConfig {
@@ -118,7 +116,9 @@ fn converse_request<'r>(
         guardrail_config: own(request, "guardrailConfig"),
         performance_config: own(request, "performanceConfig"),
         prompt_variables: own(request, "promptVariables"),
-    })
+    };
+    cache::keep_supported(&mut converse, family, report)?;
+    Ok(converse)
 }
 
 /// Refuses what would change the form of the answer.

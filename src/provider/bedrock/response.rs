@@ -12,7 +12,7 @@ use super::reasoning::{decode, redacted};
 use super::stop_reason::finish_reason;
 use super::usage::token_usage;
 use crate::protocol::bedrock::answer::{
-    CitationsContent, ContentBlock, ConverseResponse, ReasoningContent, ToolUse,
+    CitationsContent, ContentBlock, ConverseResponse, ReasoningContent, ServiceTier, ToolUse,
 };
 use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
@@ -20,6 +20,7 @@ use crate::protocol::openai::completion::{
     Usage,
 };
 use crate::provider::json_slice::{compact, text};
+use crate::provider::tool_names::at_client;
 use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -60,7 +61,7 @@ pub(super) fn translate_response(
                 .map_or(FinishReason::Stop, finish_reason),
         }],
         usage: Usage::from(&usage),
-        service_tier: None,
+        service_tier: response.service_tier.and_then(ServiceTier::at_openai),
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
@@ -142,7 +143,7 @@ impl<'a> Answer<'a> {
         };
         self.count(&arguments);
         let name = call.name.as_deref()?;
-        let name = self.renamed_tools.get(name).map_or(name, String::as_str);
+        let name = at_client(self.renamed_tools, name);
         self.tool_calls.push(ToolCall {
             id: Cow::Borrowed(call.tool_use_id.as_deref()?),
             kind: "function",

@@ -88,7 +88,7 @@ fn own_top_k(top_k: &Number, family: Family) -> Option<(&'static str, Box<RawVal
         Family::Claude(_) | Family::Mistral => ("top_k", number()?),
         Family::Cohere => ("k", number()?),
         Family::Nova | Family::Nova2 => ("inferenceConfig", to_raw_value(&NovaConfig { top_k }).ok()?),
-        Family::GptOss | Family::Gpt | Family::Other => return None,
+        Family::GptOss | Family::Gpt | Family::Other | Family::Untold => return None,
     })
 }
 

@@ -19,6 +19,7 @@ use super::error::{incomplete_stream, malformed_answer, reported_fault};
 use super::stop_reason::finish_reason;
 use super::usage::token_usage;
 use crate::codec::event_stream::{Decoder, Message};
+use crate::protocol::bedrock::answer::ServiceTier;
 use crate::protocol::bedrock::stream_event::{EVENT_TYPE, MESSAGE_TYPE, StreamEvent};
 use crate::protocol::openai::chunk::{ChunkWriter, DONE, Delta};
 use crate::protocol::openai::completion::{FinishReason, Usage};
@@ -179,6 +180,8 @@ impl State {
         if let Some(usage) = &event.usage {
             self.usage.update(token_usage(usage));
         }
+        self.writer
+            .set_service_tier(event.service_tier.and_then(ServiceTier::at_openai));
         if self.is_finished {
             self.end(out);
         }

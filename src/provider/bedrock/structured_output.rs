@@ -3,14 +3,14 @@
 //! The form of the answer: `response_format` as `outputConfig.textFormat`
 //! (<https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>).
 //!
-//! Bedrock takes the schema as text, and only if every object in it says `additionalProperties: false`. OpenAI
-//! demands the same of strict schemas, which are therefore passed on as they are; in others the member is added
-//! where it is missing. There is no counterpart of `json_object`, which promises JSON of any shape: it is reported.
+//! Bedrock takes the schema as text. One that it does not enforce as it stands is adapted, which is reported
+//! ([`crate::provider::closed_schema`]). There is no counterpart of `json_object`, which promises JSON of any shape: it
+//! is reported.
 
 use crate::api_error::ApiError;
 use crate::protocol::bedrock::converse::{JsonSchema, Structure, TextFormat};
 use crate::protocol::openai::chat::ResponseFormat;
-use crate::provider::anthropic::close;
+use crate::provider::closed_schema::closed;
 use crate::provider::unsupported::{Place, Report, unsupported};
 use std::borrow::Cow;
 
@@ -32,14 +32,12 @@ pub(super) fn text_format<'r>(
             for (name, _) in &json_schema.rest {
                 report.drop_member(Place::TOP, &format!("response_format.json_schema.{}", &**name))?;
             }
-            let closed = if json_schema.strict == Some(true) {
-                None
-            } else {
-                close(schema)
-            };
-            let schema = match closed {
-                Some(closed) => Cow::Owned(closed.get().to_owned()),
-                None => Cow::Borrowed(schema.get()),
+            let schema = match closed(schema) {
+                Cow::Owned(closed) => {
+                    report.approximate_field("response_format");
+                    Cow::Owned(closed.get().to_owned())
+                }
+                Cow::Borrowed(schema) => Cow::Borrowed(schema.get()),
             };
             Ok(Some(TextFormat {
                 kind: "json_schema",

@@ -8,7 +8,7 @@ use crate::provider::fidelity::{Contract, Fate};
 /// Cohere, version 2.
 pub(in crate::provider) const CONTRACT: Contract = Contract {
     title: "`cohere`",
-    kind: ProviderKind::Cohere,
+    kinds: &[ProviderKind::Cohere],
     chat_model: "some-model",
     embeddings_model: "some-model",
     chat: &[
@@ -45,6 +45,8 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
         ("service_tier", Fate::Dropped, ""),
         ("reasoning_effort", Fate::Approximated("thinking"), ""),
         ("prompt_cache_key", Fate::Dropped, ""),
+        ("prompt_cache_options", Fate::Dropped, ""),
+        ("prompt_cache_retention", Fate::Dropped, ""),
         ("prediction", Fate::Dropped, ""),
         ("store", Fate::Dropped, ""),
         ("verbosity", Fate::Dropped, ""),

@@ -9,6 +9,7 @@ use crate::api_error::ApiError;
 use crate::protocol::cohere::chat::{CalledFunction, Content, ImageUrl, Message, Part, ToolCall};
 use crate::protocol::openai::chat::{self, ContentPart};
 use crate::provider::dropped::is_told_by_answers;
+use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, unsupported};
 use std::borrow::Cow;
 
@@ -184,7 +185,7 @@ fn tool_call<'r>(
         id: call.id.as_deref().map(Cow::Borrowed),
         kind: "function",
         function: CalledFunction {
-            name: function.name.as_deref().map(Cow::Borrowed),
+            name: function.name.as_deref().map(|name| Rule::COHERE.plain(name)),
             arguments: Some(Cow::Borrowed(arguments.unwrap_or("{}"))),
         },
     })

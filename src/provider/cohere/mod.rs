@@ -42,7 +42,7 @@ pub(super) fn translate_response(
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     match settings.operation {
-        Operation::Chat => response::translate_response(body, settings, out),
+        Operation::Chat => response::translate_response(body, settings, request, out),
         Operation::Embeddings => embeddings::translate_response(body, settings, request, out),
     }
 }

@@ -8,6 +8,7 @@ use crate::api_error::{API_ERROR, ApiError};
 use crate::protocol::cohere::chat::{ChatRequest, ResponseFormat, Thinking};
 use crate::protocol::json_text;
 use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
+use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
 use serde_json::Number;
@@ -47,6 +48,7 @@ pub(super) fn translate_request(
         dropped,
         approximated,
         is_streaming: translated.stream,
+        renamed_tools: Rule::COHERE.renamed(&request),
         include_usage: options.is_some_and(|options| options.include_usage == Some(true)),
         ..UpstreamRequest::default()
     })

@@ -11,7 +11,7 @@ use super::usage::{openai_usage, token_usage};
 use crate::protocol::cohere::chat::{AnswerMessage, ChatResponse};
 use crate::protocol::json_text;
 use crate::protocol::openai::completion::{self, ChatCompletion, Choice, FunctionCall, ToolCall};
-use crate::provider::{Settings, Tally, UpstreamFault};
+use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use std::borrow::Cow;
 
 /// Translates a whole answer and appends it to `out`.
@@ -22,6 +22,7 @@ use std::borrow::Cow;
 pub(super) fn translate_response(
     body: &[u8],
     settings: &Settings,
+    request: &UpstreamRequest,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     let answer: ChatResponse<'_> = serde_json::from_slice(body).map_err(|_| malformed_answer())?;
@@ -44,7 +45,13 @@ pub(super) fn translate_response(
             id: call.id.unwrap_or_else(|| Cow::Owned(format!("call_{index}"))),
             kind: "function",
             function: FunctionCall {
-                name: call.function.name.unwrap_or_default(),
+                name: match call.function.name {
+                    Some(name) => match request.renamed_tools.get(&*name) {
+                        Some(at_client) => Cow::Borrowed(at_client.as_str()),
+                        None => name,
+                    },
+                    None => Cow::Borrowed(""),
+                },
                 arguments: call
                     .function
                     .arguments
@@ -101,13 +108,18 @@ fn join<'a>(whole: &mut Option<Cow<'a, str>>, more: Option<Cow<'a, str>>) {
 mod tests {
     use super::translate_response;
     use crate::config::ProviderKind;
-    use crate::provider::{Settings, Tally, UpstreamFault};
+    use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
     use serde_json::{Value, json};
 
     fn translate(answer: &Value) -> Result<(Value, Tally), UpstreamFault> {
         let mut out = Vec::new();
         let settings = Settings::of(ProviderKind::Cohere, "command-a");
-        let tally = translate_response(answer.to_string().as_bytes(), &settings, &mut out)?;
+        let tally = translate_response(
+            answer.to_string().as_bytes(),
+            &settings,
+            &UpstreamRequest::default(),
+            &mut out,
+        )?;
         Ok((serde_json::from_slice(&out).unwrap(), tally))
     }
 

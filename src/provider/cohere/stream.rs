@@ -15,6 +15,7 @@ use crate::provider::json_slice::{escaped, size};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use crate::usage::TokenUsage;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// Translates one stream.
 pub struct ChatStream {
@@ -26,6 +27,8 @@ struct State {
     upstream_model: String,
     created: u64,
     include_usage: bool,
+    /// Theirs, to the client's.
+    renamed_tools: BTreeMap<String, String>,
     /// There from `message-start` on.
     writer: Option<ChunkWriter>,
     /// Calls that have begun.
@@ -45,6 +48,7 @@ impl ChatStream {
                 upstream_model: settings.upstream_model.clone(),
                 created: settings.created,
                 include_usage: request.include_usage,
+                renamed_tools: request.renamed_tools.clone(),
                 writer: None,
                 calls: 0,
                 lacks_arguments: false,
@@ -192,7 +196,9 @@ impl State {
         }
         self.lacks_arguments &= is_empty;
         let made_up = format!("call_{index}");
-        let name = function.and_then(|function| function.name.as_deref());
+        let at_provider = function.and_then(|function| function.name.as_deref());
+        let at_client = at_provider.and_then(|name| self.renamed_tools.get(name)).cloned();
+        let name = at_client.as_deref().or(at_provider);
         self.output_bytes = self
             .output_bytes
             .saturating_add(u64::try_from(name.map_or(0, str::len)).unwrap_or(0));

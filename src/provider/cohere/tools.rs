@@ -7,7 +7,9 @@
 
 use crate::api_error::ApiError;
 use crate::protocol::cohere::chat::{Function, Tool};
-use crate::protocol::openai::chat::{ChatCompletionRequest, ToolChoice};
+use crate::protocol::openai::chat::ChatCompletionRequest;
+use crate::provider::tool_choice::{self, Allowed, Choice};
+use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, unsupported};
 use serde_json::value::RawValue;
 
@@ -28,6 +30,7 @@ impl<'r> Tools<'r> {
         report: &mut Report,
     ) -> Result<Self, ApiError> {
         let mut found = Self::default();
+        let (choice, allowed) = tool_choice::read(request)?;
         let mut exact = 0_usize;
         for (index, tool) in request.tools.iter().flatten().enumerate() {
             let place = Place::element("tools", index);
@@ -43,11 +46,14 @@ impl<'r> Tools<'r> {
             if tool.cache_control.is_some() || function.cache_control.is_some() {
                 report.drop_member(place, "cache_control")?;
             }
+            if !allowed.has(tool) {
+                continue;
+            }
             exact += usize::from(function.strict == Some(true));
             found.tools.push(Tool {
                 kind: "function",
                 function: Function {
-                    name: function.name.as_deref().unwrap_or_default(),
+                    name: Rule::COHERE.plain(function.name.as_deref().unwrap_or_default()),
                     description: function.description.as_deref(),
                     parameters: match function.parameters {
                         Some(parameters) => parameters,
@@ -64,32 +70,25 @@ impl<'r> Tools<'r> {
                 report.approximate_member(Place::element("tools", 0), "function.strict");
             }
         }
-        found.choose(request, report)?;
+        if found.tools.is_empty() && request.tools.as_ref().is_some_and(|tools| !tools.is_empty()) {
+            return Err(Allowed::nothing_left());
+        }
+        found.choose(choice, report)?;
         if request.parallel_tool_calls == Some(false) {
             report.drop_field("parallel_tool_calls")?;
         }
         Ok(found)
     }
 
-    fn choose(
-        &mut self,
-        request: &'r ChatCompletionRequest<'r>,
-        report: &mut Report,
-    ) -> Result<(), ApiError> {
-        let Some(choice) = &request.tool_choice else {
-            return Ok(());
-        };
+    fn choose(&mut self, choice: Choice<'_>, report: &mut Report) -> Result<(), ApiError> {
         match choice {
-            ToolChoice::Mode(mode) if &**mode == "auto" => {}
-            ToolChoice::Mode(mode) if &**mode == "none" => self.choice = Some("NONE"),
+            Choice::Unsaid | Choice::Auto => {}
+            Choice::None => self.choice = Some("NONE"),
             _ if self.tools.is_empty() => report.drop_field("tool_choice")?,
-            ToolChoice::Mode(mode) if &**mode == "required" => self.choice = Some("REQUIRED"),
-            ToolChoice::Named(named) if named.kind.as_deref().is_none_or(|kind| kind == "function") => {
-                let name = named
-                    .function
-                    .as_ref()
-                    .and_then(|function| function.name.as_deref());
-                self.tools.retain(|tool| Some(tool.function.name) == name);
+            Choice::Any => self.choice = Some("REQUIRED"),
+            Choice::Named(name) => {
+                let name = Rule::COHERE.plain(name);
+                self.tools.retain(|tool| tool.function.name == name);
                 if self.tools.is_empty() {
                     let message = "tool_choice: expected a function of `tools`, found another";
                     return Err(ApiError::bad_request("tool_choice", message));
@@ -97,7 +96,6 @@ impl<'r> Tools<'r> {
                 self.choice = Some("REQUIRED");
                 report.approximate_field("tool_choice");
             }
-            ToolChoice::Mode(_) | ToolChoice::Named(_) => return Err(unsupported("tool_choice".to_owned())),
         }
         if self.tools.is_empty() {
             // Nothing may be called, which is what holds without it.

@@ -3,9 +3,10 @@
 //! Embeddings (<https://ai.google.dev/gemini-api/docs/embeddings>,
 //! <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api>).
 //!
-//! AI Studio takes texts in batches. At Vertex AI models are asked by `predict`, which takes several texts and is told
-//! to refuse one that is too long, as OpenAI does, where it would cut it; models from Gemini Embedding 2 on are asked
-//! by `embedContent`, which takes one. Google's `task_type` says what the vectors are for and is passed on.
+//! AI Studio takes texts in batches. At Vertex AI models are asked by `predict`, which takes several texts, but one for
+//! Gemini's own models, and is told to refuse one that is too long, as OpenAI does, where it would cut it; models from
+//! Gemini Embedding 2 on are asked by `embedContent`, which takes one. Vectors of fewer dimensions than the first
+//! generation's own are not scaled to length 1 at AI Studio, which is reported as approximated. Google's `task_type` says what the vectors are for and is passed on.
 
 use super::error::{malformed_answer, reported_fault};
 use crate::api_error::{API_ERROR, ApiError};
@@ -36,8 +37,18 @@ pub(super) fn translate_request(
     let task_type = task_type.as_deref();
     let output_dimensionality = request.dimensions;
     let model = &settings.upstream_model;
+    let is_vertex = settings.kind == ProviderKind::VertexAi;
+    if is_vertex && inputs.len() != 1 && embeds_one_at_a_time(model) {
+        return Err(wrong(
+            "input".to_owned(),
+            "one text, since this model embeds one at a time",
+        ));
+    }
+    if !is_vertex && is_unscaled(model, output_dimensionality) {
+        report.approximate_field("dimensions");
+    }
     let mut path;
-    if settings.kind != ProviderKind::VertexAi {
+    if !is_vertex {
         path = studio_path(model)?;
         let resource = path.trim_start_matches('/').to_owned();
         let requests = inputs
@@ -53,10 +64,7 @@ pub(super) fn translate_request(
         path.push_str(":batchEmbedContents");
     } else if is_asked_by_content(model) {
         let [text] = inputs else {
-            return Err(wrong(
-                "input".to_owned(),
-                "one text, since this model embeds one at a time",
-            ));
+            return Err(wrong("input".to_owned(), "one text"));
         };
         let embed = EmbedContentRequest {
             model: None,
@@ -82,9 +90,11 @@ pub(super) fn translate_request(
         path = vertex_path(model, "google")?;
         path.push_str(":predict");
     }
+    let (dropped, approximated) = report.into_parts();
     Ok(UpstreamRequest {
         path: path.into(),
-        dropped: report.into_dropped(),
+        dropped,
+        approximated,
         encoding_format: request.encoding_format,
         ..UpstreamRequest::default()
     })
@@ -92,12 +102,27 @@ pub(super) fn translate_request(
 
 /// Whether Vertex AI serves a model by `embedContent` alone: Gemini's embeddings from the second generation on.
 fn is_asked_by_content(model: &str) -> bool {
+    gemini_generation(model).is_some_and(|generation| generation >= 2)
+}
+
+/// Whether Vertex AI takes one text of each request for a model: Gemini's embeddings, however they are asked for
+/// (<https://cloud.google.com/vertex-ai/generative-ai/docs/embeddings/get-text-embeddings>).
+fn embeds_one_at_a_time(model: &str) -> bool {
+    gemini_generation(model).is_some()
+}
+
+/// Whether AI Studio gives vectors of these dimensions in another length than the 1 that OpenAI's have: the first
+/// generation scales only those of its full size (<https://ai.google.dev/gemini-api/docs/embeddings#quality>).
+fn is_unscaled(model: &str, dimensions: Option<u64>) -> bool {
+    gemini_generation(model) == Some(1) && dimensions.is_some_and(|dimensions| dimensions != 3072)
+}
+
+/// The generation of Gemini's own embeddings, whose first is called 001.
+fn gemini_generation(model: &str) -> Option<u32> {
     let name = model.rsplit('/').next().unwrap_or(model);
-    name.strip_prefix("gemini-embedding-").is_some_and(|version| {
-        let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
-        // The first generation is called 001.
-        digits.parse::<u32>().is_ok_and(|version| version >= 2)
-    })
+    let version = name.strip_prefix("gemini-embedding-")?;
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
 }
 
 fn content(text: &str) -> EmbedContent<'_> {
@@ -217,6 +242,7 @@ mod tests {
             r#"{"requests":[{"model":"models/gemini-embedding-001","content":{"parts":[{"text":"a"}]},"taskType":"CLUSTERING","outputDimensionality":8},{"model":"models/gemini-embedding-001","content":{"parts":[{"text":"b"}]},"taskType":"CLUSTERING","outputDimensionality":8}]}"#
         );
         assert_eq!(request.dropped, ["user"]);
+        assert_eq!(request.approximated, ["dimensions"]);
         assert_eq!(request.encoding_format, EncodingFormat::Base64);
         let (request, sent) = ask(ProviderKind::VertexAi, "text-embedding-005", TWO).unwrap();
         assert_eq!(
@@ -242,6 +268,7 @@ mod tests {
     fn what_google_does_not_take_is_refused() {
         for (model, body, param) in [
             ("gemini-embedding-2", TWO, "input"),
+            ("gemini-embedding-001", TWO, "input"),
             ("text-embedding-005", r#"{"model":"x","input":[1,2]}"#, "input"),
             (
                 "text-embedding-005",

@@ -3,15 +3,45 @@
 //! What becomes of request fields at Gemini.
 
 use crate::config::ProviderKind;
-use crate::provider::fidelity::{Contract, Fate};
+use crate::provider::fidelity::{CHAT_FIELDS, Clause, Contract, EMBEDDINGS_FIELDS, Fate};
 
-/// Gemini, from AI Studio and Vertex AI alike.
-pub(in crate::provider) const CONTRACT: Contract = Contract {
-    title: "`gemini`, `vertex_ai`",
-    kind: ProviderKind::Gemini,
+/// Gemini at AI Studio.
+pub(in crate::provider) const STUDIO: Contract = Contract {
+    title: "`gemini`",
+    kinds: &[ProviderKind::Gemini],
     chat_model: "gemini-2.5-flash",
     embeddings_model: "gemini-embedding-001",
-    chat: &[
+    chat: &chat(("metadata", Fate::Dropped, "")),
+    embeddings: &embeddings(
+        ("input", Fate::Mapped("requests"), ""),
+        (
+            "dimensions",
+            Fate::Approximated("requests.0.outputDimensionality"),
+            " for `gemini-embedding-001`, whose shorter vectors are not scaled to length 1; kept for others",
+        ),
+    ),
+};
+
+/// Gemini at Vertex AI.
+pub(in crate::provider) const VERTEX: Contract = Contract {
+    title: "`vertex_ai`",
+    kinds: &[ProviderKind::VertexAi],
+    chat_model: "gemini-2.5-flash",
+    embeddings_model: "text-embedding-005",
+    chat: &chat(("metadata", Fate::Mapped("labels"), ", see below")),
+    embeddings: &embeddings(
+        (
+            "input",
+            Fate::Mapped("instances"),
+            "; one text alone for `gemini-embedding-*`, else refused",
+        ),
+        ("dimensions", Fate::Mapped("parameters.outputDimensionality"), ""),
+    ),
+};
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+const fn chat(metadata: Clause) -> [Clause; CHAT_FIELDS.len()] {
+    [
         ("model", Fate::LeftOut, ": the path names it"),
         (
             "messages",
@@ -75,11 +105,7 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
             Fate::Mapped("generationConfig.responseJsonSchema"),
             ", see below",
         ),
-        (
-            "metadata",
-            Fate::Dropped,
-            "; as `labels` for `vertex_ai`, see below",
-        ),
+        metadata,
         ("user", Fate::Dropped, ""),
         ("safety_identifier", Fate::Dropped, ""),
         ("service_tier", Fate::LeftOut, " if `auto`; see below"),
@@ -89,6 +115,8 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
             ", see below",
         ),
         ("prompt_cache_key", Fate::Dropped, ": prompts are cached unasked"),
+        ("prompt_cache_options", Fate::Dropped, ""),
+        ("prompt_cache_retention", Fate::Dropped, ""),
         ("prediction", Fate::Dropped, ""),
         ("store", Fate::Dropped, ""),
         ("verbosity", Fate::Dropped, ""),
@@ -102,13 +130,16 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
         ("thinking", Fate::Mapped("generationConfig.thinkingConfig"), ""),
         ("cache_control", Fate::Dropped, ": prompts are cached unasked"),
         ("moderation", Fate::Dropped, ""),
-    ],
-    embeddings: &[
+    ]
+}
+
+const fn embeddings(input: Clause, dimensions: Clause) -> [Clause; EMBEDDINGS_FIELDS.len()] {
+    [
         ("model", Fate::LeftOut, ": the path names it"),
-        ("input", Fate::Mapped("requests"), ""),
+        input,
         ("input as ids", Fate::Refused, ""),
         ("encoding_format", Fate::LeftOut, ": the gateway sees to it"),
-        ("dimensions", Fate::Mapped("requests.0.outputDimensionality"), ""),
+        dimensions,
         ("user", Fate::Dropped, ""),
-    ],
-};
+    ]
+}

@@ -5,15 +5,36 @@
 //! OpenAI's begin with any letter, digit, `_` or `-`; Gemini's begin with a letter or `_`, and may hold `.` and `:`
 //! (<https://ai.google.dev/api/caching#FunctionDeclaration>). A name that Gemini would refuse is sent as `_.` and
 //! the name with its odd bytes as `:` and their hexadecimal digits, which nothing has to be remembered for: an
-//! answer's name of that form is read back.
+//! answer's name of that form is read back. What would become longer than Gemini allows ends in a digest instead.
 
+use crate::protocol::openai::chat::ChatCompletionRequest;
+use crate::provider::tool_names::{Rule, names};
 use core::fmt::Write as _;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 const MARK: &str = "_.";
+const MAX_BYTES: usize = 128;
 
-/// The name as Gemini accepts it.
+/// The name as Gemini accepts it. One that is too long is told in [`renamed`].
 pub(super) fn encode(name: &str) -> Cow<'_, str> {
+    let encoded = encode_bytes(name);
+    if encoded.len() <= MAX_BYTES {
+        return encoded;
+    }
+    // Not to be taken for one that can be read back.
+    Cow::Owned(Rule::GEMINI.plain(&["t_", name].concat()).into_owned())
+}
+
+/// The tools of a request whose names cannot be read back: Gemini's, to the client's.
+pub(super) fn renamed(request: &ChatCompletionRequest<'_>) -> BTreeMap<String, String> {
+    names(request)
+        .filter(|name| encode_bytes(name).len() > MAX_BYTES)
+        .map(|name| (encode(name).into_owned(), name.to_owned()))
+        .collect()
+}
+
+fn encode_bytes(name: &str) -> Cow<'_, str> {
     let begins_well = name
         .bytes()
         .next()
@@ -54,7 +75,8 @@ const fn is_plain(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{decode, encode};
+    use super::{decode, encode, renamed};
+    use crate::protocol::openai::chat::ChatCompletionRequest;
 
     #[crate::test]
     fn a_name_comes_back_as_it_went() {
@@ -79,5 +101,20 @@ mod tests {
         for name in ["_.a:zz", "_.a:2", "_.:ff", "plain:2f"] {
             assert_eq!(decode(name), name);
         }
+    }
+
+    #[crate::test]
+    fn a_name_that_is_too_long_is_remembered() {
+        let (longest, longer) = ("a".repeat(128), "-".repeat(127));
+        assert_eq!(encode(&longest), longest);
+        let short = encode(&longer);
+        assert!(short.len() <= 128 && short.starts_with("t_"), "{short}");
+        assert_eq!(decode(&short), short);
+        let body = format!(
+            r#"{{"tools":[{{"function":{{"name":"{longest}"}}}},{{"function":{{"name":"{longer}"}}}}]}}"#
+        );
+        let request = ChatCompletionRequest::parse(body.as_bytes()).unwrap();
+        let renamed: Vec<_> = renamed(&request).into_iter().collect();
+        assert_eq!(renamed, [(short.into_owned(), longer)]);
     }
 }

@@ -8,6 +8,7 @@
 
 use super::content::Reader;
 use super::fields::Fields;
+use super::function_name::renamed;
 use super::model::Generation;
 use super::prompt::prompt;
 use super::reasoning::thinking_config;
@@ -53,6 +54,7 @@ pub(super) fn translate_request(
         dropped,
         approximated,
         is_streaming,
+        renamed_tools: renamed(&request),
         include_usage: request
             .stream_options
             .as_ref()

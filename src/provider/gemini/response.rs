@@ -21,13 +21,14 @@ use crate::protocol::openai::completion::{
     AnswerMessage, ChatCompletion, Choice, ExtraContent, FinishReason, FunctionCall, ToolCall,
 };
 use crate::provider::json_slice::{compact, text};
-use crate::provider::{Settings, Tally, UpstreamFault};
+use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use std::borrow::Cow;
 
 /// Translates a whole answer and appends it to `out`.
 pub(super) fn translate_response(
     body: &[u8],
     settings: &Settings,
+    request: &UpstreamRequest,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     let pieces = read(body)?;
@@ -66,6 +67,11 @@ pub(super) fn translate_response(
     {
         answers.push(Answer::withheld(reason));
     }
+    for call in answers.iter_mut().flat_map(|answer| &mut answer.tool_calls) {
+        if let Some(name) = request.renamed_tools.get(&*call.function.name) {
+            call.function.name = Cow::Borrowed(name);
+        }
+    }
     if answers.is_empty() {
         return Err(malformed_answer());
     }
@@ -88,12 +94,7 @@ pub(super) fn translate_response(
             .map(|answer| answer.into_choice(&call_ids, &mut number))
             .collect(),
         usage: (&tally.usage).into(),
-        service_tier: match usage.service_tier {
-            Some(ServiceTier::Flex) => Some("flex"),
-            Some(ServiceTier::Priority) => Some("priority"),
-            Some(ServiceTier::Standard) => Some("default"),
-            Some(ServiceTier::Other) | None => None,
-        },
+        service_tier: usage.service_tier.and_then(ServiceTier::at_openai),
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(tally)

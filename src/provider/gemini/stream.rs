@@ -17,7 +17,7 @@ use super::stop_reason::finish_reason;
 use super::usage;
 use crate::codec::sse::{Decoder, Event};
 use crate::protocol::gemini::response::{
-    Candidate, FunctionCall, GenerateContentResponse, GroundingMetadata, Part, UsageMetadata,
+    Candidate, FunctionCall, GenerateContentResponse, GroundingMetadata, Part, ServiceTier, UsageMetadata,
 };
 use crate::protocol::openai::chunk::{Arguments, ChunkWriter, DONE, Delta, FunctionDelta, ToolCallDelta};
 use crate::protocol::openai::completion::{ExtraContent, FinishReason};
@@ -25,6 +25,7 @@ use crate::provider::json_slice::{compact, escaped, size, text};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// More candidates than this are never asked for.
 const MAX_CANDIDATES: usize = 128;
@@ -43,6 +44,7 @@ impl ContentStream {
                 upstream_model: settings.upstream_model.clone(),
                 created: settings.created,
                 include_usage: request.include_usage,
+                renamed_tools: request.renamed_tools.clone(),
                 keeps_text: request.keeps_text,
                 max_kept_bytes: settings.max_event_bytes,
                 writer: None,
@@ -90,6 +92,8 @@ struct State {
     upstream_model: String,
     created: u64,
     include_usage: bool,
+    /// Theirs, to the client's.
+    renamed_tools: BTreeMap<String, String>,
     keeps_text: bool,
     max_kept_bytes: usize,
     /// There from the first candidate on, with the ids of calls.
@@ -267,7 +271,11 @@ impl State {
         signature: Option<&str>,
         out: &mut Vec<u8>,
     ) -> Result<(), UpstreamFault> {
-        let name = decode(call.name.as_deref().ok_or_else(malformed_answer)?);
+        let name = call.name.as_deref().ok_or_else(malformed_answer)?;
+        let name = match self.renamed_tools.get(name) {
+            Some(at_client) => Cow::Owned(at_client.clone()),
+            None => decode(name),
+        };
         let arguments = match call.args {
             Some(args) if args.get() != "null" => compact(args),
             _ => Cow::Borrowed("{}"),
@@ -303,7 +311,8 @@ impl State {
 
     /// The provider has closed the stream: tells how each answer ended, and what it cost.
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
-        let (writer, _) = self.writer.as_ref().ok_or_else(incomplete_stream)?;
+        let (writer, _) = self.writer.as_mut().ok_or_else(incomplete_stream)?;
+        writer.set_service_tier(self.usage.service_tier.and_then(ServiceTier::at_openai));
         if self.answers.iter().any(|answer| answer.finish_reason.is_none()) {
             return Err(incomplete_stream());
         }

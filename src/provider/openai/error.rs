@@ -52,6 +52,8 @@ struct Reported {
     param: Option<String>,
     code: Option<String>,
     status: Option<u16>,
+    /// Azure's `innererror`, as far as a client reads it.
+    inner_error: Option<Box<str>>,
     /// Moderation has flagged the prompt, as `OpenRouter` tells with 403: no credential helps
     /// (<https://openrouter.ai/docs/api-reference/errors#moderation-errors>).
     is_flagged: bool,
@@ -68,6 +70,7 @@ fn fault(client_status: u16, upstream_status: u16, reported: Reported) -> Upstre
     };
     error.param = reported.param.map(Into::into);
     error.code = reported.code.map(Into::into);
+    error.inner_error = reported.inner_error;
     UpstreamFault {
         error,
         is_retryable: is_retryable(upstream_status) && !reported.is_flagged,
@@ -118,6 +121,15 @@ fn status_of(reported: &Reported) -> u16 {
     }
 }
 
+/// What Azure's filters found in a prompt that they refused
+/// (<https://learn.microsoft.com/azure/ai-services/openai/concepts/content-filter>).
+fn inner_error(error: &Map<String, Value>) -> Option<Box<str>> {
+    let inner = error.get("innererror")?;
+    let found = inner.get("content_filter_result")?;
+    let kept = serde_json::json!({"code": inner.get("code"), "content_filter_result": found}).to_string();
+    (kept.len() <= MAX_MESSAGE_BYTES).then(|| kept.into_boxed_str())
+}
+
 fn report(body: &[u8]) -> Reported {
     let mut reported = Reported::default();
     if body.len() <= MAX_BODY_BYTES
@@ -157,6 +169,7 @@ impl Reported {
         self.param = text(object.get("param")).or_else(|| self.param.take());
         self.code = text(object.get("code")).or_else(|| self.code.take());
         self.message = text(object.get("message")).or_else(|| text(object.get("msg")));
+        self.inner_error = inner_error(object).or_else(|| self.inner_error.take());
         let details = ["message", "detail", "errors"];
         if self.message.is_none()
             && let Some(detail) = details.iter().find_map(|key| object.get(*key))

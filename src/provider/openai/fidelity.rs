@@ -3,18 +3,68 @@
 //! What becomes of request fields at OpenAI and its kin, and at Mistral.
 
 use crate::config::ProviderKind;
-use crate::provider::fidelity::{Contract, Fate};
+use crate::provider::fidelity::{CHAT_FIELDS, Clause, Contract, EMBEDDINGS_FIELDS, Fate};
 
-/// OpenAI and the servers that speak its language: what a client sends is between it and the provider.
+/// What only other providers know.
+const FOREIGN: Fate = Fate::Dropped;
+
+/// OpenAI itself, which refuses what is other providers' own.
 pub(in crate::provider) const OPENAI: Contract = Contract {
-    title: "`openai` and alike",
-    kind: ProviderKind::OpenAiCompatible,
+    title: "`openai`, `azure_openai`",
+    kinds: &[ProviderKind::OpenAi, ProviderKind::AzureOpenAi],
     chat_model: "some-model",
     embeddings_model: "some-model",
-    chat: &[
-        ("model", Fate::Kept, ", or the target's `model`"),
-        ("messages", Fate::Kept, ""),
-        ("max_completion_tokens", Fate::Kept, ""),
+    chat: &chat(MODEL, ", see below", Fate::Kept, FOREIGN),
+    embeddings: &embeddings(MODEL),
+};
+
+/// OpenRouter, which takes OpenAI's words and other providers' own.
+pub(in crate::provider) const OPENROUTER: Contract = Contract {
+    title: "`openrouter`",
+    kinds: &[ProviderKind::OpenRouter],
+    chat_model: "some-model",
+    embeddings_model: "some-model",
+    chat: &chat(MODEL, "", Fate::Kept, Fate::Kept),
+    embeddings: &embeddings(MODEL),
+};
+
+/// The servers that speak OpenAI's language: what a client sends is between it and the provider.
+pub(in crate::provider) const COMPATIBLE: Contract = Contract {
+    title: "`openai_compatible`",
+    kinds: &[ProviderKind::OpenAiCompatible],
+    chat_model: "some-model",
+    embeddings_model: "some-model",
+    chat: &chat(MODEL, OLDER_ROLE, OLDER_BOUND, Fate::Kept),
+    embeddings: &embeddings(MODEL),
+};
+
+/// The same in a container at SageMaker, whose endpoint stands for the model.
+pub(in crate::provider) const SAGEMAKER: Contract = Contract {
+    title: "`aws_sagemaker`",
+    kinds: &[ProviderKind::AwsSageMaker],
+    chat_model: "some-endpoint",
+    embeddings_model: "some-endpoint",
+    chat: &chat(ENDPOINT, OLDER_ROLE, OLDER_BOUND, Fate::Kept),
+    embeddings: &embeddings(ENDPOINT),
+};
+
+const MODEL: Clause = ("model", Fate::Kept, ", or the target's `model`");
+const ENDPOINT: Clause = ("model", Fate::LeftOut, ": the path names the endpoint");
+const OLDER_BOUND: Fate = Fate::Mapped("max_tokens");
+const OLDER_ROLE: &str = "; role `developer` as `system` unless `developer_role: true`";
+
+const fn chat(model: Clause, roles: &'static str, bound: Fate, foreign: Fate) -> [Clause; CHAT_FIELDS.len()] {
+    [
+        model,
+        ("messages", Fate::Kept, roles),
+        (
+            "max_completion_tokens",
+            bound,
+            match bound {
+                Fate::Mapped(_) => " unless `output_bound_field` says otherwise",
+                _ => "",
+            },
+        ),
         ("max_tokens", Fate::Kept, ""),
         ("n", Fate::Kept, ""),
         ("stream", Fate::Kept, ""),
@@ -25,7 +75,7 @@ pub(in crate::provider) const OPENAI: Contract = Contract {
         ),
         ("temperature", Fate::Kept, ""),
         ("top_p", Fate::Kept, ""),
-        ("top_k", Fate::Kept, ""),
+        ("top_k", foreign, ""),
         ("stop", Fate::Kept, ""),
         ("seed", Fate::Kept, ""),
         ("presence_penalty", Fate::Kept, ""),
@@ -45,30 +95,35 @@ pub(in crate::provider) const OPENAI: Contract = Contract {
         ("service_tier", Fate::Kept, ""),
         ("reasoning_effort", Fate::Kept, ""),
         ("prompt_cache_key", Fate::Kept, ""),
+        ("prompt_cache_options", Fate::Kept, ""),
+        ("prompt_cache_retention", Fate::Kept, ""),
         ("prediction", Fate::Kept, ""),
         ("store", Fate::Kept, ""),
         ("verbosity", Fate::Kept, ""),
         ("modalities", Fate::Kept, ""),
         ("audio", Fate::Kept, ""),
         ("web_search_options", Fate::Kept, ""),
-        ("thinking", Fate::Kept, ""),
-        ("cache_control", Fate::Kept, ""),
+        ("thinking", foreign, ""),
+        ("cache_control", foreign, ""),
         ("moderation", Fate::Kept, ""),
-    ],
-    embeddings: &[
-        ("model", Fate::Kept, ", or the target's `model`"),
+    ]
+}
+
+const fn embeddings(model: Clause) -> [Clause; EMBEDDINGS_FIELDS.len()] {
+    [
+        model,
         ("input", Fate::Kept, ""),
         ("input as ids", Fate::Kept, ""),
         ("encoding_format", Fate::Kept, ""),
         ("dimensions", Fate::Kept, ""),
         ("user", Fate::Kept, ""),
-    ],
-};
+    ]
+}
 
 /// Mistral, which refuses what it does not know.
 pub(in crate::provider) const MISTRAL: Contract = Contract {
     title: "`mistral`",
-    kind: ProviderKind::Mistral,
+    kinds: &[ProviderKind::Mistral],
     chat_model: "some-model",
     embeddings_model: "some-model",
     chat: &[
@@ -101,6 +156,8 @@ pub(in crate::provider) const MISTRAL: Contract = Contract {
         ("service_tier", Fate::Kept, ""),
         ("reasoning_effort", Fate::Kept, ""),
         ("prompt_cache_key", Fate::Kept, ""),
+        ("prompt_cache_options", Fate::Dropped, ""),
+        ("prompt_cache_retention", Fate::Dropped, ""),
         ("prediction", Fate::Kept, ""),
         ("store", Fate::Dropped, ""),
         ("verbosity", Fate::Dropped, ""),

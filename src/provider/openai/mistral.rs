@@ -9,10 +9,12 @@
 //!
 //! A conversation may only end with the assistant if its message is marked as the answer's beginning (`Expected last
 //! role User or Tool (or Assistant with prefix True)`, <https://docs.mistral.ai/capabilities/completion/prefix>), which
-//! is reported as approximated. A user right after a tool, which older models refused, is taken as it is.
+//! is reported as approximated. Of a choice among some of the tools only these are declared. A user right after a tool, which older models refused, is taken as it is.
 
+mod allowed_tools;
 pub(super) mod call_id;
 
+use super::older;
 use super::reshape::{each, written};
 use crate::api_error::ApiError;
 use crate::config::OnUnsupported;
@@ -59,6 +61,8 @@ const REQUEST: &[&str] = &[
 
 /// Where a message stands.
 const MESSAGE: &str = "messages[]";
+/// Where a call stands in it.
+const TOOL_CALL: &str = "messages[].tool_calls[]";
 
 /// What was left out, and what was not kept exactly.
 type Reported = (Vec<Cow<'static, str>>, Vec<Cow<'static, str>>);
@@ -74,9 +78,7 @@ pub(super) fn edit_request<'o>(
     editor: &mut Editor<'o, '_>,
 ) -> Result<Reported, ApiError> {
     let losses = Losses::default();
-    // OpenAI's newer name wins over the deprecated one that Mistral still uses.
-    move_member(object, editor, "max_completion_tokens", "max_tokens");
-    bound_output(object, settings, editor);
+    older::bound_output(object, settings, editor);
     move_member(object, editor, "seed", "random_seed");
     editor.remove("stream_options");
     editor.retain(|field| {
@@ -98,7 +100,15 @@ pub(super) fn edit_request<'o>(
             editor.set("messages", edited);
         }
     }
-    if let Some(tools) = object.get("tools").and_then(|tools| edited(tools, &losses, tool)) {
+    let mut tools = object.get("tools").map(Cow::Borrowed);
+    if let (Some(given), Some(choice)) = (&tools, object.get("tool_choice"))
+        && let Some((allowed, mode)) = allowed_tools::apply(given, choice)?
+    {
+        editor.set("tool_choice", mode);
+        editor.set("tools", allowed.clone());
+        tools = Some(Cow::Owned(allowed));
+    }
+    if let Some(tools) = tools.and_then(|tools| edited(&tools, &losses, tool)) {
         editor.set("tools", tools);
     }
     Ok((losses.into_dropped(settings.on_unsupported)?, approximated))
@@ -128,18 +138,6 @@ fn ordered(messages: &str) -> Option<String> {
     Some(out)
 }
 
-/// Puts the output bound in the one field that there is, where a limit lowers it.
-fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Editor<'o, '_>) {
-    let given = |field| object.get(field).filter(|given| *given != "null");
-    let asked = given("max_completion_tokens").or_else(|| given("max_tokens"));
-    let asked = asked.and_then(|asked| asked.parse::<u64>().ok());
-    let Some(bound) = settings.output_bound(asked).filter(|bound| Some(*bound) != asked) else {
-        return;
-    };
-    editor.remove("max_completion_tokens");
-    editor.set("max_tokens", bound.to_string());
-}
-
 /// What has no counterpart.
 #[derive(Default)]
 pub(super) struct Losses {
@@ -152,7 +150,8 @@ impl Losses {
     /// A member of the object at `path`, which is empty for the request itself.
     pub(super) fn add(&self, path: &str, member: &str) {
         let dot = if path.is_empty() { "" } else { "." };
-        let is_refusable = path != MESSAGE || !is_told_by_answers(member);
+        let is_answer_s = matches!(path, MESSAGE | TOOL_CALL) && is_told_by_answers(member);
+        let is_refusable = !is_answer_s;
         let path = [path, dot, plain_name(member)].concat();
         if is_refusable {
             self.refused.borrow_mut().get_or_insert_with(|| path.clone());
@@ -238,7 +237,7 @@ fn message(message: &Object<'_>, losses: &Losses) -> Option<String> {
 fn tool_call(call: &Object<'_>, losses: &Losses) -> Option<String> {
     let mut editor = Editor::new(call);
     let allowed = ["id", "type", "index", "function"];
-    retain(call, &allowed, "messages[].tool_calls[]", losses, &mut editor);
+    retain(call, &allowed, TOOL_CALL, losses, &mut editor);
     plain_id(call, "id", &mut editor);
     changed(editor)
 }

@@ -3,8 +3,8 @@
 //! OpenAI and the servers that speak its language.
 //!
 //! The gateway's own dialect is OpenAI's, so this translator is mostly a passthrough: bytes that need no change
-//! are never spelt anew. One file answers one question: what is sent (`request`, `told`, and `mistral` for its
-//! stricter API, `azure` for its paths), `embeddings` both ways, what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
+//! are never spelt anew. One file answers one question: what is sent (`request`, without what OpenAI refuses, `foreign`,
+//! in words that other servers know, `older`, and with names of tools that are allowed, `names`; `mistral` for its stricter API, `azure` for its paths), `embeddings` both ways, what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
 //! has to be reshaped for OpenAI's SDKs (`reshape`, `head`, `finish_reason`) and what a refusal means (`error`).
 
 mod azure;
@@ -13,13 +13,16 @@ mod embeddings;
 mod error;
 pub(super) mod fidelity;
 mod finish_reason;
+mod foreign;
 mod head;
 mod mistral;
+mod names;
+mod older;
+mod refused;
 mod request;
 mod reshape;
 mod response;
 mod stream;
-mod told;
 mod usage;
 
 pub use stream::ChunkStream;
@@ -45,7 +48,7 @@ pub(super) fn translate_response(
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     match settings.operation {
-        Operation::Chat => response::translate_response(body, settings, out),
+        Operation::Chat => response::translate_response(body, settings, request, out),
         Operation::Embeddings => embeddings::translate_response(body, request, out),
     }
 }

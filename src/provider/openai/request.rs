@@ -3,15 +3,16 @@
 //! The request, byte for byte but for what has to change.
 //!
 //! For servers that speak OpenAI's language that is the model's name and `stream_options.include_usage`, which
-//! the gateway needs for its own count, and the output bound where a limit lowers it. OpenAI itself is spared what other providers' answers tell. What a client
-//! sent beyond that is between it and the provider
+//! the gateway needs for its own count, the output bound where a limit lowers it, and OpenAI's newer words where a
+//! server may not know them. OpenAI itself is spared what only other providers know. What a client sent beyond that is
+//! between it and the provider
 //! (<https://platform.openai.com/docs/api-reference/chat/create>).
 
-use super::told::without_told;
-use super::{azure, mistral};
+use super::{azure, foreign, mistral, names, older, refused};
 use crate::api_error::ApiError;
-use crate::config::ProviderKind;
+use crate::config::{OutputBoundField, ProviderKind};
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::provider::tool_names::Rule;
 use crate::provider::{Settings, UpstreamRequest};
 
 #[cfg(test)]
@@ -31,6 +32,15 @@ pub(super) fn translate_request(
     let text = simdutf8::basic::from_utf8(body)
         .map_err(|_| ApiError::bad_request(None, "expected UTF-8, found an invalid byte"))?;
     let object = Object::parse(text).map_err(not_json)?;
+    if let Some(rule) = name_rule(settings.kind)
+        && let Some((renamed, renamed_tools)) = names::plain(&object, rule)
+    {
+        let request = translate_request(&renamed, settings, out)?;
+        return Ok(UpstreamRequest {
+            renamed_tools,
+            ..request
+        });
+    }
     let is_streaming = object.get("stream") == Some("true");
     let options = object
         .get("stream_options")
@@ -41,27 +51,25 @@ pub(super) fn translate_request(
     if !names(object.get("model"), &settings.upstream_model) {
         editor.set("model", quote(&settings.upstream_model));
     }
-    let mut dropped = Vec::new();
-    if matches!(settings.kind, ProviderKind::AzureOpenAi | ProviderKind::OpenAi)
-        && let Some((messages, left_out)) = object.get("messages").and_then(without_told)
-    {
-        editor.set("messages", messages);
-        dropped = left_out;
+    let losses = mistral::Losses::default();
+    if matches!(settings.kind, ProviderKind::AzureOpenAi | ProviderKind::OpenAi) {
+        foreign::take_out(&object, &mut editor, &losses);
     }
     if settings.kind != ProviderKind::Mistral {
-        bound_output(&object, settings, &mut editor);
+        match settings.output_bound_field {
+            OutputBoundField::MaxCompletionTokens => bound_output(&object, settings, &mut editor),
+            OutputBoundField::MaxTokens => older::bound_output(&object, settings, &mut editor),
+        }
+        if !settings.developer_role
+            && let Some(messages) = object.get("messages").and_then(older::without_developer)
+        {
+            editor.set("messages", messages);
+        }
     }
     if !settings.unsupported.is_empty() {
-        let losses = mistral::Losses::default();
-        editor.retain(|field| {
-            let is_refused = settings.unsupported.contains(&&*field.key);
-            if is_refused && object.value(field) != Some("null") {
-                losses.add("", &field.key);
-            }
-            !is_refused
-        });
-        dropped = losses.into_dropped(settings.on_unsupported)?;
+        refused::take_out(&object, settings, &mut editor, &losses)?;
     }
+    let mut dropped = losses.into_dropped(settings.on_unsupported)?;
     let mut approximated = Vec::new();
     if settings.kind == ProviderKind::Mistral {
         (dropped, approximated) = mistral::edit_request(&object, settings, &mut editor)?;
@@ -90,8 +98,17 @@ pub(super) fn translate_request(
     })
 }
 
+/// What the names of tools may be, where that is known. Other servers are left to judge for themselves.
+const fn name_rule(kind: ProviderKind) -> Option<Rule> {
+    match kind {
+        ProviderKind::AzureOpenAi | ProviderKind::OpenAi => Some(Rule::OPENAI),
+        ProviderKind::Mistral => Some(Rule::MISTRAL),
+        _ => None,
+    }
+}
+
 /// Lowers the output bound to what the limits leave, in whichever fields the client used. Without any, OpenAI gets
-/// the one that its reasoning models accept, and others the one that all servers know.
+/// the one that its reasoning models accept.
 fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Editor<'o, '_>) {
     if settings.max_output_tokens.is_none() {
         return;
@@ -108,9 +125,10 @@ fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Ed
         }
     }
     if let Some(bound) = settings.max_output_tokens.filter(|_| !is_bound) {
+        // OpenRouter reads either for every model, but speaks of the older one.
         let field = match settings.kind {
-            ProviderKind::AzureOpenAi | ProviderKind::OpenAi => "max_completion_tokens",
-            _ => "max_tokens",
+            ProviderKind::OpenRouter => "max_tokens",
+            _ => "max_completion_tokens",
         };
         editor.set(field, bound.to_string());
     }

@@ -6,7 +6,8 @@
 //! (<https://docs.mistral.ai/capabilities/reasoning/>): text parts become the `content` string, thinking parts
 //! `reasoning_content`, the name that vLLM and `DeepSeek` made common. What others call `reasoning` is told under that
 //! name too. Tool arguments sent as an object become the string they should be, a call without an id is given one,
-//! and finish reasons become OpenAI's. Everything else stays.
+//! finish reasons become OpenAI's, and
+//! tools get their client's names back. Everything else stays.
 
 use super::finish_reason;
 use super::mistral::call_id;
@@ -14,6 +15,7 @@ use crate::protocol::json_object::{Editor, Object, quote, unescape};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
 struct Part<'a> {
@@ -30,11 +32,22 @@ pub(super) struct Numbers {
     pub(super) created: u64,
     /// Calls that have begun.
     calls: u64,
+    /// Tools that go by another name at the provider: theirs, to the client's.
+    renamed_tools: BTreeMap<String, String>,
 }
 
 impl Numbers {
-    pub(super) const fn new(created: u64) -> Self {
-        Self { created, calls: 0 }
+    pub(super) fn new(created: u64, renamed_tools: &BTreeMap<String, String>) -> Self {
+        Self {
+            created,
+            calls: 0,
+            renamed_tools: renamed_tools.clone(),
+        }
+    }
+
+    /// Whether names of tools have to be put back.
+    pub(super) fn renames(&self) -> bool {
+        !self.renamed_tools.is_empty()
     }
 }
 
@@ -201,6 +214,11 @@ fn tool_call(json: &str, is_delta: bool, numbers: &mut Numbers) -> Option<String
             None | Some("null" | r#""""#) if !is_delta => edited.set("arguments", r#""{}""#),
             _ => {}
         }
+        if let Some(name) = name.and_then(|name| unescape(name).ok())
+            && let Some(at_client) = numbers.renamed_tools.get(&*name)
+        {
+            edited.set("name", quote(at_client));
+        }
     }
     if let Some(function) = edited.filter(|edited| !edited.is_unchanged()).and_then(written) {
         editor.set("function", function);
@@ -212,10 +230,15 @@ fn tool_call(json: &str, is_delta: bool, numbers: &mut Numbers) -> Option<String
 mod tests {
     use super::{Numbers, choices};
     use crate::protocol::json_object::Object;
+    use std::collections::BTreeMap;
 
     fn check(choice: &str, expected: &str) {
         let json = format!(r#"{{"id":"x", "choices":[{{"index":0,{choice}}}]}}"#);
-        let out = choices(&Object::parse(&json).unwrap(), &mut Numbers::new(7)).unwrap();
+        let out = choices(
+            &Object::parse(&json).unwrap(),
+            &mut Numbers::new(7, &BTreeMap::new()),
+        )
+        .unwrap();
         assert_eq!(out, format!(r#"[{{"index":0,{expected}}}]"#));
     }
 

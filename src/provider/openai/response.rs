@@ -7,7 +7,7 @@ use super::error::{misbehaved, reported_fault};
 use super::head::Head;
 use super::{reshape, usage};
 use crate::protocol::json_object::{Editor, Object};
-use crate::provider::{Settings, Tally, UpstreamFault};
+use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
 
 const OBJECT: &str = r#""chat.completion""#;
@@ -21,6 +21,7 @@ const NOT_A_COMPLETION: &str = "The provider's answer is not a chat completion."
 pub(super) fn translate_response(
     body: &[u8],
     settings: &Settings,
+    request: &UpstreamRequest,
     out: &mut Vec<u8>,
 ) -> Result<Tally, UpstreamFault> {
     let text = simdutf8::basic::from_utf8(body).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
@@ -32,9 +33,9 @@ pub(super) fn translate_response(
         return Err(misbehaved(NOT_A_COMPLETION));
     };
     let has_head = completion.has_head(OBJECT);
-    if choices.is_foreign || !has_head {
+    if choices.is_foreign || !has_head || !request.renamed_tools.is_empty() {
         let object = Object::parse(text).map_err(|_| misbehaved(NOT_A_COMPLETION))?;
-        let mut numbers = reshape::Numbers::new(settings.created);
+        let mut numbers = reshape::Numbers::new(settings.created, &request.renamed_tools);
         let reshaped = reshape::choices(&object, &mut numbers).ok_or_else(|| misbehaved(NOT_A_COMPLETION))?;
         let mut editor = Editor::new(&object);
         if !has_head {
@@ -58,10 +59,11 @@ pub(super) fn translate_response(
 #[cfg(test)]
 mod tests {
     use crate::config::ProviderKind;
-    use crate::provider::{Settings, Tally, UpstreamFault};
+    use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 
     fn translate_response(body: &[u8], out: &mut Vec<u8>) -> Result<Tally, UpstreamFault> {
-        super::translate_response(body, &Settings::of(ProviderKind::OpenAiCompatible, "up-1"), out)
+        let settings = Settings::of(ProviderKind::OpenAiCompatible, "up-1");
+        super::translate_response(body, &settings, &UpstreamRequest::default(), out)
     }
 
     /// What a completion says beside its choices.

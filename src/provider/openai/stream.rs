@@ -66,7 +66,7 @@ impl ChunkStream {
                 usage_event: Vec::new(),
                 head: Head::new(settings),
                 text_shape: EventShape::default(),
-                numbers: reshape::Numbers::new(settings.created),
+                numbers: reshape::Numbers::new(settings.created, &request.renamed_tools),
                 prompt_filter_results: String::new(),
             },
         }
@@ -176,6 +176,7 @@ impl State {
         if choices.has_content || choices.has_finish_reason {
             self.progress = Progress::Content;
         }
+        let is_foreign = choices.is_foreign || self.numbers.renames();
         let is_after_finish = self.finished != 0;
         self.finished |= choices.finished;
 
@@ -197,7 +198,7 @@ impl State {
             results.get().clone_into(&mut self.prompt_filter_results);
             return Ok(());
         }
-        if chunk.usage.is_none() && !choices.is_foreign && has_head && self.prompt_filter_results.is_empty() {
+        if chunk.usage.is_none() && !is_foreign && has_head && self.prompt_filter_results.is_empty() {
             if let Some(said) = chunk.only_text() {
                 self.text_shape.remember(text.trim_ascii().as_bytes(), said);
             }
@@ -209,9 +210,7 @@ impl State {
         if !has_head {
             self.head.complete(chunk, text, OBJECT, &mut editor);
         }
-        if choices.is_foreign
-            && let Some(reshaped) = reshape::choices(&object, &mut self.numbers)
-        {
+        if is_foreign && let Some(reshaped) = reshape::choices(&object, &mut self.numbers) {
             editor.set("choices", reshaped);
         }
         if choices.count > 0 && !self.prompt_filter_results.is_empty() {

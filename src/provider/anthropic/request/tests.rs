@@ -12,6 +12,8 @@ fn settings(upstream_model: &str, on_unsupported: OnUnsupported) -> Settings {
         upstream_model: upstream_model.to_owned(),
         on_unsupported,
         stream_usage: true,
+        output_bound_field: ProviderKind::Anthropic.output_bound_field(),
+        developer_role: ProviderKind::Anthropic.keeps_to_openai(),
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 7,
@@ -78,7 +80,7 @@ fn sampling_is_kept_within_what_the_model_accepts() {
         "claude-sonnet-4-5",
         r#","temperature":2"#,
         r#","temperature":1"#,
-        &["temperature"],
+        &[],
     );
     check("claude-sonnet-4-5", r#","top_k":5"#, r#","top_k":5"#, &[]);
     let thinking = r#","thinking":{"type":"enabled","budget_tokens":2000}"#;
@@ -354,4 +356,27 @@ fn a_limit_lowers_the_output_bound_and_what_hangs_on_it() {
         "there is no room for the smallest budget"
     );
     assert_eq!(request.dropped, ["thinking"]);
+}
+
+#[crate::test]
+fn a_document_of_plain_text_is_told_as_text() {
+    check_messages(
+        r#"[{"role":"user","content":[{"type":"file","file":{"filename":"a.txt","file_data":"data:text/plain;charset=utf-8;base64,SGkgIngi"}}]}]"#,
+        r#""messages":[{"role":"user","content":[{"type":"document","source":{"type":"text","media_type":"text/plain","data":"Hi \"x\""},"title":"a.txt"}]}]"#,
+    );
+}
+
+#[crate::test]
+fn at_vertex_the_mark_of_the_whole_request_is_on_its_last_block() {
+    let settings = Settings::of(ProviderKind::VertexAi, "claude-sonnet-4-5");
+    let body = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}],"cache_control":{"type":"ephemeral"}}"#;
+    let (sent, request) = translate(body, &settings).unwrap();
+    assert_eq!(
+        sent,
+        r#"{"anthropic_version":"vertex-2023-10-16","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b","cache_control":{"type":"ephemeral"}}]}]}"#
+    );
+    assert_eq!(
+        request.path,
+        "/publishers/anthropic/models/claude-sonnet-4-5:rawPredict"
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::translate_response;
 use crate::config::{OnUnsupported, ProviderKind};
-use crate::provider::{Settings, Tally, UpstreamFault};
+use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 
 fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
     let settings = Settings {
@@ -11,6 +11,8 @@ fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
         upstream_model: "claude".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
+        output_bound_field: ProviderKind::Anthropic.output_bound_field(),
+        developer_role: ProviderKind::Anthropic.keeps_to_openai(),
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 7,
@@ -21,7 +23,7 @@ fn translate(body: &str) -> Result<(serde_json::Value, Tally), UpstreamFault> {
         unsupported: &[],
     };
     let mut out = Vec::new();
-    let tally = translate_response(body.as_bytes(), &settings, &mut out)?;
+    let tally = translate_response(body.as_bytes(), &settings, &UpstreamRequest::default(), &mut out)?;
     Ok((serde_json::from_slice(&out).unwrap(), tally))
 }
 

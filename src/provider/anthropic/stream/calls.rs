@@ -21,12 +21,14 @@ impl State {
     ) -> Result<OpenKind, UpstreamFault> {
         let number = self.calls;
         self.calls = number.saturating_add(1);
+        let name = block.name.as_deref().ok_or_else(malformed_answer)?;
+        let at_client = self.renamed_tools.get(name).cloned();
         let call = ToolCallDelta {
             index: number,
             id: Some(block.id.as_deref().ok_or_else(malformed_answer)?),
             kind: Some("function"),
             function: FunctionDelta {
-                name: Some(block.name.as_deref().ok_or_else(malformed_answer)?),
+                name: Some(at_client.as_deref().unwrap_or(name)),
                 arguments: Arguments::Text(""),
             },
             extra_content: None,

@@ -14,6 +14,8 @@ fn stream() -> MessageStream {
         upstream_model: "claude".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
+        output_bound_field: ProviderKind::Anthropic.output_bound_field(),
+        developer_role: ProviderKind::Anthropic.keeps_to_openai(),
         default_max_tokens: 4096,
         max_output_tokens: None,
         created: 7,

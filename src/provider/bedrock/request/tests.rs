@@ -3,6 +3,7 @@
 use super::translate_request;
 use crate::api_error::ApiError;
 use crate::config::{OnUnsupported, ProviderKind};
+use crate::provider::tool_names::Rule;
 use crate::provider::{Settings, UpstreamRequest};
 
 const CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
@@ -137,8 +138,8 @@ fn a_budget_of_thinking_leaves_room_for_the_answer() {
 fn schemas_travel_as_text() {
     check(
         NOVA,
-        r#","response_format":{"type":"json_schema","json_schema":{"name":"n","description":"d","strict":true,"schema":{"type":"object","properties":{"a":{"type":"string"}}}}}"#,
-        r#","outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}}}","name":"n","description":"d"}}}}"#,
+        r#","response_format":{"type":"json_schema","json_schema":{"name":"n","description":"d","strict":true,"schema":{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}}}"#,
+        r#","outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}},\"additionalProperties\":false}","name":"n","description":"d"}}}}"#,
         &[],
         &[],
     );
@@ -147,7 +148,7 @@ fn schemas_travel_as_text() {
         r#","response_format":{"type":"json_schema","json_schema":{"schema":{"type":"object"}}}"#,
         r#","outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{\"type\":\"object\",\"additionalProperties\":false}"}}}}"#,
         &[],
-        &[],
+        &["response_format"],
     );
     check(
         NOVA,
@@ -160,11 +161,10 @@ fn schemas_travel_as_text() {
 
 #[crate::test]
 fn tools_and_the_choice_among_them() {
-    let tools = r#","tools":[{"type":"function","function":{"name":"f","description":" ","parameters":{"properties":{}},"strict":true}},{"type":"function","function":{"name":"g.h","description":"d"},"cache_control":{"type":"ephemeral"}}]"#;
-    let f =
-        r#"{"toolSpec":{"name":"f","inputSchema":{"json":{"type":"object","properties":{}}},"strict":true}}"#;
+    let tools = r#","tools":[{"type":"function","function":{"name":"f","description":" ","parameters":{"properties":{},"additionalProperties":false},"strict":true}},{"type":"function","function":{"name":"g.h","description":"d"},"cache_control":{"type":"ephemeral"}}]"#;
+    let f = r#"{"toolSpec":{"name":"f","inputSchema":{"json":{"properties":{},"additionalProperties":false,"type":"object"}},"strict":true}}"#;
     let g = r#"{"toolSpec":{"name":"g_h_HASH","description":"d","inputSchema":{"json":{"type":"object","properties":{}}}}},{"cachePoint":{"type":"default"}}"#;
-    let hash = super::super::names::plain("g.h");
+    let hash = Rule::BEDROCK.plain("g.h");
     let g = g.replace("g_h_HASH", &hash);
     for (choice, expected, dropped) in [
         ("", String::new(), &[][..]),
@@ -185,16 +185,16 @@ fn tools_and_the_choice_among_them() {
         ),
     ] {
         let expected = format!(r#","toolConfig":{{"tools":[{f},{g}]{expected}}}"#);
-        check(NOVA, &format!("{tools}{choice}"), &expected, dropped, &[]);
+        check(CLAUDE, &format!("{tools}{choice}"), &expected, dropped, &[]);
     }
     // Without earlier calls, to declare no tools says the same.
-    check(NOVA, &format!(r#"{tools},"tool_choice":"none""#), "", &[], &[]);
+    check(CLAUDE, &format!(r#"{tools},"tool_choice":"none""#), "", &[], &[]);
     let allowed = r#","tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"f"}}]}}"#;
     let expected = format!(r#","toolConfig":{{"tools":[{f}],"toolChoice":{{"any":{{}}}}}}"#);
-    check(NOVA, &format!("{tools}{allowed}"), &expected, &[], &[]);
-    check(NOVA, r#","tool_choice":"required""#, "", &["tool_choice"], &[]);
+    check(CLAUDE, &format!("{tools}{allowed}"), &expected, &[], &[]);
+    check(CLAUDE, r#","tool_choice":"required""#, "", &["tool_choice"], &[]);
     let body = format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}]{tools}}}"#);
-    let (_, request) = translate(&body, &settings(NOVA, OnUnsupported::Drop)).unwrap();
+    let (_, request) = translate(&body, &settings(CLAUDE, OnUnsupported::Drop)).unwrap();
     assert_eq!(request.renamed_tools.get(&*hash).map(String::as_str), Some("g.h"));
 }
 
@@ -243,7 +243,7 @@ fn images_documents_and_recordings() {
     check_messages(
         r#"[{"role":"user","content":"Hi"},{"role":"assistant","tool_calls":[{"id":"call 1","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call 1","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="},"cache_control":{"type":"ephemeral","ttl":"1h"}}]}]"#,
         &r#""messages":[{"role":"user","content":[{"text":"Hi"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"ID","name":"f","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"ID","content":[{"text":"a"},{"image":{"format":"png","source":{"bytes":"aGk="}}}]}},{"cachePoint":{"type":"default","ttl":"1h"}}]}],"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{"type":"object","properties":{}}}}}]}"#
-            .replace("ID", &super::super::names::plain("call 1")),
+            .replace("ID", &Rule::BEDROCK.plain("call 1")),
     );
 }
 
@@ -356,4 +356,23 @@ fn what_has_no_counterpart_is_refused_with_its_place() {
     let body = r#"{"messages":[{"role":"user","content":"a"}],"seed":1}"#;
     let error = translate(body, &settings(NOVA, OnUnsupported::Reject)).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("seed"));
+}
+
+#[crate::test]
+fn only_models_that_cache_get_cache_points() {
+    let body = r#"{"messages":[{"role":"user","content":"Hi"}],"cache_control":{"type":"ephemeral"}}"#;
+    for (model, caches) in [
+        (CLAUDE, true),
+        (NOVA, true),
+        ("meta.llama3-3-70b-instruct-v1:0", false),
+        ("openai.gpt-oss-120b-1:0", false),
+        (
+            "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc",
+            true,
+        ),
+    ] {
+        let (sent, request) = translate(body, &settings(model, OnUnsupported::Drop)).unwrap();
+        assert_eq!(sent.contains("cachePoint"), caches, "{model}");
+        assert_eq!(request.dropped.is_empty(), caches, "{model}");
+    }
 }

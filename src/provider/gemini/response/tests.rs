@@ -4,7 +4,7 @@
 
 use super::translate_response;
 use crate::config::ProviderKind;
-use crate::provider::{Settings, Tally, UpstreamFault};
+use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::Value;
 
 fn translate(body: &[u8]) -> Result<(Tally, Value), UpstreamFault> {
@@ -14,7 +14,7 @@ fn translate(body: &[u8]) -> Result<(Tally, Value), UpstreamFault> {
         ..Settings::of(ProviderKind::Gemini, "gemini-2.5-flash")
     };
     let mut out = Vec::new();
-    let tally = translate_response(body, &settings, &mut out)?;
+    let tally = translate_response(body, &settings, &UpstreamRequest::default(), &mut out)?;
     Ok((tally, serde_json::from_slice(&out).unwrap()))
 }
 

@@ -176,3 +176,14 @@ fn an_error_without_a_status_gets_one_by_its_type() {
     check(r#"{"type":"invalid_request_error"}"#, 400, false);
     check(r#""text""#, 502, true);
 }
+
+#[crate::test]
+fn what_azure_s_filters_found_is_kept() {
+    let body = br#"{"error":{"message":"Filtered.","type":null,"param":"prompt","code":"content_filter","status":400,"innererror":{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"hate":{"filtered":true,"severity":"high"}},"trace":"secret"}}}"#;
+    let fault = translate_error(400, body);
+    let json = String::from_utf8(fault.error.to_json()).unwrap();
+    assert_eq!(
+        json,
+        r#"{"error":{"message":"Filtered.","type":"invalid_request_error","param":"prompt","code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"hate":{"filtered":true,"severity":"high"}}}}}"#
+    );
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use super::translate_request;
-use crate::config::{OnUnsupported, ProviderKind};
+use crate::config::{OnUnsupported, OutputBoundField, ProviderKind};
 use crate::provider::{Settings, UpstreamRequest};
 
 fn settings(kind: ProviderKind, stream_usage: bool) -> Settings {
@@ -11,6 +11,8 @@ fn settings(kind: ProviderKind, stream_usage: bool) -> Settings {
         upstream_model: "gpt-x".to_owned(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage,
+        output_bound_field: kind.output_bound_field(),
+        developer_role: kind.keeps_to_openai(),
         default_max_tokens: 0,
         max_output_tokens: None,
         created: 0,
@@ -221,11 +223,12 @@ fn a_limit_lowers_the_output_bound_in_the_provider_s_own_field() {
     ] {
         check(kind, r#","max_tokens":51"#, r#","max_tokens":50"#);
         check(kind, r#","max_tokens":49"#, r#","max_tokens":49"#);
-        check(
-            kind,
-            r#","max_completion_tokens":99,"max_tokens":7"#,
-            r#","max_completion_tokens":50,"max_tokens":7"#,
-        );
+        let both = r#","max_completion_tokens":99,"max_tokens":7"#;
+        let expected = match kind {
+            ProviderKind::OpenAiCompatible => r#","max_tokens":50"#,
+            _ => r#","max_completion_tokens":50,"max_tokens":7"#,
+        };
+        check(kind, both, expected);
     }
     check(ProviderKind::OpenAi, "", r#","max_completion_tokens":50"#);
     check(
@@ -291,4 +294,31 @@ fn what_a_preset_s_service_refuses_is_left_out_by_name() {
     settings.on_unsupported = OnUnsupported::Reject;
     let error = translate_request(body, &settings, &mut Vec::new()).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("logit_bias"));
+}
+
+#[crate::test]
+fn servers_that_only_speak_the_language_are_sent_its_older_words() {
+    let given = r#"{"model":"gpt-x", "max_completion_tokens":5,"messages":[{"role":"developer","content":"a"},{"role":"user","content":"b"}]}"#;
+    let older = r#"{"model":"gpt-x", "max_tokens":5,"messages":[{"role":"system","content":"a"},{"role":"user","content":"b"}]}"#;
+    for kind in [
+        ProviderKind::OpenAi,
+        ProviderKind::AzureOpenAi,
+        ProviderKind::OpenRouter,
+    ] {
+        assert_eq!(translate(given, &settings(kind, true)).0, given);
+    }
+    let mut settings = settings(ProviderKind::OpenAiCompatible, true);
+    assert_eq!(translate(given, &settings).0, older);
+    assert_eq!(translate(older, &settings).0, older);
+    settings.developer_role = true;
+    settings.output_bound_field = OutputBoundField::MaxCompletionTokens;
+    assert_eq!(translate(given, &settings).0, given);
+}
+
+#[crate::test]
+fn what_openai_does_not_know_is_refused_if_so_configured() {
+    let mut settings = settings(ProviderKind::OpenAi, true);
+    settings.on_unsupported = OnUnsupported::Reject;
+    let error = translate_request(br#"{"model":"m","top_k":5}"#, &settings, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("top_k"));
 }

@@ -20,6 +20,8 @@ fn stream(include_usage: bool) -> ChunkStream {
         upstream_model: String::new(),
         on_unsupported: OnUnsupported::Drop,
         stream_usage: true,
+        output_bound_field: ProviderKind::OpenAi.output_bound_field(),
+        developer_role: ProviderKind::OpenAi.keeps_to_openai(),
         default_max_tokens: 0,
         max_output_tokens: None,
         created: 0,
