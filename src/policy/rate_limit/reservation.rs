@@ -75,10 +75,12 @@ impl Reservation {
         self.is_clamped
     }
 
-    /// Whether any limit counts the output.
+    /// Whether any limit that refuses counts the output.
     #[must_use]
     pub fn bounds_output(&self) -> bool {
-        self.charges.iter().any(|charge| charge.rates.counts_output())
+        self.charges
+            .iter()
+            .any(|charge| !charge.is_shadow && charge.rates.counts_output())
     }
 
     /// The limits that would have refused, if they were not in shadow mode.

@@ -251,3 +251,96 @@ fn what_a_request_costs_by_its_limits() {
         );
     }
 }
+
+/// Refuses every write of one key.
+struct Blocked<'a> {
+    store: LocalStore,
+    key: &'a str,
+}
+
+impl SharedStore for Blocked<'_> {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.store.get(key)
+    }
+    fn compare_and_swap(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), Conflict> {
+        if key == self.key {
+            return Err(Conflict);
+        }
+        self.store.compare_and_swap(key, value, version)
+    }
+}
+
+fn shadow_beside_enforced() -> Value {
+    json!([
+        {"name": "each", "count": "total_tokens", "max": 100, "window": "60s", "per": ["consumer"]},
+        {"name": "shadow", "count": "total_tokens", "max": 50, "window": "60s", "mode": "shadow"},
+    ])
+}
+
+#[crate::test]
+fn a_contended_counter_in_shadow_mode_refuses_nothing() {
+    let limiter = limiter_in(shadow_beside_enforced(), 64, 16);
+    let caller = principal("a");
+    let wanted = Demand {
+        output_is_guess: true,
+        ..demand(&caller, 10, 20)
+    };
+    let probe = limiter.charges(&wanted, at(0));
+    let shadow = probe.iter().find(|charge| charge.is_shadow).unwrap();
+    assert_ne!(
+        shadow.shard,
+        probe.iter().find(|charge| !charge.is_shadow).unwrap().shard
+    );
+    let key = super::super::shard_key(shadow.shard);
+    let store = Blocked {
+        store: LocalStore::default(),
+        key: &key,
+    };
+    let mut held = limiter.reserve(&wanted, at(0), &store).unwrap();
+    assert_eq!((held.output_tokens(), remaining(&held)), (20, 70));
+    assert_eq!(limiter.extend(&mut held, 30, at(1), &store), 30);
+    limiter.settle(held, spent(10, 50), at(2), &store);
+    assert!(limiter.take_failures() > 0, "that it went uncounted is told");
+    // One that was counted at first, and cannot be any more.
+    let open = LocalStore::default();
+    let mut held = limiter.reserve(&wanted, at(0), &open).unwrap();
+    let store = Blocked {
+        store: open,
+        key: &key,
+    };
+    assert_eq!(limiter.extend(&mut held, 30, at(1), &store), 30);
+    assert_eq!(
+        limiter.extend(&mut held, 90, at(1), &store),
+        40,
+        "what the other has left"
+    );
+}
+
+#[crate::test]
+fn a_full_block_of_counters_in_shadow_mode_refuses_nothing() {
+    let json = json!([
+        {"name": "each", "count": "total_tokens", "max": 100, "window": "60s"},
+        {"name": "shadow", "count": "total_tokens", "max": 50, "window": "60s", "per": ["model"], "mode": "shadow"},
+    ]);
+    let (limiter, store, caller) = (limiter_in(json, 1, 16), LocalStore::default(), principal("a"));
+    for n in 0..20 {
+        let route = format!("m-{n}");
+        let wanted = Demand {
+            route: &route,
+            ..demand(&caller, 1, 1)
+        };
+        let held = limiter.reserve(&wanted, at(0), &store).unwrap();
+        assert_eq!(remaining(&held), 98 - 2 * n);
+    }
+}
+
+#[crate::test]
+fn a_limit_in_shadow_mode_bounds_no_output() {
+    let json = json!([
+        {"name": "shadow", "count": "total_tokens", "max": 50, "window": "60s", "mode": "shadow"},
+    ]);
+    let (limiter, store, caller) = (limiter_in(json, 1, 16), LocalStore::default(), principal("a"));
+    let held = limiter.reserve(&demand(&caller, 1, 900), at(0), &store).unwrap();
+    assert!(!held.bounds_output());
+    assert_eq!(held.output_tokens(), 900);
+}
