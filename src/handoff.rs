@@ -64,8 +64,8 @@ pub struct Handoff {
 pub struct Ceiling {
     /// Output tokens that are reserved, of all choices together.
     pub output_tokens: u64,
-    /// Bytes of output that so many tokens hardly exceed, for providers whose events hold several tokens.
-    pub output_bytes: u64,
+    /// Bytes that a thousand output tokens usually take, for providers whose events hold several tokens.
+    pub bytes_per_thousand: u64,
     /// The output tokens that were first reserved, where the client has set no bound: then more may be reserved as
     /// the answer goes on.
     pub output_guess: Option<u64>,
@@ -73,6 +73,51 @@ pub struct Ceiling {
     pub choices: u64,
     /// Input tokens, estimated: what a stopped answer tells of its input if the provider has not reported it.
     pub input_tokens: u64,
+}
+
+/// How many times the bytes of the usual output may pass before an answer is stopped for them.
+const BYTES_TO_SPARE: u64 = 2;
+
+/// Bytes that each choice may have beyond that. A few tokens tell nothing of what is usual: a word of twenty
+/// letters may be a single one.
+const LEAST_BYTES: u64 = 256;
+
+impl Ceiling {
+    /// The most bytes of output that may pass.
+    #[must_use]
+    pub const fn most_bytes(&self) -> u64 {
+        self.usual_bytes()
+            .saturating_mul(BYTES_TO_SPARE)
+            .saturating_add(LEAST_BYTES.saturating_mul(self.choices))
+    }
+
+    /// How many output tokens more are needed, by what has passed and what these bytes usually are. 0: there is
+    /// room.
+    #[must_use]
+    pub const fn needed(&self, tokens_seen: u64, bytes_seen: u64) -> u64 {
+        let missing = tokens_seen.saturating_sub(self.output_tokens);
+        let bytes = bytes_seen.saturating_sub(self.usual_bytes());
+        let missing_by_bytes = match bytes.saturating_mul(1_000).checked_div(self.bytes_per_thousand) {
+            Some(missing) if bytes > 0 => missing.saturating_add(1),
+            Some(_) | None => 0,
+        };
+        if missing > missing_by_bytes {
+            missing
+        } else {
+            missing_by_bytes
+        }
+    }
+
+    /// Whether what has passed is more than may.
+    #[must_use]
+    pub const fn is_exceeded(&self, tokens_seen: u64, bytes_seen: u64) -> bool {
+        tokens_seen > self.output_tokens || bytes_seen > self.most_bytes()
+    }
+
+    /// Bytes that the reserved output usually takes.
+    const fn usual_bytes(&self) -> u64 {
+        self.output_tokens.saturating_mul(self.bytes_per_thousand) / 1_000
+    }
 }
 
 /// One attempt, as it stands.
@@ -212,13 +257,7 @@ impl Handoff {
     /// Lets so many output tokens more pass.
     pub const fn raise_ceiling(&mut self, output_tokens: u64) {
         if let Some(ceiling) = self.ceiling.as_mut() {
-            let bytes_per_token = match ceiling.output_bytes.checked_div(ceiling.output_tokens) {
-                Some(bytes) => bytes,
-                None => 1,
-            };
-            let more = output_tokens.saturating_mul(bytes_per_token);
             ceiling.output_tokens = ceiling.output_tokens.saturating_add(output_tokens);
-            ceiling.output_bytes = ceiling.output_bytes.saturating_add(more);
         }
     }
 

@@ -6,7 +6,6 @@ use super::EXPLAIN_HEADER;
 use super::ask::Ask;
 use super::endpoint::Endpoint;
 use super::explain::{Explained, explain};
-use super::response::BYTES_TO_SPARE;
 use super::{
     Admitted, COST_HEADER, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step, allowance, models, rescue, usage,
 };
@@ -265,10 +264,9 @@ impl Exchange {
         }
         if reservation.bounds_output() {
             let output_tokens = reservation.output_tokens();
-            let output_bytes = estimate.prediction.bytes_of_output(output_tokens);
             handoff.ceiling = Some(Ceiling {
                 output_tokens,
-                output_bytes: output_bytes.saturating_mul(BYTES_TO_SPARE),
+                bytes_per_thousand: estimate.prediction.bytes_of_output(1_000),
                 output_guess: estimate.output_is_guess.then_some(output_tokens),
                 choices: ask.n,
                 input_tokens: estimate.prediction.input_tokens,

@@ -15,9 +15,6 @@ use crate::telemetry::{Record, UsageSource};
 use crate::usage::estimate::Learned;
 use crate::usage::price::usd;
 
-/// How many times the bytes of the usual output may pass before an answer is stopped for them.
-pub(super) const BYTES_TO_SPARE: u64 = 2;
-
 impl Exchange {
     /// Judges an answer before the client sees it. `headers` reads the answer's, which is only needed when
     /// something went wrong.

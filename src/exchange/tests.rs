@@ -601,10 +601,7 @@ fn an_answer_without_a_bound_may_have_more_until_nothing_is_left() {
     handoff.borrow_mut().raise_ceiling(granted.iter().sum());
     let raised = handoff.borrow().ceiling.unwrap();
     assert_eq!(raised.output_tokens, lease.output_tokens());
-    assert_eq!(
-        raised.output_bytes / raised.output_tokens,
-        ceiling.output_bytes / ceiling.output_tokens
-    );
+    assert_eq!(raised.bytes_per_thousand, ceiling.bytes_per_thousand);
     let (_, step) = admit(&policy, body, &store);
     assert_eq!(reply(step).0.status, 429);
     serve(&exchange, TokenUsage::default(), 300, Phase::Stopped);
@@ -625,6 +622,11 @@ fn an_answer_without_a_bound_may_have_more_until_nothing_is_left() {
 fn limits_that_count_no_output_stop_nothing() {
     let policy = policy_of(json!({"limits": [
         {"name": "calls", "count": "requests", "max": 100, "window": "60s"},
+    ]}));
+    let (exchange, _) = admit(&policy, &chat("fast", 9), &LocalStore::default());
+    assert_eq!(exchange.handoff().unwrap().borrow().ceiling, None);
+    let policy = policy_of(json!({"limits": [
+        {"name": "seen", "count": "total_tokens", "max": 5, "window": "60s", "mode": "shadow"},
     ]}));
     let (exchange, _) = admit(&policy, &chat("fast", 9), &LocalStore::default());
     assert_eq!(exchange.handoff().unwrap().borrow().ceiling, None);
