@@ -22,7 +22,7 @@ pub(super) struct Ask<'a> {
     /// How many answers.
     pub(super) n: u64,
     /// Whether the answer is to come in pieces.
-    is_streaming: bool,
+    pub(super) is_streaming: bool,
     /// Whether tools may be called.
     has_tools: bool,
 }
@@ -38,10 +38,7 @@ impl<'a> Ask<'a> {
                     is_streaming: envelope.is_streaming,
                     has_tools,
                     model: envelope.model,
-                    prompt: PromptSize {
-                        text_bytes: envelope.text_bytes,
-                        images: envelope.images,
-                    },
+                    prompt: envelope.prompt,
                     input_ids: 0,
                     max_output_tokens: envelope.max_output_tokens,
                     n: envelope.n,
@@ -52,7 +49,7 @@ impl<'a> Ask<'a> {
                 Ok(Self {
                     prompt: PromptSize {
                         text_bytes: request.input.text_bytes(),
-                        images: 0,
+                        ..PromptSize::default()
                     },
                     input_ids: request.input.ids(),
                     model: request.model,

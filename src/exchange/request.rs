@@ -278,12 +278,12 @@ impl Exchange {
     /// What a request will cost, as far as that can be known, and what it may cost.
     fn estimate(&self, ask: &Ask<'_>, route: &Route, store: &dyn SharedStore) -> Estimate {
         let estimator = &self.policy.estimator;
-        let provider_model = route.targets.first().map_or(0, |target| target.index);
+        let provider_models = route.targets.iter().map(|target| target.index);
         let expected = u64::from(route.expected_output_tokens.unwrap_or(EXPECTED_OUTPUT_TOKENS));
         let bound = ask
             .max_output_tokens
             .or_else(|| route.default_max_output_tokens.map(u64::from));
-        let mut prediction = estimator.predict(provider_model, ask.prompt, store);
+        let mut prediction = estimator.predict_any(provider_models, ask.prompt, store);
         prediction.input_tokens = prediction.input_tokens.saturating_add(ask.input_ids);
         prediction.input_bound = prediction.input_bound.saturating_add(ask.input_ids);
         let output_tokens = bound
@@ -294,6 +294,9 @@ impl Exchange {
             output_is_guess: bound.is_none(),
             prompt_bytes: ask.prompt.text_bytes,
             prompt_images: ask.prompt.images,
+            prompt_audio_bytes: ask.prompt.audio_bytes,
+            prompt_file_bytes: ask.prompt.file_bytes,
+            prompt_schema_bytes: ask.prompt.schema_bytes,
             prediction,
         }
     }
@@ -332,6 +335,9 @@ pub(super) struct Estimate {
     output_is_guess: bool,
     prompt_bytes: u64,
     prompt_images: u64,
+    prompt_audio_bytes: u64,
+    prompt_file_bytes: u64,
+    prompt_schema_bytes: u64,
     #[serde(flatten)]
     prediction: Prediction,
 }

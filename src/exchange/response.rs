@@ -115,11 +115,12 @@ impl Exchange {
                     off.saturating_mul(1_000).checked_div(reported)
                 });
                 // Ids of tokens that a client sent say nothing of bytes.
-                if attempt.phase == Phase::Complete && admitted.prompt.text_bytes > 0 {
+                if attempt.phase == Phase::Complete && !admitted.prompt.is_empty() {
                     let has_output = handoff.operation == Operation::Chat;
                     let learned = Learned {
                         input_tokens: attempt.tally.usage.input_tokens,
                         output_tokens: attempt.tally.usage.output_tokens.filter(|_| has_output),
+                        reasoning_tokens: attempt.tally.usage.reasoning_output_tokens,
                         output_bytes: attempt.tally.output_bytes,
                     };
                     estimator.learn(attempt.provider_model, admitted.prompt, learned, store);

@@ -14,6 +14,7 @@
 use super::prompt;
 use crate::api_error::ApiError;
 use crate::protocol::json_object::{Object, kind_of, unescape};
+use crate::usage::estimate::PromptSize;
 use std::borrow::Cow;
 
 pub use crate::protocol::json_object::Field;
@@ -39,11 +40,8 @@ pub struct ChatEnvelope<'a> {
     pub max_output_tokens: Option<u64>,
     /// `n`; 1 if absent or null.
     pub n: u64,
-    /// Bytes of the prompt that cost input tokens by their length: messages, tools and the like, without the
-    /// base64 data of images, audio and files.
-    pub text_bytes: u64,
-    /// How many images the prompt holds.
-    pub images: u64,
+    /// What the prompt is made of: its messages, and the schemas of its tools and of its answer.
+    pub prompt: PromptSize,
 }
 
 impl<'a> ChatEnvelope<'a> {
@@ -65,7 +63,7 @@ impl<'a> ChatEnvelope<'a> {
                 ));
             }
         };
-        let other_bytes = ["tools", "functions", "response_format"]
+        let schema_bytes = ["tools", "functions", "response_format"]
             .iter()
             .filter_map(|key| object.get(key))
             .fold(0, |sum, value| length(value).saturating_add(sum));
@@ -83,8 +81,10 @@ impl<'a> ChatEnvelope<'a> {
                 }
                 given => given.unwrap_or(1),
             },
-            text_bytes: messages.text_bytes.saturating_add(other_bytes),
-            images: messages.images,
+            prompt: PromptSize {
+                schema_bytes,
+                ..messages
+            },
             fields: object.fields,
         })
     }

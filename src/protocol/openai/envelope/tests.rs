@@ -38,10 +38,13 @@ fn the_facts_and_their_places_are_read() {
         ("a/b", true, true)
     );
     assert_eq!(
-        (envelope.max_output_tokens, envelope.n, envelope.images),
+        (envelope.max_output_tokens, envelope.n, envelope.prompt.images),
         (Some(7), 2, 0)
     );
-    assert_eq!(envelope.text_bytes, 32 + 4);
+    assert_eq!(
+        (envelope.prompt.text_bytes, envelope.prompt.schema_bytes),
+        (32, 4)
+    );
     let field = &envelope.fields[0];
     assert_eq!(
         (&body[field.span.clone()], &*field.key),
@@ -233,7 +236,7 @@ fn payloads_are_not_text_and_images_are_counted() {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}"#);
         let envelope = ChatEnvelope::parse(body.as_bytes()).unwrap();
         // What is there beside the content.
-        (envelope.text_bytes - 28, envelope.images)
+        (envelope.prompt.text_bytes - 28, envelope.prompt.images)
     };
     assert_eq!(size(r#""hello""#), (7, 0));
     let data = "A".repeat(5000);
@@ -256,6 +259,16 @@ fn payloads_are_not_text_and_images_are_counted() {
         (bytes, 0)
     );
     assert_eq!(size(r#"[{"type":"image_url","image_url":{"url":7}},null]"#).1, 1);
+    let prompt = |content: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}"#);
+        ChatEnvelope::parse(body.as_bytes()).unwrap().prompt
+    };
+    let spoken = prompt(&audio(&format!("\"{data}\"")));
+    assert_eq!((spoken.audio_bytes, spoken.file_bytes), (5_002, 0));
+    let filed = prompt(&file(&format!("data:application/pdf;base64,{data}")));
+    assert_eq!((filed.audio_bytes, filed.file_bytes), (0, 5_000));
+    let named = prompt(r#"[{"type":"file","file":{"file_id":"file-1"}}]"#);
+    assert_eq!(named.file_bytes, 65_536, "what it holds is not known");
 }
 
 #[crate::test]
