@@ -2,21 +2,20 @@
 
 //! The hard end of an answer: no stream goes on beyond what its limits have reserved.
 //!
-//! An answer whose client set no bound was given a guess; more is reserved as it goes on, before it passes: first
-//! when the usual bytes of what is reserved have come, and once more before anything is withheld.
+//! Usually the provider was told its bound and keeps it. One that does not is stopped here: the client gets the
+//! well-formed end of an answer that ran out of length, and the next bytes that the provider sends reset it.
 //!
-//! Usually the provider was told its bound and keeps it. One that does not, or could not be told, is stopped here:
-//! the client gets the well-formed end of an answer that ran out of length, and the next bytes that the provider
-//! sends reset it.
+//! An answer whose client set no bound was given a guess; more is reserved as it goes on, before it passes, and it is
+//! stopped when there is no more.
 //!
 //! What has passed is counted by events with output, for each holds a token at least, by what the provider itself
-//! reports on the way, and by bytes, for providers that put several tokens into an event. Bytes are given twice the
-//! room that such output usually takes and some for each choice, lest an answer of long tokens be stopped before its
-//! time.
+//! reports on the way, and by bytes, for providers that put several tokens into an event. Where the provider knows its
+//! bound, bytes are given twice the room that such output usually takes and some for each choice, lest an answer of
+//! long tokens be stopped before its time. Where it does not, they are taken for the most tokens that they can be.
 
 use super::Attempt;
 use super::response::Response;
-use crate::handoff::{Ceiling, Lease, Phase};
+use crate::handoff::{Ceiling, Lease, OutputSeen, Phase};
 use crate::provider::{self, Ending, Progress, ResponseStream, Tally, UpstreamFault};
 use crate::usage::TokenUsage;
 
@@ -40,10 +39,10 @@ impl Attempt {
         self.extend = Some(extend);
     }
 
-    /// Reserves more, if the answer may have more; false if there was none.
-    fn extend(&self, ceiling: &mut Ceiling, needed: u64) -> bool {
+    /// Reserves more, if the answer may have more.
+    fn extend(&self, ceiling: &mut Ceiling, needed: u64) {
         let (Some(extend), Some(guess)) = (&self.extend, ceiling.output_guess) else {
-            return false;
+            return;
         };
         let lease = self
             .handoff
@@ -51,14 +50,13 @@ impl Attempt {
             .ok()
             .and_then(|handoff| handoff.lease.clone());
         let Some(lease) = lease else {
-            return false;
+            return;
         };
         let granted = extend(&lease, needed.max(guess / 2).max(LEAST_EXTENSION));
         if let Ok(mut handoff) = self.handoff.try_borrow_mut() {
             handoff.raise_ceiling(granted);
             *ceiling = handoff.ceiling.unwrap_or(*ceiling);
         }
-        granted > 0
     }
 
     /// Translates the next bytes of a stream into `out`, up to the ceiling.
@@ -72,21 +70,22 @@ impl Attempt {
             return stream.on_bytes(chunk, out).map(Fed::Passed);
         };
         let mut pieces = events(chunk).peekable();
-        let mut may_ask = true;
         loop {
             let (start, seen) = (out.len(), stream.tally().output_bytes);
             let progress = stream.on_bytes(pieces.next().unwrap_or_default(), out)?;
             let tally = stream.tally();
             if tally.output_bytes > seen {
                 self.output_events = self.output_events.saturating_add(1);
-                let tokens_seen = self.output_events.max(tally.usage.output_tokens.unwrap_or(0));
-                let needed = ceiling.needed(tokens_seen, tally.output_bytes);
-                let is_exceeded = ceiling.is_exceeded(tokens_seen, tally.output_bytes);
-                // What was refused once is asked for again only before the end, and with the next piece.
-                if needed > 0 && (may_ask || is_exceeded) {
-                    may_ask = self.extend(&mut ceiling, needed);
+                let passed = OutputSeen {
+                    events: self.output_events,
+                    bytes: tally.output_bytes,
+                    reported: tally.usage.output_tokens.unwrap_or(0),
+                };
+                let needed = ceiling.needed(passed);
+                if needed > 0 {
+                    self.extend(&mut ceiling, needed);
                 }
-                if progress != Progress::Done && ceiling.is_exceeded(tokens_seen, tally.output_bytes) {
+                if progress != Progress::Done && ceiling.is_exceeded(passed) {
                     let beyond = out.split_off(start);
                     self.end(&ceiling, &tally, &beyond, out);
                     return Ok(Fed::Stopped);

@@ -154,7 +154,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
     };
     let mut settings = seat.settings(upstream_model, handoff.operation, handoff.created);
     settings.max_output_tokens = handoff.max_output_tokens;
-    handoff.attempt = Some(record);
+    handoff.begin(record);
     Some(settings)
 }
 

@@ -488,6 +488,8 @@ fn stopped_with(
 const CEILING: Ceiling = Ceiling {
     output_tokens: 3,
     bytes_per_thousand: 300_000,
+    least_bytes_per_thousand: 300_000,
+    most_per_thousand_events: 4_096_000,
     output_guess: None,
     choices: 1,
     input_tokens: 5,
@@ -599,6 +601,34 @@ fn more_is_asked_for_before_an_answer_is_stopped() {
             "{body}"
         );
         assert!(asked.get() <= 3, "{}", asked.get());
+    }
+}
+
+#[crate::test]
+fn an_answer_without_a_bound_is_stopped_by_the_most_tokens_that_it_can_be() {
+    let guess = Ceiling {
+        output_tokens: 12,
+        output_guess: Some(12),
+        bytes_per_thousand: 4_000,
+        least_bytes_per_thousand: 2_000,
+        ..CEILING
+    };
+    for (least_bytes_per_thousand, most_per_thousand_events, expected) in [
+        (2_000, 4_096_000, 4),
+        (3_000, 4_096_000, 6),
+        // It is known to send one token with each event, or two.
+        (2_000, 1_000, 12),
+        (2_000, 2_000, 6),
+        (2_000, 1_500, 8),
+    ] {
+        let ceiling = Ceiling {
+            least_bytes_per_thousand,
+            most_per_thousand_events,
+            ..guess
+        };
+        let (_, body, _) = stopped(99, ceiling, 50);
+        assert_eq!(body.matches("grüß").count(), expected, "six bytes each");
+        assert!(body.contains(r#""finish_reason":"length""#));
     }
 }
 

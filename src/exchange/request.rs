@@ -31,6 +31,12 @@ const LONGEST_KEY_WAIT: Duration = Duration::from_secs(10);
 /// Output tokens to reserve for a request without a bound, while nothing was learned and nothing configured.
 const EXPECTED_OUTPUT_TOKENS: u32 = 1024;
 
+/// How many times the usual output is reserved for an answer without a bound that comes whole.
+const OUTPUT_TO_SPARE: u64 = 4;
+
+/// An output bound that providers accept of any model.
+const ALWAYS_ALLOWED: u64 = 4096;
+
 impl Exchange {
     /// The path to go on with, if the one that came carries a credential.
     #[must_use]
@@ -229,6 +235,7 @@ impl Exchange {
         self.admitted = Some(Admitted {
             lease,
             prompt: ask.prompt,
+            is_streaming: ask.is_streaming,
             input_tokens: estimate.prediction.input_tokens,
             handoff: Rc::new(RefCell::new(handoff)),
         });
@@ -257,6 +264,14 @@ impl Exchange {
             handoff.allowances.push(allowance::clamped(cap));
         } else if ask.max_output_tokens.is_none() {
             handoff.max_output_tokens = route.default_max_output_tokens.map(u64::from);
+            // Nobody can stop an answer that comes whole, so its provider has to know what is reserved for it.
+            if handoff.max_output_tokens.is_none() && reservation.bounds_output() && !ask.is_streaming {
+                let cap = (reservation.output_tokens() / ask.n.max(1)).max(1);
+                handoff.max_output_tokens = Some(cap);
+                if reservation.output_tokens() < estimate.output_tokens {
+                    handoff.allowances.push(allowance::clamped(cap));
+                }
+            }
         }
         if self.wants_cost {
             handoff.prices = Some(Rc::clone(&self.policy.prices));
@@ -267,6 +282,8 @@ impl Exchange {
             handoff.ceiling = Some(Ceiling {
                 output_tokens,
                 bytes_per_thousand: estimate.prediction.bytes_of_output(1_000),
+                least_bytes_per_thousand: thousandfold(estimate.prediction.least_bytes_per_output_token),
+                most_per_thousand_events: thousandfold(estimate.prediction.most_tokens_per_event),
                 output_guess: estimate.output_is_guess.then_some(output_tokens),
                 choices: ask.n,
                 input_tokens: estimate.prediction.input_tokens,
@@ -286,9 +303,7 @@ impl Exchange {
         let mut prediction = estimator.predict_any(provider_models, ask.prompt, store);
         prediction.input_tokens = prediction.input_tokens.saturating_add(ask.input_ids);
         prediction.input_bound = prediction.input_bound.saturating_add(ask.input_ids);
-        let output_tokens = bound
-            .or(prediction.expected_output_tokens)
-            .unwrap_or_else(|| expected.max(1));
+        let output_tokens = bound.unwrap_or_else(|| guess(&prediction, expected, ask.is_streaming));
         Estimate {
             output_tokens: output_tokens.saturating_mul(ask.n),
             output_is_guess: bound.is_none(),
@@ -326,6 +341,27 @@ impl Exchange {
         });
         Step::Reply(reply)
     }
+}
+
+/// The output to reserve for each answer to a request without a bound. What a stream usually takes is enough to begin
+/// with, for more can be had on the way. An answer that comes whole is cut at what is reserved for it, so that has to
+/// be what such answers hardly ever take, but never more than a provider is sure to allow: what it has served before,
+/// or what the oldest models allow.
+fn guess(prediction: &Prediction, expected: u64, is_streaming: bool) -> u64 {
+    let usual = prediction.expected_output_tokens.unwrap_or(expected).max(1);
+    if is_streaming {
+        return usual;
+    }
+    let largest = prediction.largest_output_tokens.unwrap_or(0);
+    usual
+        .saturating_mul(OUTPUT_TO_SPARE)
+        .min(largest.max(ALWAYS_ALLOWED))
+        .max(largest)
+        .max(usual)
+}
+
+fn thousandfold(figure: f64) -> u64 {
+    (figure * 1_000.0) as u64
 }
 
 /// What a request will cost, as far as that can be known, and on what that rests.

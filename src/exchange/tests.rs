@@ -91,7 +91,7 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
     let handoff = exchange.handoff().unwrap();
     let mut handoff = handoff.borrow_mut();
     handoff.attempts += 1;
-    handoff.attempt = Some(AttemptRecord {
+    handoff.begin(AttemptRecord {
         provider: "p".into(),
         upstream_model: "m-1".to_owned(),
         provider_model: 0,
@@ -476,6 +476,162 @@ fn every_ending_settles() {
     }
 }
 
+/// What several attempts in turn have cost: input, output, and where that is known from.
+fn cost_of(
+    attempts: Vec<(TokenUsage, u64, Phase)>,
+    envoy_status: Option<&str>,
+    is_streaming: bool,
+) -> (u64, u64, Option<UsageSource>) {
+    let (policy, store) = (policy(10_000), LocalStore::default());
+    let whole = remaining(&policy, &store);
+    let body = json!({"model": "fast", "max_tokens": 500, "stream": is_streaming,
+        "messages": [{"role": "user", "content": "Hi there"}]});
+    let (mut exchange, _) = admit(&policy, &serde_json::to_vec(&body).unwrap(), &store);
+    for (usage, bytes, phase) in attempts {
+        serve(&exchange, usage, bytes, phase);
+    }
+    if let Some(status) = envoy_status {
+        let headers: Headers = [(":status", status)].into_iter().collect();
+        let _ = exchange.on_response_headers(|| headers, false);
+    }
+    let record = exchange.finish(NOW, &store);
+    let cost = record.input_tokens + record.output_tokens;
+    assert_eq!(
+        whole - remaining(&policy, &store),
+        cost,
+        "what is told is what was charged"
+    );
+    (record.input_tokens, record.output_tokens, record.usage_source)
+}
+
+#[crate::test]
+fn every_attempt_is_charged_for_what_it_produced() {
+    let failed = || Phase::Failed(ApiError::new(503, "api_error", "x"));
+    let nothing = TokenUsage::default;
+    let read_only = TokenUsage {
+        input_tokens: Some(30),
+        ..nothing()
+    };
+    let (estimate, _, _) = cost_of(vec![(nothing(), 0, Phase::Waiting)], None, true);
+    for (attempts, expected) in [
+        // The second served; of the first nothing is known, or its prompt, or its output as well.
+        (
+            vec![(nothing(), 0, failed())],
+            (10, 20, Some(UsageSource::Reported)),
+        ),
+        (
+            vec![(read_only, 0, failed())],
+            (40, 20, Some(UsageSource::Partial)),
+        ),
+        (
+            vec![(reported(30, 1), 40, failed())],
+            (40, 30, Some(UsageSource::Partial)),
+        ),
+        (
+            vec![(nothing(), 40, failed()), (nothing(), 8, failed())],
+            (10 + 2 * estimate, 32, Some(UsageSource::Partial)),
+        ),
+        // A whole answer that was cut has been written all the same.
+        (
+            vec![(nothing(), 0, Phase::Begun)],
+            (10 + estimate, 520, Some(UsageSource::Estimated)),
+        ),
+        (
+            vec![(nothing(), 0, Phase::Waiting)],
+            (10, 20, Some(UsageSource::Reported)),
+        ),
+    ] {
+        let label = format!("{attempts:?}");
+        let served = (reported(10, 20), 80, Phase::Complete);
+        let all: Vec<_> = attempts.into_iter().chain([served]).collect();
+        assert_eq!(cost_of(all, None, false), expected, "{label}");
+    }
+}
+
+#[crate::test]
+fn an_answer_that_never_came_whole_is_charged_as_far_as_it_may_have_been_written() {
+    let nothing = TokenUsage::default;
+    let (estimate, _, _) = cost_of(vec![(nothing(), 0, Phase::Waiting)], None, true);
+    let failed = || Phase::Failed(ApiError::new(503, "api_error", "x"));
+    let estimated = Some(UsageSource::Estimated);
+    for (phase, status, is_streaming, expected) in [
+        (Phase::Waiting, Some("503"), false, (0, 0, estimated)),
+        (Phase::Waiting, Some("504"), false, (estimate, 500, estimated)),
+        (Phase::Begun, Some("503"), false, (estimate, 500, estimated)),
+        (
+            Phase::Begun,
+            Some("503"),
+            true,
+            (estimate, 0, Some(UsageSource::Partial)),
+        ),
+        (
+            Phase::Waiting,
+            Some("504"),
+            true,
+            (estimate, 0, Some(UsageSource::Partial)),
+        ),
+        // A failure that tells nothing is not taken for a report of zero.
+        (failed(), None, false, (0, 0, estimated)),
+    ] {
+        let label = format!("{phase:?} {status:?} {is_streaming}");
+        assert_eq!(
+            cost_of(vec![(nothing(), 0, phase)], status, is_streaming),
+            expected,
+            "{label}"
+        );
+    }
+}
+
+#[crate::test]
+fn reasoning_that_was_not_seen_is_charged_where_an_answer_breaks_off() {
+    let (policy, store) = (policy(1_000_000), LocalStore::default());
+    for _ in 0..40 {
+        let (exchange, _) = admit(&policy, &chat("fast", 900), &store);
+        let usage = TokenUsage {
+            reasoning_output_tokens: Some(300),
+            ..reported(10, 400)
+        };
+        serve(&exchange, usage, 400, Phase::Complete);
+        exchange.finish(NOW, &store);
+    }
+    for (reserved, bytes, expected) in [(900, 40, 280..=312), (200, 40, 200..=200), (900, 0, 0..=0)] {
+        let (exchange, _) = admit(&policy, &chat("fast", reserved), &store);
+        serve(&exchange, TokenUsage::default(), bytes, Phase::Answering);
+        let charged = exchange.finish(NOW, &store).output_tokens;
+        assert!(expected.contains(&charged), "{charged} of {reserved}");
+    }
+}
+
+#[crate::test]
+fn an_answer_that_comes_whole_has_no_more_than_is_reserved_for_it() {
+    let body = |n: u64| {
+        let body = json!({"model": "fast", "n": n, "messages": [{"role": "user", "content": "Hi"}]});
+        serde_json::to_vec(&body).unwrap()
+    };
+    for (max, n, cap, told) in [
+        (100_000, 1, 4_096, None),
+        (100_000, 3, 4_096, None),
+        (1_016, 1, 1_000, Some("max_output_tokens=1000")),
+    ] {
+        let (policy, store) = (policy(max), LocalStore::default());
+        let (exchange, _) = admit(&policy, &body(n), &store);
+        let handoff = exchange.handoff().unwrap();
+        let found = handoff.borrow().max_output_tokens.unwrap();
+        let reserved = handoff.borrow().lease.clone().unwrap().output_tokens();
+        assert!(
+            found.abs_diff(cap) < 20 && found * n <= reserved,
+            "{found} of {cap}"
+        );
+        let headers = handoff.borrow().answer_headers();
+        let clamped = headers.iter().find(|(name, _)| *name == "x-tollgate-clamped");
+        assert_eq!(clamped.is_some(), told.is_some(), "{clamped:?}");
+    }
+    // Where no limit counts output, the provider may write as much as it likes.
+    let policy = policy_of(json!({"limits": []}));
+    let (exchange, _) = admit(&policy, &body(1), &LocalStore::default());
+    assert_eq!(exchange.handoff().unwrap().borrow().max_output_tokens, None);
+}
+
 #[crate::test]
 fn the_last_failure_keeps_its_own_status() {
     let (policy, store) = (policy(1000), LocalStore::default());
@@ -587,9 +743,14 @@ fn an_answer_without_a_bound_may_have_more_until_nothing_is_left() {
         ],
     }));
     let store = LocalStore::default();
-    let body = br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
+    let body = br#"{"model":"fast","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
     let (exchange, _) = admit(&policy, body, &store);
     let handoff = exchange.handoff().unwrap();
+    assert_eq!(
+        handoff.borrow().max_output_tokens,
+        None,
+        "it is stopped where there is no more"
+    );
     let ceiling = handoff.borrow().ceiling.unwrap();
     assert_eq!((ceiling.output_tokens, ceiling.output_guess), (100, Some(100)));
     let lease = handoff.borrow().lease.clone().unwrap();

@@ -22,7 +22,7 @@
 //! token. `model` has the bounds within which reports are believed.
 //!
 //! Two workers that learn at once may lose one of the two lessons: one compare-and-swap is tried, and no more. The
-//! store grows by one key of 97 bytes per provider model, fixed at configuration. The key is a digest of the
+//! store grows by one key of 101 bytes per provider model, fixed at configuration. The key is a digest of the
 //! provider's and the model's name, so a configuration that lists others beside them learns on.
 
 mod model;
@@ -77,6 +77,8 @@ pub struct Learned {
     pub reasoning_tokens: Option<u64>,
     /// Bytes of output that were seen.
     pub output_bytes: u64,
+    /// Events of a stream with output; 0 if they were not counted.
+    pub output_events: u64,
 }
 
 /// What is expected of a prompt, and what that rests on.
@@ -95,6 +97,8 @@ pub struct Prediction {
     pub bytes_per_output_token: f64,
     /// The fewest bytes that an output token has taken of late, over a whole answer.
     pub least_bytes_per_output_token: f64,
+    /// The most output tokens for each event of a stream of late, over a whole answer.
+    pub most_tokens_per_event: f64,
     /// Input tokens for each byte of text.
     pub tokens_per_byte: f64,
     /// How many prompts taught that; 0: it is the default.
@@ -108,12 +112,6 @@ impl Prediction {
     #[must_use]
     pub fn bytes_of_output(&self, output_tokens: u64) -> u64 {
         ((output_tokens as f64 * self.bytes_per_output_token).ceil() as u64).max(output_tokens)
-    }
-
-    /// Bytes that so many output tokens take at least.
-    #[must_use]
-    pub fn least_bytes_of_output(&self, output_tokens: u64) -> u64 {
-        (output_tokens as f64 * self.least_bytes_per_output_token) as u64
     }
 
     /// What holds for either of two models: the larger of all that is reserved.
@@ -131,6 +129,7 @@ impl Prediction {
             least_bytes_per_output_token: self
                 .least_bytes_per_output_token
                 .min(other.least_bytes_per_output_token),
+            most_tokens_per_event: self.most_tokens_per_event.max(other.most_tokens_per_event),
             ..larger
         }
     }
@@ -235,6 +234,7 @@ impl Estimator {
             largest_output_tokens: model.largest_output().map(to_tokens),
             bytes_per_output_token: model.bytes_per_output_token.value(),
             least_bytes_per_output_token: f64::from(model.least_bytes_per_token),
+            most_tokens_per_event: f64::from(model.most_tokens_per_event),
             tokens_per_byte: model.text().value(),
             prompts_seen: model.text().lessons,
             relative_error: f64::from(model.relative_error),

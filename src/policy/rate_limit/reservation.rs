@@ -32,6 +32,31 @@ pub struct Spent {
     pub cost: u64,
 }
 
+impl Spent {
+    /// A request that has cost nothing else.
+    pub const ONE_REQUEST: Self = Self {
+        requests: 1,
+        input_tokens: 0,
+        output_tokens: 0,
+        cached_input_tokens: 0,
+        reasoning_tokens: 0,
+        cost: 0,
+    };
+
+    /// With what another attempt at the same request has cost.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.max(other.requests),
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cached_input_tokens: self.cached_input_tokens.saturating_add(other.cached_input_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
+            cost: self.cost.saturating_add(other.cost),
+        }
+    }
+}
+
 /// The state of the tightest limit of one kind, for `x-ratelimit-*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {

@@ -34,10 +34,13 @@ const MAX_EXPECTED_OUTPUT: f32 = 1_000_000.0;
 /// How far a bound stays above the mean, and above the last prompt that exceeded it.
 const BOUND_MARGIN: f32 = 1.1;
 
+/// What is thought possible of one event before any was seen: then bytes alone tell.
+const MOST_TOKENS_PER_EVENT: f32 = 4_096.0;
+
 const VERSION: u8 = 3;
 
 /// The length of a model in the store.
-pub(super) const BYTES: usize = 1 + KINDS * 12 + 3 * 8 + 3 * 4;
+pub(super) const BYTES: usize = 1 + KINDS * 12 + 3 * 8 + 4 * 4;
 
 const KINDS: usize = 5;
 
@@ -189,6 +192,8 @@ pub(super) struct Model {
     largest_output: f32,
     /// The fewest bytes for each output token of late, over a whole answer.
     pub(super) least_bytes_per_token: f32,
+    /// The most output tokens for each event of a stream of late, over a whole answer.
+    pub(super) most_tokens_per_event: f32,
 }
 
 impl Default for Model {
@@ -201,6 +206,7 @@ impl Default for Model {
             relative_error: 0.0,
             largest_output: 0.0,
             least_bytes_per_token: 2.0,
+            most_tokens_per_event: MOST_TOKENS_PER_EVENT,
         }
     }
 }
@@ -276,7 +282,23 @@ impl Model {
             let usual = self.bytes_per_output_token.log.exp();
             let risen = self.least_bytes_per_token + (usual - self.least_bytes_per_token).max(0.0) / 256.0;
             self.least_bytes_per_token = risen.min(observed as f32).clamp(0.5, 16.0);
+            self.learn_events(seen as f32, tally.output_events);
         }
+    }
+
+    fn learn_events(&mut self, seen: f32, events: u64) {
+        if events == 0 {
+            return;
+        }
+        let observed = (seen / events as f32).clamp(1.0, MOST_TOKENS_PER_EVENT);
+        let is_first = self.most_tokens_per_event >= MOST_TOKENS_PER_EVENT;
+        let most = self.most_tokens_per_event;
+        let sunk = if is_first {
+            observed
+        } else {
+            most + (observed - most).min(0.0) / 256.0
+        };
+        self.most_tokens_per_event = sunk.max(observed);
     }
 
     /// The reasoning of an answer, unless it was among the bytes that were seen: they tell, for a token of what is
@@ -357,6 +379,7 @@ impl Model {
             self.relative_error,
             self.largest_output,
             self.least_bytes_per_token,
+            self.most_tokens_per_event,
         ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -388,6 +411,7 @@ impl Model {
             &mut model.relative_error,
             &mut model.largest_output,
             &mut model.least_bytes_per_token,
+            &mut model.most_tokens_per_event,
         ] {
             *number = take_number(&mut rest)?;
         }

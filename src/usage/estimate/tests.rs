@@ -27,6 +27,7 @@ const fn input(input_tokens: u64) -> Learned {
         output_tokens: None,
         reasoning_tokens: None,
         output_bytes: 0,
+        output_events: 0,
     }
 }
 
@@ -36,6 +37,7 @@ const fn output(output_tokens: u64, output_bytes: u64) -> Learned {
         output_tokens: Some(output_tokens),
         reasoning_tokens: None,
         output_bytes,
+        output_events: 0,
     }
 }
 
@@ -268,7 +270,7 @@ fn foreign_bytes_are_a_model_that_has_learned_nothing() {
     estimator.learn(0, text(4_000), input(3_000), &store);
     let (bytes, _) = store.get(&key("p", "m-0")).unwrap();
     assert_eq!(bytes.len(), BYTES);
-    assert_eq!(BYTES, 97);
+    assert_eq!(BYTES, 101);
     assert_ne!(Model::read(&bytes), Model::default());
     for cut in 0..bytes.len() {
         assert_eq!(Model::read(&bytes[..cut]), Model::default());
@@ -437,6 +439,15 @@ fn the_largest_answer_and_the_shortest_tokens_are_remembered_for_a_while() {
     let seen = estimator.predict(0, text(9), &store);
     assert_eq!(seen.largest_output_tokens, Some(3_000));
     assert!((2.0..=2.3).contains(&seen.least_bytes_per_output_token));
+    let in_events = |output_events| Learned {
+        output_events,
+        ..output(120, 480)
+    };
+    for (events, most) in [(60, 2.0), (20, 6.0), (120, 6.0)] {
+        estimator.learn(0, text(0), in_events(events), &store);
+        let found = estimator.predict(0, text(9), &store).most_tokens_per_event;
+        assert!((found - most).abs() < 0.1, "{found}");
+    }
     for _ in 0..2_000 {
         estimator.learn(0, text(0), output(100, 400), &store);
     }
