@@ -2,6 +2,7 @@
 
 //! What a request asks for, whatever its operation: what the gateway seat judges it by.
 
+use super::detours::Detours;
 use crate::api_error::ApiError;
 use crate::config::AccessEndpoint;
 use crate::policy::access::Use;
@@ -25,6 +26,8 @@ pub(super) struct Ask<'a> {
     pub(super) is_streaming: bool,
     /// Whether tools may be called.
     has_tools: bool,
+    /// Fields that would get around what the request is judged by.
+    pub(super) detours: Detours,
 }
 
 impl<'a> Ask<'a> {
@@ -35,6 +38,7 @@ impl<'a> Ask<'a> {
                 let envelope = ChatEnvelope::parse(body)?;
                 let has_tools = has_tools(&envelope, body);
                 Ok(Self {
+                    detours: Detours::find(&envelope, body),
                     is_streaming: envelope.is_streaming,
                     has_tools,
                     model: envelope.model,
@@ -57,6 +61,7 @@ impl<'a> Ask<'a> {
                     n: 1,
                     is_streaming: false,
                     has_tools: false,
+                    detours: Detours::default(),
                 })
             }
         }

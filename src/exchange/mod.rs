@@ -12,6 +12,7 @@
 mod account;
 mod allowance;
 mod ask;
+mod detours;
 mod endpoint;
 mod explain;
 mod models;

@@ -4,6 +4,7 @@
 
 use super::EXPLAIN_HEADER;
 use super::ask::Ask;
+use super::detours::Judged;
 use super::endpoint::Endpoint;
 use super::explain::{Explained, explain};
 use super::{
@@ -205,6 +206,14 @@ impl Exchange {
             ),
             output_is_guess: estimate.output_is_guess,
         };
+        if !ask.detours.is_none() {
+            let by_price = policy.limiter.budgets_of(&route.name).next().is_some();
+            ask.detours.check(Judged {
+                by_output: policy.limiter.bounds_output(&demand),
+                by_model: by_price || principal.models.is_some() || !policy.access.is_empty(),
+                by_price,
+            })?;
+        }
         if self.wants_explanation {
             let judgement = policy.limiter.judge(&demand, now, store);
             let explained = Explained {

@@ -892,6 +892,69 @@ fn the_cost_is_told_to_who_asks() {
     }
 }
 
+#[crate::test]
+fn nothing_gets_around_what_a_request_is_judged_by() {
+    let limited =
+        json!({"limits": [{"name": "all", "count": "total_tokens", "max": 9_000, "window": "60s"}]});
+    let open = json!({"limits": [], "access": []});
+    let by_requests =
+        json!({"limits": [{"name": "rpm", "count": "requests", "max": 9, "window": "60s"}], "access": []});
+    let mut budgeted = budget(
+        "1",
+        json!([{"provider": "p", "model": "*", "input": 1, "output": 2}]),
+    );
+    budgeted["access"] = json!([]);
+    let bounds = ["n_predict", "num_predict", "max_new_tokens", "best_of"];
+    for (policy, refused) in [
+        (open, vec![]),
+        (by_requests, vec![]),
+        (limited, [&bounds[..], &["models", "fallbacks"]].concat()),
+        (
+            budgeted,
+            [&bounds[..], &["models", "fallbacks", "service_tier"]].concat(),
+        ),
+    ] {
+        let policy = policy_of(policy);
+        for (name, value) in [
+            ("n_predict", json!(-1)),
+            ("num_predict", json!(9_999)),
+            ("max_new_tokens", json!(9_999)),
+            ("best_of", json!(20)),
+            ("models", json!(["dear"])),
+            ("fallbacks", json!(["dear"])),
+            ("service_tier", json!("priority")),
+        ] {
+            let mut body: Value = serde_json::from_slice(&chat("fast", 5)).unwrap();
+            body[name] = value;
+            let (_, step) = admit(
+                &policy,
+                &serde_json::to_vec(&body).unwrap(),
+                &LocalStore::default(),
+            );
+            if !refused.contains(&name) {
+                assert!(matches!(step, Step::Forward(_)), "{name}: {step:?}");
+                continue;
+            }
+            let (refusal, error) = reply(step);
+            assert_eq!((refusal.status, &error["error"]["param"]), (400, &json!(name)));
+        }
+        for (name, value) in [
+            ("n_predict", json!(null)),
+            ("models", json!([])),
+            ("service_tier", json!("flex")),
+        ] {
+            let mut body: Value = serde_json::from_slice(&chat("fast", 5)).unwrap();
+            body[name] = value;
+            let (_, step) = admit(
+                &policy,
+                &serde_json::to_vec(&body).unwrap(),
+                &LocalStore::default(),
+            );
+            assert!(matches!(step, Step::Forward(_)), "{name}: {step:?}");
+        }
+    }
+}
+
 /// What a principal with these limits is told of them.
 fn usage(policy: &Rc<Policy>, store: &LocalStore) -> Value {
     let mut exchange = Exchange::new(Rc::clone(policy));

@@ -113,9 +113,8 @@ impl RateLimiter {
             // Another request took the room meanwhile: what has grown shrinks again.
             let grown = reservation.charges.get_mut(..extended).unwrap_or_default();
             for group in grown.chunk_by_mut(|a, b| a.shard == b.shard) {
-                let shard = group.first().map_or(0, |charge| charge.shard);
                 // A failure is counted; the hold expires by itself.
-                let _ = self.edit(shard, group, now, store, false, |charge, block| {
+                let _ = self.edit(group, now, store, false, |charge, block| {
                     let less = charge.amount.saturating_sub(charge.rates.of_output(granted));
                     charge.renew(less, block);
                     Ok(())
@@ -145,9 +144,8 @@ impl RateLimiter {
 
     /// Holds so many output tokens more in every charge of a group, or in none.
     fn grow(&self, group: &mut [Charge], more: u64, now: Timestamp, store: &dyn SharedStore) -> bool {
-        let shard = group.first().map_or(0, |charge| charge.shard);
         let mut grow = |with_shadow| {
-            self.edit(shard, group, now, store, with_shadow, |charge, block| {
+            self.edit(group, now, store, with_shadow, |charge, block| {
                 let more = charge.rates.of_output(more);
                 charge.look(block);
                 if !charge.is_shadow && charge.used.saturating_add(more) > charge.max {
@@ -168,7 +166,6 @@ impl RateLimiter {
     /// shadow mode may be left out.
     fn edit(
         &self,
-        shard: u16,
         group: &mut [Charge],
         now: Timestamp,
         store: &dyn SharedStore,
@@ -176,9 +173,13 @@ impl RateLimiter {
         mut edit: impl FnMut(&mut Charge, &mut Block<'_>) -> Result<(), Denied>,
     ) -> Result<(), Failure> {
         let is_meant = |charge: &Charge| charge.rates.counts_output() && (with_shadow || !charge.is_shadow);
-        if !group.iter().any(is_meant) {
+        let Some(shard) = group
+            .iter()
+            .find(|charge| is_meant(charge))
+            .map(|charge| charge.shard)
+        else {
             return Ok(());
-        }
+        };
         let before = group.to_vec();
         let outcome = self.update(shard, now, store, |block| {
             group.copy_from_slice(&before);
@@ -307,6 +308,14 @@ impl RateLimiter {
             .collect();
         charges.sort_unstable_by_key(|charge| (charge.shard, charge.key));
         charges
+    }
+
+    /// Whether a limit that refuses counts the output of such a request.
+    #[must_use]
+    pub fn bounds_output(&self, demand: &Demand<'_>) -> bool {
+        self.limits.iter().any(|limit| {
+            !limit.is_shadow && limit.applies_to(demand) && limit.measure.rates(demand).counts_output()
+        })
     }
 
     fn shard_of(&self, anchor: u64) -> u16 {

@@ -71,16 +71,9 @@ impl<'a> ChatEnvelope<'a> {
             model,
             is_streaming: boolean("stream", given(&object, "stream"))?,
             include_usage: include_usage(given(&object, "stream_options"))?,
-            max_output_tokens: count(&object, "max_completion_tokens")?.max(count(&object, "max_tokens")?),
-            n: match count(&object, "n")? {
-                Some(0) => {
-                    return Err(ApiError::bad_request(
-                        "n",
-                        "n: expected a positive integer, found 0",
-                    ));
-                }
-                given => given.unwrap_or(1),
-            },
+            max_output_tokens: positive(&object, "max_completion_tokens")?
+                .max(positive(&object, "max_tokens")?),
+            n: positive(&object, "n")?.unwrap_or(1),
             prompt: PromptSize {
                 schema_bytes,
                 ..messages
@@ -191,6 +184,14 @@ fn boolean(param: &'static str, value: Option<&str>) -> Result<bool, ApiError> {
     }
 }
 
+/// A count that may not be 0. Some servers take a bound of 0 for none at all.
+fn positive(object: &Object<'_>, param: &'static str) -> Result<Option<u64>, ApiError> {
+    match count(object, param)? {
+        Some(0) => Err(wrong(param, "a positive integer", "0")),
+        given => Ok(given),
+    }
+}
+
 pub(super) fn count(object: &Object<'_>, param: &'static str) -> Result<Option<u64>, ApiError> {
     let Some(value) = given(object, param) else {
         return Ok(None);
@@ -203,12 +204,7 @@ pub(super) fn count(object: &Object<'_>, param: &'static str) -> Result<Option<u
                 "a number" => "a number that is too large",
                 kind => kind,
             };
-            let expected = if matches!(param, "n" | "dimensions") {
-                "a positive integer"
-            } else {
-                "a non-negative integer"
-            };
-            Err(wrong(param, expected, found))
+            Err(wrong(param, "a positive integer", found))
         }
     }
 }

@@ -66,7 +66,7 @@ fn absent_and_null_fields_have_their_defaults() {
         assert_eq!((envelope.max_output_tokens, envelope.n), (None, 1));
     }
     assert_eq!(
-        parse(r#","max_tokens":9,"max_completion_tokens":0"#).max_output_tokens,
+        parse(r#","max_tokens":9,"max_completion_tokens":1"#).max_output_tokens,
         Some(9)
     );
 }
@@ -219,12 +219,13 @@ fn fields_of_the_wrong_type_are_named() {
     }
     for param in ["max_tokens", "max_completion_tokens"] {
         for (value, found) in [
+            ("0", "0"),
             ("-1", "a negative number"),
             ("1e3", "a fraction"),
             ("\"5\"", "a string"),
             ("99999999999999999999", "a number that is too large"),
         ] {
-            let message = format!("{param}: expected a non-negative integer, found {found}");
+            let message = format!("{param}: expected a positive integer, found {found}");
             check_field(&format!("\"{param}\":{value}"), param, &message);
         }
     }
