@@ -2,6 +2,8 @@
 
 //! Everything that one configuration says about requests, ready for use.
 
+use super::detours::{Detours, Judged};
+use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Gateway, Listener, PrincipalMatch};
 use crate::handoff::{AttemptRecord, Phase};
@@ -10,7 +12,7 @@ use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Princip
 use crate::policy::brought::BroughtHeaders;
 use crate::policy::connection::{Connection, NoConnection};
 use crate::policy::prices::Prices;
-use crate::policy::rate_limit::{RateLimiter, Spent};
+use crate::policy::rate_limit::{Demand, RateLimiter, Spent};
 use crate::policy::routing::{Route, Routes};
 use crate::provider::Operation;
 use crate::shared_store::SharedStore;
@@ -153,6 +155,20 @@ impl Policy {
             let price = self.prices.find(&attempt.provider, &attempt.upstream_model);
             spent.cost = price.map_or(0, |price| price.cost(&usage, images));
         }
+    }
+
+    /// Refuses what would get around the judgement of a request.
+    pub(super) fn check_detours(&self, detours: &Detours, demand: &Demand<'_>) -> Result<(), ApiError> {
+        if detours.is_none() {
+            return Ok(());
+        }
+        let by_price = self.limiter.budgets_of(demand.route).next().is_some();
+        let has_rules = demand.principal.models.is_some() || !self.access.is_empty();
+        detours.check(Judged {
+            by_output: self.limiter.bounds_output(demand),
+            by_model: by_price || has_rules,
+            by_price,
+        })
     }
 
     /// Teaches the estimate what an answer has told. One that is not whole teaches nothing.

@@ -4,7 +4,6 @@
 
 use super::EXPLAIN_HEADER;
 use super::ask::Ask;
-use super::detours::Judged;
 use super::endpoint::Endpoint;
 use super::explain::{Explained, explain};
 use super::{
@@ -179,18 +178,16 @@ impl Exchange {
         let ask = Ask::read(self.operation, body)?;
         self.request_model = ask.model.clone().into_owned();
         let policy = Rc::clone(&self.policy);
-        let route = policy
-            .routes
-            .resolve(&ask.model)
-            .ok_or_else(|| rescue::unknown_model(&ask.model))?;
+        let Some(route) = policy.routes.resolve(&ask.model) else {
+            let error = rescue::unknown_model(&ask.model);
+            if self.wants_explanation {
+                return Ok(Step::Reply(explain(&principal, &ask.model, None, Some(&error))));
+            }
+            return Err(error.into());
+        };
         let estimate = self.estimate(&ask, route, store);
         let caller = Caller::new(&principal, policy.connection.as_ref(), now);
         let asked = ask.as_use(self.operation, estimate.prediction.input_tokens);
-        policy.access.check(&caller, &asked).map_err(|refused| {
-            self.refused_by = Some("access");
-            self.refused_rule = Some(refused.rule.unwrap_or_else(|| "default".to_owned()));
-            rescue::access_denied(&ask.model, refused.reason)
-        })?;
         let demand = Demand {
             principal: &principal,
             model: &ask.model,
@@ -206,25 +203,27 @@ impl Exchange {
             ),
             output_is_guess: estimate.output_is_guess,
         };
-        if !ask.detours.is_none() {
-            let by_price = policy.limiter.budgets_of(&route.name).next().is_some();
-            ask.detours.check(Judged {
-                by_output: policy.limiter.bounds_output(&demand),
-                by_model: by_price || principal.models.is_some() || !policy.access.is_empty(),
-                by_price,
-            })?;
-        }
+        let refused = policy.access.check(&caller, &asked).err();
+        let refusal = match &refused {
+            Some(refused) => Some(rescue::access_denied(&ask.model, refused.reason)),
+            None => policy.check_detours(&ask.detours, &demand).err(),
+        };
+        let refused_by = refused.map(|refused| refused.rule.unwrap_or_else(|| "default".to_owned()));
         if self.wants_explanation {
-            let judgement = policy.limiter.judge(&demand, now, store);
             let explained = Explained {
-                principal: &principal,
-                model: &ask.model,
                 route,
                 estimate: &estimate,
-                judgement: &judgement,
+                judgement: &policy.limiter.judge(&demand, now, store),
                 access_rule: policy.access.rule_for(&caller, &asked),
+                denied_by: refused_by.as_deref(),
             };
-            return Ok(Step::Reply(explain(&explained)));
+            let reply = explain(&principal, &ask.model, Some(explained), refusal.as_ref());
+            return Ok(Step::Reply(reply));
+        }
+        if let Some(error) = refusal {
+            self.refused_by = refused_by.as_ref().map(|_| "access");
+            self.refused_rule = refused_by;
+            return Err(error.into());
         }
         let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
             self.refused_by = Some("limit");

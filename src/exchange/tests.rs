@@ -1011,6 +1011,17 @@ fn a_caller_is_told_its_own_limits() {
     assert_eq!(short, expected);
     assert!(limits[0]["reset_seconds"].as_f64().unwrap() > 50.0);
     assert_eq!(limits[3]["reset_seconds"], 0.0);
+    // One that took more than it had reserved, and one that is in flight.
+    let (exchange, _) = admit(&policy, &chat("fast", 100), &store);
+    serve(&exchange, reported(10, 1_500), 9, Phase::Complete);
+    exchange.finish(NOW, &store);
+    let (_flying, _) = admit(&policy, &chat("slow-1", 100), &store);
+    let body = usage(&policy, &store);
+    let parts =
+        |index: usize| ["spent", "held", "used", "remaining"].map(|key| body["limits"][index][key].as_u64());
+    assert_eq!(parts(1), [1_560, 0, 1_560, 0].map(Some));
+    let [spent, held, used, remaining] = parts(3).map(Option::unwrap);
+    assert!(spent == 0 && held > 100 && used == held && remaining == 1_000 - held);
 }
 
 /// What an explanation of a request says; the store is as before.
@@ -1076,6 +1087,47 @@ fn a_decision_is_explained_and_not_made() {
     );
     assert!(calls["wait_seconds"].as_f64().unwrap() > 59.0);
     assert_eq!(exchange.finish(NOW, &store).attempts, 0);
+}
+
+#[crate::test]
+fn a_refusal_is_explained_like_anything_else() {
+    let policy = policy_of(json!({
+        "explain": [{"team": "t"}],
+        "access": [
+            {"name": "no-secrets", "effect": "deny", "models": ["secret"]},
+            {"team": "t", "models": ["*"]},
+            {"effect": "deny", "models": ["fast"], "capabilities": ["tools"]},
+        ],
+        "limits": [{"name": "calls", "count": "requests", "max": 9, "window": "60s"}],
+    }));
+    let store = LocalStore::default();
+    let (reply, body) = explained(&policy, &chat("secret", 5), &store);
+    assert_eq!((reply.status, &body["denied_by"]), (200, &json!("no-secrets")));
+    assert_eq!(
+        (&body["access_rule"], &body["route"]["name"]),
+        (&json!(1), &json!("secret"))
+    );
+    let decision = &body["decision"];
+    assert_eq!(
+        (&decision["admitted"], &decision["output_tokens"]),
+        (&json!(false), &json!(0))
+    );
+    assert_eq!(decision["refusal"]["error"]["code"], "model_not_allowed");
+    assert_eq!(body["limits"][0]["remaining"], 9);
+    let tools = json!({"model": "fast", "tools": [{}], "messages": [{"role": "user", "content": "Hi"}]});
+    let (_, body) = explained(&policy, &serde_json::to_vec(&tools).unwrap(), &store);
+    assert_eq!(body["denied_by"], "access[2]");
+    let (_, body) = explained(&policy, &chat("none", 5), &store);
+    assert_eq!(
+        (&body["route"], &body["estimate"], &body["limits"]),
+        (&json!(null), &json!(null), &json!([]))
+    );
+    assert_eq!(body["decision"]["refusal"]["error"]["code"], "model_not_found");
+    let (_, body) = explained(&policy, &chat("fast", 5), &store);
+    assert_eq!(
+        (&body["denied_by"], &body["decision"]["admitted"]),
+        (&json!(null), &json!(true))
+    );
 }
 
 #[crate::test]

@@ -27,7 +27,17 @@ pub(super) struct Counter {
 impl Counter {
     /// Spent and held together.
     pub(super) fn used(&self) -> u64 {
-        sum(&self.spent).saturating_add(sum(&self.held))
+        self.spent_in_all().saturating_add(self.held_in_all())
+    }
+
+    /// What requests that have ended used.
+    pub(super) fn spent_in_all(&self) -> u64 {
+        sum(&self.spent)
+    }
+
+    /// What requests in flight have reserved.
+    pub(super) fn held_in_all(&self) -> u64 {
+        sum(&self.held)
     }
 
     /// Whether a request in flight has something reserved here.
