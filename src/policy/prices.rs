@@ -235,7 +235,7 @@ fn long_rates(long: &LongPrompt) -> CostRates {
 
 /// The price of a model whose images and requests cost so much beside its tokens.
 fn model_price(
-    tokens: CostRates,
+    by_kind: CostRates,
     image: Option<Decimal>,
     request: Option<Decimal>,
     long_prompt: Option<&LongPrompt>,
@@ -247,34 +247,34 @@ fn model_price(
         ..rates
     };
     ModelPrice {
-        rates: beside(tokens),
+        rates: beside(by_kind),
         long_prompt: long_prompt.map(|long| (long.above, beside(long_rates(long)))),
     }
 }
 
 impl From<&Price> for ModelPrice {
     fn from(price: &Price) -> Self {
-        let tokens = rates(
+        let by_kind = rates(
             price.input,
             price.cached_input,
             price.cache_write,
             price.output,
             price.reasoning,
         );
-        model_price(tokens, price.image, price.request, price.long_prompt.as_ref())
+        model_price(by_kind, price.image, price.request, price.long_prompt.as_ref())
     }
 }
 
 impl From<&Listed> for ModelPrice {
     fn from(listed: &Listed) -> Self {
-        let tokens = rates(
+        let by_kind = rates(
             listed.input,
             listed.cached_input,
             listed.cache_write,
             listed.output,
             listed.reasoning,
         );
-        model_price(tokens, listed.image, listed.request, listed.long_prompt.as_ref())
+        model_price(by_kind, listed.image, listed.request, listed.long_prompt.as_ref())
     }
 }
 

@@ -305,8 +305,8 @@ impl Model {
     /// seen takes about the bytes that it always does.
     fn hidden_of(&self, reported: u64, tally: Learned) -> u64 {
         let reasoning = tally.reasoning_tokens.unwrap_or(0).min(reported);
-        let off = |tokens: u64| {
-            let observed = tally.output_bytes as f32 / tokens.max(1) as f32;
+        let off = |seen: u64| {
+            let observed = tally.output_bytes as f32 / seen.max(1) as f32;
             (observed.ln() - self.bytes_per_output_token.log).abs()
         };
         if reasoning > 0 && off(reported.saturating_sub(reasoning)) < off(reported) {
