@@ -72,7 +72,7 @@ impl Counter {
     }
 }
 
-fn sum(series: &Series) -> u64 {
+fn sum(series: &[(u64, u64)]) -> u64 {
     series
         .iter()
         .fold(0, |total, &(_, amount)| total.saturating_add(amount))
@@ -100,6 +100,15 @@ pub(super) fn subtract(series: &mut Series, index: u64, amount: u64) {
         if *old == 0 {
             series.remove(found);
         }
+    }
+}
+
+/// Moves what stands under later indices to this one.
+pub(super) fn bring_back(series: &mut Series, latest: u64) {
+    let first = series.partition_point(|&(index, _)| index <= latest);
+    if first < series.len() {
+        let amount = sum(&series.split_off(first));
+        add(series, latest, amount);
     }
 }
 

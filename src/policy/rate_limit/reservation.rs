@@ -207,13 +207,15 @@ impl Charge {
     pub(super) fn settle(&self, spent: Spent, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
         let now = block.clock();
+        // What was dated later counts as of now.
+        let taken_at = self.taken_at.min(now);
         if self.measure != Measure::Requests {
-            self.window.release(&mut counter, self.amount, self.taken_at);
+            self.window.release(&mut counter, self.amount, taken_at);
             if spent.requests > 0 {
                 self.window.charge(&mut counter, self.measure.of(spent), now);
             }
         } else if spent.requests == 0 {
-            self.window.take_back(&mut counter, self.amount, self.taken_at);
+            self.window.take_back(&mut counter, self.amount, taken_at);
         } else {
             self.window
                 .charge(&mut counter, spent.requests.saturating_sub(self.amount), now);
@@ -224,9 +226,11 @@ impl Charge {
     /// Moves the hold into the present generation, with this amount.
     pub(super) fn renew(&mut self, amount: u64, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
-        self.window.release(&mut counter, self.amount, self.taken_at);
+        let now = block.clock();
+        self.window
+            .release(&mut counter, self.amount, self.taken_at.min(now));
         self.amount = amount;
-        self.taken_at = block.clock();
+        self.taken_at = now;
         self.window.hold(&mut counter, self.amount, self.taken_at);
         block.put(&self.key, &counter, self.window);
     }

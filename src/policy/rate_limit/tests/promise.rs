@@ -605,3 +605,54 @@ fn a_million_callers_stay_within_the_bound() {
         "{bytes}"
     );
 }
+
+/// What it takes to reserve and settle while others do the same with the same counter.
+#[test]
+#[ignore = "a measurement: cargo test --release -p tollgate --lib contention -- --ignored --nocapture"]
+fn contention_by_the_number_of_workers() {
+    const ROUNDS: u64 = 20_000;
+    for workers in [1_u64, 2, 4, 8, 16] {
+        let store = Counting::default();
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    let limiter = limiter_in(total(1_000_000_000, "60s"), 1, 16);
+                    let caller = principal("a");
+                    for round in 0..ROUNDS {
+                        let now = super::at(round / 100);
+                        let held = limiter.reserve(&demand(&caller, 1, 9), now, &store).unwrap();
+                        limiter.settle(held, spent(1, 5), now, &store);
+                    }
+                    assert_eq!(limiter.take_failures(), 0);
+                });
+            }
+        });
+        let operations = workers * ROUNDS * 2;
+        let micros = begun.elapsed().as_micros() as f64;
+        let conflicts = store.conflicts.load(std::sync::atomic::Ordering::Relaxed);
+        println!(
+            "{workers} workers: {:.0} operations a millisecond, {:.3} conflicts an operation",
+            operations as f64 * 1_000.0 / micros,
+            conflicts as f64 / operations as f64
+        );
+    }
+}
+
+/// A store that threads share and that counts its conflicts.
+#[derive(Default)]
+struct Counting {
+    store: Shared,
+    conflicts: std::sync::atomic::AtomicU64,
+}
+
+impl SharedStore for Counting {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.store.get(key)
+    }
+    fn compare_and_swap(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), Conflict> {
+        self.store.compare_and_swap(key, value, version).inspect_err(|_| {
+            self.conflicts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        })
+    }
+}

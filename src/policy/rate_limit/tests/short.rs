@@ -2,7 +2,7 @@
 
 //! What happens when a limit runs short, and what it costs to ask several limits.
 
-use super::super::{Demand, RateLimiter, Refusal, Reservation};
+use super::super::{Demand, RateLimiter, Refusal, Reservation, Spent};
 use super::{at, demand, limiter_in, principal, remaining, retry_after, spent};
 use crate::shared_store::{Conflict, LocalStore, SharedStore};
 use core::cell::Cell;
@@ -343,4 +343,45 @@ fn a_limit_in_shadow_mode_bounds_no_output() {
     let held = limiter.reserve(&demand(&caller, 1, 900), at(0), &store).unwrap();
     assert!(!held.bounds_output());
     assert_eq!(held.output_tokens(), 900);
+}
+
+const DAY: u64 = 86_400_000;
+
+#[crate::test]
+fn a_clock_that_was_far_ahead_and_is_set_right_stops_no_limit_for_long() {
+    for json in [
+        json!([{"name": "all", "count": "total_tokens", "max": 100, "window": "60s"}]),
+        json!([{"name": "all", "count": "total_tokens", "max": 100, "bucket": {"every": "60s"}}]),
+        json!([{"name": "all", "count": "total_tokens", "max": 100, "calendar": {"every": "hour"}}]),
+    ] {
+        let (limiter, store, caller) = (limiter_in(json, 4, 16), LocalStore::default(), principal("a"));
+        let wrong = limiter.reserve(&demand(&caller, 0, 60), at(DAY), &store).unwrap();
+        limiter.settle(wrong, spent(0, 60), at(DAY), &store);
+        let flying = limiter.reserve(&demand(&caller, 0, 40), at(DAY), &store).unwrap();
+        // What was served then counts as of now: nothing is credited, and nothing is held for a day.
+        assert!(limiter.reserve(&demand(&caller, 0, 1), at(0), &store).is_err());
+        limiter.settle(flying, spent(0, 10), at(1_000), &store);
+        let more = limiter
+            .reserve(&demand(&caller, 0, 30), at(1_000), &store)
+            .unwrap();
+        limiter.settle(more, spent(0, 30), at(1_000), &store);
+        let wait = retry_after(limiter.reserve(&demand(&caller, 0, 100), at(1_000), &store));
+        assert!(wait <= Duration::from_secs(3_600), "{wait:?}");
+        let again = limiter
+            .reserve(&demand(&caller, 0, 100), at(1_000).plus(wait), &store)
+            .unwrap();
+        limiter.settle(again, Spent::default(), at(1_000), &store);
+    }
+}
+
+#[crate::test]
+fn a_request_of_a_wrong_clock_can_be_taken_back() {
+    let json = json!([{"name": "rpm", "count": "requests", "max": 2, "window": "60s"}]);
+    let (limiter, store, caller) = (limiter_in(json, 4, 16), LocalStore::default(), principal("a"));
+    let first = limiter.reserve(&demand(&caller, 0, 1), at(DAY), &store).unwrap();
+    let second = limiter.reserve(&demand(&caller, 0, 1), at(0), &store).unwrap();
+    assert!(limiter.reserve(&demand(&caller, 0, 1), at(0), &store).is_err());
+    limiter.settle(first, Spent::default(), at(500), &store);
+    assert!(limiter.reserve(&demand(&caller, 0, 1), at(600), &store).is_ok());
+    limiter.settle(second, spent(0, 1), at(700), &store);
 }
