@@ -57,6 +57,8 @@ pub struct Handoff {
     pub attempts: u32,
     /// The latest attempt.
     pub attempt: Option<AttemptRecord>,
+    /// The attempts before it, all of which have failed. What they have cost is the client's to pay.
+    pub failed_attempts: Vec<AttemptRecord>,
 }
 
 /// How much output may pass before the answer is stopped.
@@ -64,8 +66,12 @@ pub struct Handoff {
 pub struct Ceiling {
     /// Output tokens that are reserved, of all choices together.
     pub output_tokens: u64,
-    /// Bytes of output that so many tokens hardly exceed, for providers whose events hold several tokens.
-    pub output_bytes: u64,
+    /// Bytes that a thousand output tokens usually take, for providers whose events hold several tokens.
+    pub bytes_per_thousand: u64,
+    /// Bytes that a thousand output tokens take at least.
+    pub least_bytes_per_thousand: u64,
+    /// The output tokens that a thousand events hold at most.
+    pub most_per_thousand_events: u64,
     /// The output tokens that were first reserved, where the client has set no bound: then more may be reserved as
     /// the answer goes on.
     pub output_guess: Option<u64>,
@@ -73,6 +79,62 @@ pub struct Ceiling {
     pub choices: u64,
     /// Input tokens, estimated: what a stopped answer tells of its input if the provider has not reported it.
     pub input_tokens: u64,
+}
+
+/// What has passed of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputSeen {
+    /// Events with output, for each holds a token at least.
+    pub events: u64,
+    /// Bytes of output.
+    pub bytes: u64,
+    /// Output tokens that the provider itself has told of.
+    pub reported: u64,
+}
+
+/// How many times the bytes of the usual output may pass before an answer with a bound is stopped for them.
+const BYTES_TO_SPARE: u64 = 2;
+
+/// Bytes that each choice may have beyond that. A few tokens tell nothing of what is usual: a word of twenty
+/// letters may be a single one.
+const LEAST_BYTES: u64 = 256;
+
+impl Ceiling {
+    /// How many output tokens more an answer without a bound needs for what has passed. Nobody but the gateway stops
+    /// it, so this goes by the most tokens that it can have been. 0: there is room.
+    #[must_use]
+    pub fn needed(&self, seen: OutputSeen) -> u64 {
+        let by_bytes = thousandfold(seen.bytes)
+            .checked_div(self.least_bytes_per_thousand)
+            .unwrap_or(0);
+        let by_events = seen.events.saturating_mul(self.most_per_thousand_events) / 1_000;
+        let at_most = by_bytes.min(by_events);
+        at_most.max(seen.at_least()).saturating_sub(self.output_tokens)
+    }
+
+    /// Whether what has passed is more than may. A provider that was told its bound keeps it by its own count, so it
+    /// is stopped only where it clearly does not.
+    #[must_use]
+    pub fn is_exceeded(&self, seen: OutputSeen) -> bool {
+        if self.output_guess.is_some() {
+            return self.needed(seen) > 0;
+        }
+        let usual = self.output_tokens.saturating_mul(self.bytes_per_thousand) / 1_000;
+        let most_bytes = usual
+            .saturating_mul(BYTES_TO_SPARE)
+            .saturating_add(LEAST_BYTES.saturating_mul(self.choices));
+        seen.at_least() > self.output_tokens || seen.bytes > most_bytes
+    }
+}
+
+impl OutputSeen {
+    fn at_least(self) -> u64 {
+        self.events.max(self.reported)
+    }
+}
+
+const fn thousandfold(number: u64) -> u64 {
+    number.saturating_mul(1_000)
 }
 
 /// One attempt, as it stands.
@@ -166,6 +228,7 @@ impl Handoff {
             body: None,
             attempts: 0,
             attempt: None,
+            failed_attempts: Vec::new(),
         }
     }
 
@@ -174,6 +237,11 @@ impl Handoff {
     pub fn brought_credential(&self, provider: &str) -> Option<&str> {
         let found = self.brought.iter().find(|(name, _)| name == provider);
         found.map(|(_, secret)| secret.expose())
+    }
+
+    /// Begins another attempt.
+    pub fn begin(&mut self, attempt: AttemptRecord) {
+        self.failed_attempts.extend(self.attempt.replace(attempt));
     }
 
     /// Keeps the request's body for the first attempt.
@@ -212,13 +280,7 @@ impl Handoff {
     /// Lets so many output tokens more pass.
     pub const fn raise_ceiling(&mut self, output_tokens: u64) {
         if let Some(ceiling) = self.ceiling.as_mut() {
-            let bytes_per_token = match ceiling.output_bytes.checked_div(ceiling.output_tokens) {
-                Some(bytes) => bytes,
-                None => 1,
-            };
-            let more = output_tokens.saturating_mul(bytes_per_token);
             ceiling.output_tokens = ceiling.output_tokens.saturating_add(output_tokens);
-            ceiling.output_bytes = ceiling.output_bytes.saturating_add(more);
         }
     }
 

@@ -2,22 +2,22 @@
 
 //! The hard end of an answer: no stream goes on beyond what its limits have reserved.
 //!
-//! An answer whose client set no bound was given a guess; more is reserved as it goes on, before it passes.
+//! Usually the provider was told its bound and keeps it. One that does not is stopped here: the client gets the
+//! well-formed end of an answer that ran out of length, and the next bytes that the provider sends reset it.
 //!
-//! Usually the provider was told its bound and keeps it. One that does not, or could not be told, is stopped here:
-//! the client gets the well-formed end of an answer that ran out of length, and the next bytes that the provider
-//! sends reset it.
+//! An answer whose client set no bound was given a guess; more is reserved as it goes on, before it passes, and it is
+//! stopped when there is no more.
 //!
 //! What has passed is counted by events with output, for each holds a token at least, by what the provider itself
-//! reports on the way, and by bytes, for providers that put several tokens into an event. Bytes are given twice the
-//! room that such output usually takes, lest an answer of long tokens be stopped before its time.
+//! reports on the way, and by bytes, for providers that put several tokens into an event. Where the provider knows its
+//! bound, bytes are given twice the room that such output usually takes and some for each choice, lest an answer of
+//! long tokens be stopped before its time. Where it does not, they are taken for the most tokens that they can be.
 
 use super::Attempt;
 use super::response::Response;
-use crate::handoff::{Ceiling, Lease, Phase};
+use crate::handoff::{Ceiling, Lease, OutputSeen, Phase};
 use crate::provider::{self, Ending, Progress, ResponseStream, Tally, UpstreamFault};
 use crate::usage::TokenUsage;
-use std::rc::Rc;
 
 /// What became of a piece of a stream.
 pub(super) enum Fed {
@@ -30,39 +30,33 @@ pub(super) enum Fed {
 /// The least output tokens that are reserved in addition at once.
 const LEAST_EXTENSION: u64 = 64;
 
+/// Asks for so many output tokens more, and tells how many there were.
+pub type Extend = Box<dyn Fn(&Lease, u64) -> u64>;
+
 impl Attempt {
-    /// Where to ask for how many output tokens more, before `chunk` is taken: without them it may not pass whole.
-    #[must_use]
-    pub fn wants_more(&self, chunk: &[u8]) -> Option<(Rc<Lease>, u64)> {
-        let handoff = self.handoff.try_borrow().ok()?;
-        let ceiling = handoff.ceiling?;
-        let step = (ceiling.output_guess? / 2).max(LEAST_EXTENSION);
-        let coming = u64::try_from(events(chunk).count()).unwrap_or(u64::MAX);
-        let seen = self.output_events.saturating_add(coming);
-        let bytes_seen = handoff
-            .attempt
-            .as_ref()
-            .map_or(0, |attempt| attempt.tally.output_bytes);
-        let needed = seen.saturating_sub(ceiling.output_tokens);
-        // Half of the bytes are to spare.
-        if !self.streams() || (needed == 0 && bytes_seen < ceiling.output_bytes / 2) {
-            return None;
-        }
-        Some((Rc::clone(handoff.lease.as_ref()?), needed.max(step)))
+    /// Lets an answer without a bound have more than was first reserved for it, wherever `extend` finds it.
+    pub fn extend_with(&mut self, extend: Extend) {
+        self.extend = Some(extend);
     }
 
-    /// So many output tokens more may pass.
-    pub fn raise_ceiling(&self, output_tokens: u64) {
+    /// Reserves more, if the answer may have more.
+    fn extend(&self, ceiling: &mut Ceiling, needed: u64) {
+        let (Some(extend), Some(guess)) = (&self.extend, ceiling.output_guess) else {
+            return;
+        };
+        let lease = self
+            .handoff
+            .try_borrow()
+            .ok()
+            .and_then(|handoff| handoff.lease.clone());
+        let Some(lease) = lease else {
+            return;
+        };
+        let granted = extend(&lease, needed.max(guess / 2).max(LEAST_EXTENSION));
         if let Ok(mut handoff) = self.handoff.try_borrow_mut() {
-            handoff.raise_ceiling(output_tokens);
+            handoff.raise_ceiling(granted);
+            *ceiling = handoff.ceiling.unwrap_or(*ceiling);
         }
-    }
-
-    const fn streams(&self) -> bool {
-        matches!(
-            self.response,
-            Response::Preamble { .. } | Response::Streaming { is_done: false, .. }
-        )
     }
 
     /// Translates the next bytes of a stream into `out`, up to the ceiling.
@@ -72,7 +66,7 @@ impl Attempt {
         chunk: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Fed, UpstreamFault> {
-        let Some(ceiling) = self.ceiling() else {
+        let Some(mut ceiling) = self.ceiling() else {
             return stream.on_bytes(chunk, out).map(Fed::Passed);
         };
         let mut pieces = events(chunk).peekable();
@@ -82,7 +76,16 @@ impl Attempt {
             let tally = stream.tally();
             if tally.output_bytes > seen {
                 self.output_events = self.output_events.saturating_add(1);
-                if progress != Progress::Done && is_beyond(&ceiling, self.output_events, &tally) {
+                let passed = OutputSeen {
+                    events: self.output_events,
+                    bytes: tally.output_bytes,
+                    reported: tally.usage.output_tokens.unwrap_or(0),
+                };
+                let needed = ceiling.needed(passed);
+                if needed > 0 {
+                    self.extend(&mut ceiling, needed);
+                }
+                if progress != Progress::Done && ceiling.is_exceeded(passed) {
                     let beyond = out.split_off(start);
                     self.end(&ceiling, &tally, &beyond, out);
                     return Ok(Fed::Stopped);
@@ -147,11 +150,6 @@ impl Attempt {
         };
         provider::end_for_length(beyond, &ending, out);
     }
-}
-
-fn is_beyond(ceiling: &Ceiling, events: u64, tally: &Tally) -> bool {
-    let tokens_seen = events.max(tally.usage.output_tokens.unwrap_or(0));
-    tokens_seen > ceiling.output_tokens || tally.output_bytes > ceiling.output_bytes
 }
 
 /// The events of a piece of a stream, as far as blank lines tell them apart; what is cut at its ends, or is no

@@ -19,6 +19,7 @@ mod seat;
 #[cfg(test)]
 mod tests;
 
+pub use ceiling::Extend;
 pub use credentials::Credentials;
 pub use response::{BodyStep, RETRYABLE, ResponseHead};
 pub use seat::{ProviderSeat, SESSION_HEADER, UpstreamHead};
@@ -45,6 +46,8 @@ pub struct Attempt {
     preamble_bytes: usize,
     /// How many events with output have come, where a limit counts them.
     output_events: u64,
+    /// How more output is reserved than was at first.
+    extend: Option<Extend>,
     is_credential_refused: bool,
     /// Whose credential was presented.
     owner: CredentialOwner,
@@ -83,6 +86,7 @@ impl Attempt {
             held: Vec::new(),
             preamble_bytes: 0,
             output_events: 0,
+            extend: None,
             is_credential_refused: false,
             owner: CredentialOwner::Gateway,
         };
@@ -150,7 +154,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
     };
     let mut settings = seat.settings(upstream_model, handoff.operation, handoff.created);
     settings.max_output_tokens = handoff.max_output_tokens;
-    handoff.attempt = Some(record);
+    handoff.begin(record);
     Some(settings)
 }
 

@@ -2,15 +2,16 @@
 
 //! Attempts from begin to end, as the filter drives them.
 
-use super::{Attempt, BodyStep, Credentials, ProviderSeat, RETRYABLE, ResponseHead};
-use crate::config::{Listener, Model, Provider};
+use super::{Attempt, BodyStep, Credentials, Extend, ProviderSeat, RETRYABLE, ResponseHead};
+use crate::config::{LimitStore, Listener, Model, Provider};
 use crate::handoff::{Ceiling, CredentialOwner, Handoff, Phase};
 use crate::headers::Headers;
 use crate::policy::brought::BroughtHeaders;
 use crate::policy::prices::Prices;
+use crate::policy::rate_limit::{Lease, RateLimiter, Reservation};
 use crate::policy::routing::Routes;
 use serde_json::json;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -448,8 +449,19 @@ fn a_refused_credential_of_the_caller_s_is_the_caller_s_fault() {
 
 /// A stream of so many events with output, under a ceiling, cut into pieces of so many bytes.
 fn stopped(events: usize, ceiling: Ceiling, size: usize) -> (Bench, String, BodyStep) {
+    stopped_with(events, ceiling, size, None)
+}
+
+fn stopped_with(
+    events: usize,
+    ceiling: Ceiling,
+    size: usize,
+    extend: Option<Extend>,
+) -> (Bench, String, BodyStep) {
     let mut bench = bench(BODY, &[]);
     bench.handoff.borrow_mut().ceiling = Some(ceiling);
+    bench.handoff.borrow_mut().lease = lease();
+    bench.attempt.extend = extend;
     bench.answer_head("200", "text/event-stream", &[]);
     let (head, rest) = STREAM.split_once("data: {\"id\":\"c1\"").unwrap();
     let (role, rest) = rest.split_once("\n\n").unwrap();
@@ -475,7 +487,9 @@ fn stopped(events: usize, ceiling: Ceiling, size: usize) -> (Bench, String, Body
 
 const CEILING: Ceiling = Ceiling {
     output_tokens: 3,
-    output_bytes: 1_000,
+    bytes_per_thousand: 300_000,
+    least_bytes_per_thousand: 300_000,
+    most_per_thousand_events: 4_096_000,
     output_guess: None,
     choices: 1,
     input_tokens: 5,
@@ -521,12 +535,101 @@ fn an_answer_that_keeps_to_its_ceiling_ends_as_it_is() {
 fn output_is_bounded_in_bytes_where_events_hold_many_tokens() {
     let ceiling = Ceiling {
         output_tokens: 100,
-        output_bytes: 20,
+        bytes_per_thousand: 100,
         ..CEILING
     };
-    let (_, body, _) = stopped(9, ceiling, 50);
-    assert_eq!(body.matches("grüß").count(), 3, "six bytes each");
+    let (_, body, _) = stopped(99, ceiling, 50);
+    assert_eq!(
+        body.matches("grüß").count(),
+        46,
+        "six bytes each: 276 are 2 * 10 + 256"
+    );
     assert!(body.contains(r#""finish_reason":"length""#));
+}
+
+#[crate::test]
+fn a_single_long_token_passes() {
+    let mut bench = bench(BODY, &[]);
+    bench.handoff.borrow_mut().ceiling = Some(Ceiling {
+        output_tokens: 1,
+        bytes_per_thousand: 4_000,
+        ..CEILING
+    });
+    bench.answer_head("200", "text/event-stream", &[]);
+    let stream = STREAM.replace("grüß", "classification");
+    let (_, body) = bench.answer_body([stream.as_bytes()]);
+    let body = String::from_utf8(body).unwrap();
+    assert!(
+        body.contains("classification") && body.contains(r#""finish_reason":"stop""#),
+        "{body}"
+    );
+}
+
+/// A policy's lease that counts nothing: what is had from it is up to the test.
+fn lease() -> Option<Rc<Lease>> {
+    let limiter = RateLimiter::new(&[], &LimitStore::default()).unwrap();
+    Some(Rc::new(Lease::new(Rc::new(limiter), Reservation::default())))
+}
+
+#[crate::test]
+fn more_is_asked_for_before_an_answer_is_stopped() {
+    let guess = Ceiling {
+        output_guess: Some(3),
+        ..CEILING
+    };
+    for (size, left, expected) in [
+        (7, 100, 9),
+        (100_000, 100, 9),
+        (7, 2, 5),
+        (100_000, 2, 5),
+        (7, 0, 3),
+    ] {
+        let left = Rc::new(Cell::new(left));
+        let asked = Rc::new(Cell::new(0));
+        let (pool, count) = (Rc::clone(&left), Rc::clone(&asked));
+        let more: Extend = Box::new(move |_, wanted| {
+            count.set(count.get() + 1);
+            let granted = wanted.min(pool.get());
+            pool.set(pool.get() - granted);
+            granted
+        });
+        let (_, body, _) = stopped_with(9, guess, size, Some(more));
+        assert_eq!(body.matches("grüß").count(), expected, "{size}");
+        let finished = if expected == 9 { "stop" } else { "length" };
+        assert!(
+            body.contains(&format!(r#""finish_reason":"{finished}""#)),
+            "{body}"
+        );
+        assert!(asked.get() <= 3, "{}", asked.get());
+    }
+}
+
+#[crate::test]
+fn an_answer_without_a_bound_is_stopped_by_the_most_tokens_that_it_can_be() {
+    let guess = Ceiling {
+        output_tokens: 12,
+        output_guess: Some(12),
+        bytes_per_thousand: 4_000,
+        least_bytes_per_thousand: 2_000,
+        ..CEILING
+    };
+    for (least_bytes_per_thousand, most_per_thousand_events, expected) in [
+        (2_000, 4_096_000, 4),
+        (3_000, 4_096_000, 6),
+        // It is known to send one token with each event, or two.
+        (2_000, 1_000, 12),
+        (2_000, 2_000, 6),
+        (2_000, 1_500, 8),
+    ] {
+        let ceiling = Ceiling {
+            least_bytes_per_thousand,
+            most_per_thousand_events,
+            ..guess
+        };
+        let (_, body, _) = stopped(99, ceiling, 50);
+        assert_eq!(body.matches("grüß").count(), expected, "six bytes each");
+        assert!(body.contains(r#""finish_reason":"length""#));
+    }
 }
 
 #[crate::test]

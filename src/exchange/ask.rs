@@ -2,6 +2,7 @@
 
 //! What a request asks for, whatever its operation: what the gateway seat judges it by.
 
+use super::detours::Detours;
 use crate::api_error::ApiError;
 use crate::config::AccessEndpoint;
 use crate::policy::access::Use;
@@ -22,9 +23,11 @@ pub(super) struct Ask<'a> {
     /// How many answers.
     pub(super) n: u64,
     /// Whether the answer is to come in pieces.
-    is_streaming: bool,
+    pub(super) is_streaming: bool,
     /// Whether tools may be called.
     has_tools: bool,
+    /// Fields that would get around what the request is judged by.
+    pub(super) detours: Detours,
 }
 
 impl<'a> Ask<'a> {
@@ -35,13 +38,11 @@ impl<'a> Ask<'a> {
                 let envelope = ChatEnvelope::parse(body)?;
                 let has_tools = has_tools(&envelope, body);
                 Ok(Self {
+                    detours: Detours::find(&envelope, body),
                     is_streaming: envelope.is_streaming,
                     has_tools,
                     model: envelope.model,
-                    prompt: PromptSize {
-                        text_bytes: envelope.text_bytes,
-                        images: envelope.images,
-                    },
+                    prompt: envelope.prompt,
                     input_ids: 0,
                     max_output_tokens: envelope.max_output_tokens,
                     n: envelope.n,
@@ -52,7 +53,7 @@ impl<'a> Ask<'a> {
                 Ok(Self {
                     prompt: PromptSize {
                         text_bytes: request.input.text_bytes(),
-                        images: 0,
+                        ..PromptSize::default()
                     },
                     input_ids: request.input.ids(),
                     model: request.model,
@@ -60,6 +61,7 @@ impl<'a> Ask<'a> {
                     n: 1,
                     is_streaming: false,
                     has_tools: false,
+                    detours: Detours::default(),
                 })
             }
         }

@@ -2,11 +2,13 @@
 
 //! `x-tollgate-explain: true`: what would become of a request, and why, without asking a provider.
 //!
-//! Nothing is reserved and nothing is counted. Only principals of the `explain` section may ask.
+//! Nothing is reserved and nothing is counted. Only principals of the `explain` section may ask. What would be refused
+//! is explained like anything else, as far as it was judged: a model that is not known has no route and no limits.
 
 use super::request::Estimate;
 use super::rescue;
 use super::usage::{Limit, amount};
+use crate::api_error::ApiError;
 use crate::local_reply::LocalReply;
 use crate::policy::auth::Principal;
 use crate::policy::rate_limit::Judgement;
@@ -15,46 +17,46 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// The request, as far as it was understood.
+/// A request for a model that is known.
 pub(super) struct Explained<'a> {
-    pub(super) principal: &'a Principal,
-    pub(super) model: &'a str,
     pub(super) route: &'a Route,
     pub(super) estimate: &'a Estimate,
     pub(super) judgement: &'a Judgement,
     /// The rule that lets the principal make the request, by its place.
     pub(super) access_rule: Option<usize>,
+    /// The rule that forbids it, by its name or place.
+    pub(super) denied_by: Option<&'a str>,
 }
 
-pub(super) fn explain(explained: &Explained<'_>) -> LocalReply {
-    let Explained {
-        principal,
-        model,
-        route,
-        estimate,
-        judgement,
-        access_rule,
-    } = explained;
-    let limits = judgement.limits.iter().map(|state| ExplainedLimit {
+/// Explains a request. `refusal` is why it would be refused, limits aside.
+pub(super) fn explain(
+    principal: &Principal,
+    model: &str,
+    explained: Option<Explained<'_>>,
+    refusal: Option<&ApiError>,
+) -> LocalReply {
+    let refusal = refusal.map(LocalReply::from);
+    let judgement = explained.as_ref().map(|explained| explained.judgement);
+    let verdict = judgement.map(|judgement| &judgement.verdict);
+    let refused_by_limit = || verdict?.as_ref().err().map(rescue::refused);
+    let refusal = refusal.or_else(refused_by_limit);
+    let refusal = refusal.and_then(|reply| RawValue::from_string(String::from_utf8(reply.body).ok()?).ok());
+    let is_admitted = refusal.is_none();
+    let (output_tokens, clamped) = match verdict {
+        Some(Ok(fit)) if is_admitted => *fit,
+        Some(_) | None => (0, false),
+    };
+    let states = judgement.map_or(&[][..], |judgement| &judgement.limits);
+    let limits = states.iter().map(|state| ExplainedLimit {
         limit: Limit::new(state, None),
         asked: amount(state.unit, state.asked),
         admits: state.wait.is_none(),
         wait_seconds: state.wait.map(|wait| wait.as_secs_f64()),
     });
-    let targets = route.targets.iter().map(|target| ExplainedTarget {
-        provider: &target.provider,
-        model: target.model.as_deref().unwrap_or(model),
-        cluster: &target.cluster,
-        priority: target.priority,
-        weight: target.weight,
+    let route = explained.as_ref().map(|explained| ExplainedRoute {
+        name: &explained.route.name,
+        targets: targets(explained.route, model),
     });
-    let (output_tokens, clamped) = *judgement.verdict.as_ref().unwrap_or(&(0, false));
-    let refusal = judgement
-        .verdict
-        .as_ref()
-        .err()
-        .map(rescue::refused)
-        .and_then(|reply| RawValue::from_string(String::from_utf8(reply.body).ok()?).ok());
     let explanation = Explanation {
         object: "tollgate.explanation",
         principal: ExplainedPrincipal {
@@ -62,16 +64,14 @@ pub(super) fn explain(explained: &Explained<'_>) -> LocalReply {
             team: principal.team.as_deref(),
             labels: &principal.labels,
         },
-        access_rule: *access_rule,
+        access_rule: explained.as_ref().and_then(|explained| explained.access_rule),
+        denied_by: explained.as_ref().and_then(|explained| explained.denied_by),
         model,
-        route: ExplainedRoute {
-            name: &route.name,
-            targets: targets.collect(),
-        },
-        estimate,
+        route,
+        estimate: explained.as_ref().map(|explained| explained.estimate),
         limits: limits.collect(),
         decision: Decision {
-            admitted: judgement.verdict.is_ok(),
+            admitted: is_admitted,
             output_tokens,
             clamped,
             refusal,
@@ -80,15 +80,28 @@ pub(super) fn explain(explained: &Explained<'_>) -> LocalReply {
     LocalReply::json(200, serde_json::to_vec(&explanation).unwrap_or_default())
 }
 
+fn targets<'a>(route: &'a Route, model: &'a str) -> Vec<ExplainedTarget<'a>> {
+    let explained = route.targets.iter().map(|target| ExplainedTarget {
+        provider: &target.provider,
+        model: target.model.as_deref().unwrap_or(model),
+        cluster: &target.cluster,
+        priority: target.priority,
+        weight: target.weight,
+    });
+    explained.collect()
+}
+
 #[derive(Serialize)]
 struct Explanation<'a> {
     object: &'static str,
     principal: ExplainedPrincipal<'a>,
     /// The first access rule that lets the principal use the model, by its place; null if there are none at all.
     access_rule: Option<usize>,
+    /// The rule that denies it, by its name or its place; `default` if no rule allows it.
+    denied_by: Option<&'a str>,
     model: &'a str,
-    route: ExplainedRoute<'a>,
-    estimate: &'a Estimate,
+    route: Option<ExplainedRoute<'a>>,
+    estimate: Option<&'a Estimate>,
     limits: Vec<ExplainedLimit>,
     decision: Decision,
 }

@@ -9,8 +9,10 @@
 //!
 //! It never speaks a provider's dialect: what it learns of an answer it reads in the [`Handoff`].
 
+mod account;
 mod allowance;
 mod ask;
+mod detours;
 mod endpoint;
 mod explain;
 mod models;
@@ -110,6 +112,8 @@ pub struct Exchange {
 struct Admitted {
     lease: Rc<Lease>,
     prompt: PromptSize,
+    /// Whether the answer was to come in pieces.
+    is_streaming: bool,
     input_tokens: u64,
     handoff: Rc<RefCell<Handoff>>,
 }

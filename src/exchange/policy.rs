@@ -2,19 +2,22 @@
 
 //! Everything that one configuration says about requests, ready for use.
 
+use super::detours::{Detours, Judged};
+use crate::api_error::ApiError;
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Gateway, Listener, PrincipalMatch};
-use crate::handoff::AttemptRecord;
+use crate::handoff::{AttemptRecord, Phase};
 use crate::policy::access::AccessRules;
 use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Principal, Sources};
 use crate::policy::brought::BroughtHeaders;
 use crate::policy::connection::{Connection, NoConnection};
 use crate::policy::prices::Prices;
-use crate::policy::rate_limit::{RateLimiter, Spent};
+use crate::policy::rate_limit::{Demand, RateLimiter, Spent};
 use crate::policy::routing::{Route, Routes};
+use crate::provider::Operation;
 use crate::shared_store::SharedStore;
 use crate::usage::TokenUsage;
-use crate::usage::estimate::Estimator;
+use crate::usage::estimate::{Estimator, Learned, PromptSize};
 use crate::usage::price::CostBound;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -152,6 +155,45 @@ impl Policy {
             let price = self.prices.find(&attempt.provider, &attempt.upstream_model);
             spent.cost = price.map_or(0, |price| price.cost(&usage, images));
         }
+    }
+
+    /// Refuses what would get around the judgement of a request.
+    pub(super) fn check_detours(&self, detours: &Detours, demand: &Demand<'_>) -> Result<(), ApiError> {
+        if detours.is_none() {
+            return Ok(());
+        }
+        let by_price = self.limiter.budgets_of(demand.route).next().is_some();
+        let has_rules = demand.principal.models.is_some() || !self.access.is_empty();
+        detours.check(Judged {
+            by_output: self.limiter.bounds_output(demand),
+            by_model: by_price || has_rules,
+            by_price,
+        })
+    }
+
+    /// Teaches the estimate what an answer has told. One that is not whole teaches nothing.
+    pub(super) fn learn(
+        &self,
+        attempt: &AttemptRecord,
+        operation: Operation,
+        prompt: PromptSize,
+        store: &dyn SharedStore,
+    ) {
+        // Ids of tokens that a client sent say nothing of bytes.
+        if attempt.phase != Phase::Complete || prompt.is_empty() {
+            return;
+        }
+        let usage = attempt.tally.usage;
+        let has_output = operation == Operation::Chat;
+        let learned = Learned {
+            input_tokens: usage.input_tokens,
+            output_tokens: usage.output_tokens.filter(|_| has_output),
+            reasoning_tokens: usage.reasoning_output_tokens,
+            output_bytes: attempt.tally.output_bytes,
+            output_events: attempt.output_events,
+        };
+        self.estimator
+            .learn(attempt.provider_model, prompt, learned, store);
     }
 
     /// Every cluster that a route uses, with the provider that it belongs to.

@@ -6,7 +6,6 @@ use super::EXPLAIN_HEADER;
 use super::ask::Ask;
 use super::endpoint::Endpoint;
 use super::explain::{Explained, explain};
-use super::response::BYTES_TO_SPARE;
 use super::{
     Admitted, COST_HEADER, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step, allowance, models, rescue, usage,
 };
@@ -31,6 +30,12 @@ const LONGEST_KEY_WAIT: Duration = Duration::from_secs(10);
 
 /// Output tokens to reserve for a request without a bound, while nothing was learned and nothing configured.
 const EXPECTED_OUTPUT_TOKENS: u32 = 1024;
+
+/// How many times the usual output is reserved for an answer without a bound that comes whole.
+const OUTPUT_TO_SPARE: u64 = 4;
+
+/// An output bound that providers accept of any model.
+const ALWAYS_ALLOWED: u64 = 4096;
 
 impl Exchange {
     /// The path to go on with, if the one that came carries a credential.
@@ -173,18 +178,16 @@ impl Exchange {
         let ask = Ask::read(self.operation, body)?;
         self.request_model = ask.model.clone().into_owned();
         let policy = Rc::clone(&self.policy);
-        let route = policy
-            .routes
-            .resolve(&ask.model)
-            .ok_or_else(|| rescue::unknown_model(&ask.model))?;
+        let Some(route) = policy.routes.resolve(&ask.model) else {
+            let error = rescue::unknown_model(&ask.model);
+            if self.wants_explanation {
+                return Ok(Step::Reply(explain(&principal, &ask.model, None, Some(&error))));
+            }
+            return Err(error.into());
+        };
         let estimate = self.estimate(&ask, route, store);
         let caller = Caller::new(&principal, policy.connection.as_ref(), now);
         let asked = ask.as_use(self.operation, estimate.prediction.input_tokens);
-        policy.access.check(&caller, &asked).map_err(|refused| {
-            self.refused_by = Some("access");
-            self.refused_rule = Some(refused.rule.unwrap_or_else(|| "default".to_owned()));
-            rescue::access_denied(&ask.model, refused.reason)
-        })?;
         let demand = Demand {
             principal: &principal,
             model: &ask.model,
@@ -200,17 +203,27 @@ impl Exchange {
             ),
             output_is_guess: estimate.output_is_guess,
         };
+        let refused = policy.access.check(&caller, &asked).err();
+        let refusal = match &refused {
+            Some(refused) => Some(rescue::access_denied(&ask.model, refused.reason)),
+            None => policy.check_detours(&ask.detours, &demand).err(),
+        };
+        let refused_by = refused.map(|refused| refused.rule.unwrap_or_else(|| "default".to_owned()));
         if self.wants_explanation {
-            let judgement = policy.limiter.judge(&demand, now, store);
             let explained = Explained {
-                principal: &principal,
-                model: &ask.model,
                 route,
                 estimate: &estimate,
-                judgement: &judgement,
+                judgement: &policy.limiter.judge(&demand, now, store),
                 access_rule: policy.access.rule_for(&caller, &asked),
+                denied_by: refused_by.as_deref(),
             };
-            return Ok(Step::Reply(explain(&explained)));
+            let reply = explain(&principal, &ask.model, Some(explained), refusal.as_ref());
+            return Ok(Step::Reply(reply));
+        }
+        if let Some(error) = refusal {
+            self.refused_by = refused_by.as_ref().map(|_| "access");
+            self.refused_rule = refused_by;
+            return Err(error.into());
         }
         let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
             self.refused_by = Some("limit");
@@ -230,6 +243,7 @@ impl Exchange {
         self.admitted = Some(Admitted {
             lease,
             prompt: ask.prompt,
+            is_streaming: ask.is_streaming,
             input_tokens: estimate.prediction.input_tokens,
             handoff: Rc::new(RefCell::new(handoff)),
         });
@@ -258,6 +272,14 @@ impl Exchange {
             handoff.allowances.push(allowance::clamped(cap));
         } else if ask.max_output_tokens.is_none() {
             handoff.max_output_tokens = route.default_max_output_tokens.map(u64::from);
+            // Nobody can stop an answer that comes whole, so its provider has to know what is reserved for it.
+            if handoff.max_output_tokens.is_none() && reservation.bounds_output() && !ask.is_streaming {
+                let cap = (reservation.output_tokens() / ask.n.max(1)).max(1);
+                handoff.max_output_tokens = Some(cap);
+                if reservation.output_tokens() < estimate.output_tokens {
+                    handoff.allowances.push(allowance::clamped(cap));
+                }
+            }
         }
         if self.wants_cost {
             handoff.prices = Some(Rc::clone(&self.policy.prices));
@@ -265,10 +287,11 @@ impl Exchange {
         }
         if reservation.bounds_output() {
             let output_tokens = reservation.output_tokens();
-            let output_bytes = estimate.prediction.bytes_of_output(output_tokens);
             handoff.ceiling = Some(Ceiling {
                 output_tokens,
-                output_bytes: output_bytes.saturating_mul(BYTES_TO_SPARE),
+                bytes_per_thousand: estimate.prediction.bytes_of_output(1_000),
+                least_bytes_per_thousand: thousandfold(estimate.prediction.least_bytes_per_output_token),
+                most_per_thousand_events: thousandfold(estimate.prediction.most_tokens_per_event),
                 output_guess: estimate.output_is_guess.then_some(output_tokens),
                 choices: ask.n,
                 input_tokens: estimate.prediction.input_tokens,
@@ -280,22 +303,23 @@ impl Exchange {
     /// What a request will cost, as far as that can be known, and what it may cost.
     fn estimate(&self, ask: &Ask<'_>, route: &Route, store: &dyn SharedStore) -> Estimate {
         let estimator = &self.policy.estimator;
-        let provider_model = route.targets.first().map_or(0, |target| target.index);
+        let provider_models = route.targets.iter().map(|target| target.index);
         let expected = u64::from(route.expected_output_tokens.unwrap_or(EXPECTED_OUTPUT_TOKENS));
         let bound = ask
             .max_output_tokens
             .or_else(|| route.default_max_output_tokens.map(u64::from));
-        let mut prediction = estimator.predict(provider_model, ask.prompt, store);
+        let mut prediction = estimator.predict_any(provider_models, ask.prompt, store);
         prediction.input_tokens = prediction.input_tokens.saturating_add(ask.input_ids);
         prediction.input_bound = prediction.input_bound.saturating_add(ask.input_ids);
-        let output_tokens = bound
-            .or(prediction.expected_output_tokens)
-            .unwrap_or_else(|| expected.max(1));
+        let output_tokens = bound.unwrap_or_else(|| guess(&prediction, expected, ask.is_streaming));
         Estimate {
             output_tokens: output_tokens.saturating_mul(ask.n),
             output_is_guess: bound.is_none(),
             prompt_bytes: ask.prompt.text_bytes,
             prompt_images: ask.prompt.images,
+            prompt_audio_bytes: ask.prompt.audio_bytes,
+            prompt_file_bytes: ask.prompt.file_bytes,
+            prompt_schema_bytes: ask.prompt.schema_bytes,
             prediction,
         }
     }
@@ -327,6 +351,27 @@ impl Exchange {
     }
 }
 
+/// The output to reserve for each answer to a request without a bound. What a stream usually takes is enough to begin
+/// with, for more can be had on the way. An answer that comes whole is cut at what is reserved for it, so that has to
+/// be what such answers hardly ever take, but never more than a provider is sure to allow: what it has served before,
+/// or what the oldest models allow.
+fn guess(prediction: &Prediction, expected: u64, is_streaming: bool) -> u64 {
+    let usual = prediction.expected_output_tokens.unwrap_or(expected).max(1);
+    if is_streaming {
+        return usual;
+    }
+    let largest = prediction.largest_output_tokens.unwrap_or(0);
+    usual
+        .saturating_mul(OUTPUT_TO_SPARE)
+        .min(largest.max(ALWAYS_ALLOWED))
+        .max(largest)
+        .max(usual)
+}
+
+fn thousandfold(figure: f64) -> u64 {
+    (figure * 1_000.0) as u64
+}
+
 /// What a request will cost, as far as that can be known, and on what that rests.
 #[derive(Serialize)]
 pub(super) struct Estimate {
@@ -334,6 +379,9 @@ pub(super) struct Estimate {
     output_is_guess: bool,
     prompt_bytes: u64,
     prompt_images: u64,
+    prompt_audio_bytes: u64,
+    prompt_file_bytes: u64,
+    prompt_schema_bytes: u64,
     #[serde(flatten)]
     prediction: Prediction,
 }

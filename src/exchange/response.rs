@@ -2,21 +2,17 @@
 
 //! The answer, and the account.
 
+use super::account::Account;
 use super::{Answer, Exchange, HeaderEdit, rescue};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;
-use crate::handoff::{AttemptRecord, PROVIDER_HEADER, Phase};
+use crate::handoff::{PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::policy::rate_limit::Spent;
-use crate::provider::Operation;
 use crate::shared_store::SharedStore;
-use crate::telemetry::{Record, UsageSource};
-use crate::usage::estimate::Learned;
+use crate::telemetry::Record;
 use crate::usage::price::usd;
-
-/// How many times the bytes of the usual output may pass before an answer is stopped for them.
-pub(super) const BYTES_TO_SPARE: u64 = 2;
 
 impl Exchange {
     /// Judges an answer before the client sees it. `headers` reads the answer's, which is only needed when
@@ -96,37 +92,18 @@ impl Exchange {
         let mut spent = Spent::default();
         if let Ok(handoff) = admitted.handoff.try_borrow() {
             record.attempts = handoff.attempts;
+            let account = Account::of(&self.policy, &admitted, &handoff, self.envoy_status, store);
+            (spent, record.usage_source) = (account.spent, account.source);
             if let Some(attempt) = &handoff.attempt {
-                let estimator = &self.policy.estimator;
-                let estimate = || {
-                    let bytes = attempt.tally.output_bytes;
-                    let by_bytes = estimator.tokens_of_output(attempt.provider_model, bytes, store);
-                    by_bytes.max(attempt.output_events)
-                };
-                let reserved = (admitted.input_tokens, admitted.lease.output_tokens());
-                let cost = cost(attempt, self.envoy_status, reserved, estimate);
-                spent = cost.spent;
-                if !cost.is_free {
-                    self.policy.price(&mut spent, attempt, admitted.prompt.images);
-                }
                 record.provider = attempt.provider.to_string();
                 record.credential = Some(attempt.credential_owner.as_str());
                 record.upstream_model.clone_from(&attempt.upstream_model);
-                record.usage_source = Some(cost.source);
                 record.input_estimate_error = attempt.tally.usage.input_tokens.and_then(|reported| {
                     let off = admitted.input_tokens.abs_diff(reported);
                     off.saturating_mul(1_000).checked_div(reported)
                 });
-                // Ids of tokens that a client sent say nothing of bytes.
-                if attempt.phase == Phase::Complete && admitted.prompt.text_bytes > 0 {
-                    let has_output = handoff.operation == Operation::Chat;
-                    let learned = Learned {
-                        input_tokens: attempt.tally.usage.input_tokens,
-                        output_tokens: attempt.tally.usage.output_tokens.filter(|_| has_output),
-                        output_bytes: attempt.tally.output_bytes,
-                    };
-                    estimator.learn(attempt.provider_model, admitted.prompt, learned, store);
-                }
+                self.policy
+                    .learn(attempt, handoff.operation, admitted.prompt, store);
             }
         }
         if self.policy.limiter.counts_money() {
@@ -164,67 +141,4 @@ fn fail(own: Vec<(&'static str, String)>, error: &ApiError, end_of_stream: bool)
             .map(|(name, value)| HeaderEdit::Set(name, value)),
     );
     Answer::Replace(edits, reply.body)
-}
-
-struct Cost {
-    spent: Spent,
-    source: UsageSource,
-    /// Nothing was produced, and nothing is charged.
-    is_free: bool,
-}
-
-impl Cost {
-    /// A provider that refused, broke down before it produced anything, or was never reached, charges nothing.
-    const NONE: Self = Self {
-        is_free: true,
-        ..Self::new(0, 0, UsageSource::Reported)
-    };
-
-    const fn new(input_tokens: u64, output_tokens: u64, source: UsageSource) -> Self {
-        Self {
-            spent: Spent {
-                requests: 1,
-                input_tokens,
-                output_tokens,
-                cached_input_tokens: 0,
-                reasoning_tokens: 0,
-                cost: 0,
-            },
-            source,
-            is_free: false,
-        }
-    }
-}
-
-/// What an attempt has cost. What was not reported is charged by the estimated input of `reserved`, its reserved
-/// output, or the estimate of the output that was seen.
-fn cost(
-    attempt: &AttemptRecord,
-    envoy_status: Option<u16>,
-    reserved: (u64, u64),
-    output_seen: impl FnOnce() -> u64,
-) -> Cost {
-    let usage = attempt.tally.usage;
-    let (input_estimate, output_reserved) = reserved;
-    match (&attempt.phase, envoy_status) {
-        // Nobody was reached. One that was and kept silent until the time was up may charge.
-        (Phase::Waiting, Some(status)) if status != 504 => return Cost::NONE,
-        // The client left before anything came back, and the provider may answer in full to nobody.
-        (Phase::Waiting | Phase::Begun, None) => {
-            return Cost::new(input_estimate, output_reserved, UsageSource::Estimated);
-        }
-        (Phase::Failed(_), _) if attempt.tally.output_bytes == 0 && usage.output_tokens.unwrap_or(0) == 0 => {
-            return Cost::NONE;
-        }
-        _ => {}
-    }
-    let is_whole = attempt.phase == Phase::Complete;
-    let (output, source) = match (usage.output_tokens, is_whole) {
-        (Some(reported), true) => (reported, UsageSource::Reported),
-        // A running total is only a lower bound while the stream runs.
-        (Some(reported), false) => (reported.max(output_seen()), UsageSource::Partial),
-        (None, true) => (output_seen(), UsageSource::Estimated),
-        (None, false) => (output_seen(), UsageSource::Partial),
-    };
-    Cost::new(usage.input_tokens.unwrap_or(input_estimate), output, source)
 }

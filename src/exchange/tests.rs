@@ -91,7 +91,7 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
     let handoff = exchange.handoff().unwrap();
     let mut handoff = handoff.borrow_mut();
     handoff.attempts += 1;
-    handoff.attempt = Some(AttemptRecord {
+    handoff.begin(AttemptRecord {
         provider: "p".into(),
         upstream_model: "m-1".to_owned(),
         provider_model: 0,
@@ -476,6 +476,162 @@ fn every_ending_settles() {
     }
 }
 
+/// What several attempts in turn have cost: input, output, and where that is known from.
+fn cost_of(
+    attempts: Vec<(TokenUsage, u64, Phase)>,
+    envoy_status: Option<&str>,
+    is_streaming: bool,
+) -> (u64, u64, Option<UsageSource>) {
+    let (policy, store) = (policy(10_000), LocalStore::default());
+    let whole = remaining(&policy, &store);
+    let body = json!({"model": "fast", "max_tokens": 500, "stream": is_streaming,
+        "messages": [{"role": "user", "content": "Hi there"}]});
+    let (mut exchange, _) = admit(&policy, &serde_json::to_vec(&body).unwrap(), &store);
+    for (usage, bytes, phase) in attempts {
+        serve(&exchange, usage, bytes, phase);
+    }
+    if let Some(status) = envoy_status {
+        let headers: Headers = [(":status", status)].into_iter().collect();
+        let _ = exchange.on_response_headers(|| headers, false);
+    }
+    let record = exchange.finish(NOW, &store);
+    let cost = record.input_tokens + record.output_tokens;
+    assert_eq!(
+        whole - remaining(&policy, &store),
+        cost,
+        "what is told is what was charged"
+    );
+    (record.input_tokens, record.output_tokens, record.usage_source)
+}
+
+#[crate::test]
+fn every_attempt_is_charged_for_what_it_produced() {
+    let failed = || Phase::Failed(ApiError::new(503, "api_error", "x"));
+    let nothing = TokenUsage::default;
+    let read_only = TokenUsage {
+        input_tokens: Some(30),
+        ..nothing()
+    };
+    let (estimate, _, _) = cost_of(vec![(nothing(), 0, Phase::Waiting)], None, true);
+    for (attempts, expected) in [
+        // The second served; of the first nothing is known, or its prompt, or its output as well.
+        (
+            vec![(nothing(), 0, failed())],
+            (10, 20, Some(UsageSource::Reported)),
+        ),
+        (
+            vec![(read_only, 0, failed())],
+            (40, 20, Some(UsageSource::Partial)),
+        ),
+        (
+            vec![(reported(30, 1), 40, failed())],
+            (40, 30, Some(UsageSource::Partial)),
+        ),
+        (
+            vec![(nothing(), 40, failed()), (nothing(), 8, failed())],
+            (10 + 2 * estimate, 32, Some(UsageSource::Partial)),
+        ),
+        // A whole answer that was cut has been written all the same.
+        (
+            vec![(nothing(), 0, Phase::Begun)],
+            (10 + estimate, 520, Some(UsageSource::Estimated)),
+        ),
+        (
+            vec![(nothing(), 0, Phase::Waiting)],
+            (10, 20, Some(UsageSource::Reported)),
+        ),
+    ] {
+        let label = format!("{attempts:?}");
+        let served = (reported(10, 20), 80, Phase::Complete);
+        let all: Vec<_> = attempts.into_iter().chain([served]).collect();
+        assert_eq!(cost_of(all, None, false), expected, "{label}");
+    }
+}
+
+#[crate::test]
+fn an_answer_that_never_came_whole_is_charged_as_far_as_it_may_have_been_written() {
+    let nothing = TokenUsage::default;
+    let (estimate, _, _) = cost_of(vec![(nothing(), 0, Phase::Waiting)], None, true);
+    let failed = || Phase::Failed(ApiError::new(503, "api_error", "x"));
+    let estimated = Some(UsageSource::Estimated);
+    for (phase, status, is_streaming, expected) in [
+        (Phase::Waiting, Some("503"), false, (0, 0, estimated)),
+        (Phase::Waiting, Some("504"), false, (estimate, 500, estimated)),
+        (Phase::Begun, Some("503"), false, (estimate, 500, estimated)),
+        (
+            Phase::Begun,
+            Some("503"),
+            true,
+            (estimate, 0, Some(UsageSource::Partial)),
+        ),
+        (
+            Phase::Waiting,
+            Some("504"),
+            true,
+            (estimate, 0, Some(UsageSource::Partial)),
+        ),
+        // A failure that tells nothing is not taken for a report of zero.
+        (failed(), None, false, (0, 0, estimated)),
+    ] {
+        let label = format!("{phase:?} {status:?} {is_streaming}");
+        assert_eq!(
+            cost_of(vec![(nothing(), 0, phase)], status, is_streaming),
+            expected,
+            "{label}"
+        );
+    }
+}
+
+#[crate::test]
+fn reasoning_that_was_not_seen_is_charged_where_an_answer_breaks_off() {
+    let (policy, store) = (policy(1_000_000), LocalStore::default());
+    for _ in 0..40 {
+        let (exchange, _) = admit(&policy, &chat("fast", 900), &store);
+        let usage = TokenUsage {
+            reasoning_output_tokens: Some(300),
+            ..reported(10, 400)
+        };
+        serve(&exchange, usage, 400, Phase::Complete);
+        exchange.finish(NOW, &store);
+    }
+    for (reserved, bytes, expected) in [(900, 40, 280..=312), (200, 40, 200..=200), (900, 0, 0..=0)] {
+        let (exchange, _) = admit(&policy, &chat("fast", reserved), &store);
+        serve(&exchange, TokenUsage::default(), bytes, Phase::Answering);
+        let charged = exchange.finish(NOW, &store).output_tokens;
+        assert!(expected.contains(&charged), "{charged} of {reserved}");
+    }
+}
+
+#[crate::test]
+fn an_answer_that_comes_whole_has_no_more_than_is_reserved_for_it() {
+    let body = |n: u64| {
+        let body = json!({"model": "fast", "n": n, "messages": [{"role": "user", "content": "Hi"}]});
+        serde_json::to_vec(&body).unwrap()
+    };
+    for (max, n, cap, told) in [
+        (100_000, 1, 4_096, None),
+        (100_000, 3, 4_096, None),
+        (1_016, 1, 1_000, Some("max_output_tokens=1000")),
+    ] {
+        let (policy, store) = (policy(max), LocalStore::default());
+        let (exchange, _) = admit(&policy, &body(n), &store);
+        let handoff = exchange.handoff().unwrap();
+        let found = handoff.borrow().max_output_tokens.unwrap();
+        let reserved = handoff.borrow().lease.clone().unwrap().output_tokens();
+        assert!(
+            found.abs_diff(cap) < 20 && found * n <= reserved,
+            "{found} of {cap}"
+        );
+        let headers = handoff.borrow().answer_headers();
+        let clamped = headers.iter().find(|(name, _)| *name == "x-tollgate-clamped");
+        assert_eq!(clamped.is_some(), told.is_some(), "{clamped:?}");
+    }
+    // Where no limit counts output, the provider may write as much as it likes.
+    let policy = policy_of(json!({"limits": []}));
+    let (exchange, _) = admit(&policy, &body(1), &LocalStore::default());
+    assert_eq!(exchange.handoff().unwrap().borrow().max_output_tokens, None);
+}
+
 #[crate::test]
 fn the_last_failure_keeps_its_own_status() {
     let (policy, store) = (policy(1000), LocalStore::default());
@@ -587,9 +743,14 @@ fn an_answer_without_a_bound_may_have_more_until_nothing_is_left() {
         ],
     }));
     let store = LocalStore::default();
-    let body = br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
+    let body = br#"{"model":"fast","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
     let (exchange, _) = admit(&policy, body, &store);
     let handoff = exchange.handoff().unwrap();
+    assert_eq!(
+        handoff.borrow().max_output_tokens,
+        None,
+        "it is stopped where there is no more"
+    );
     let ceiling = handoff.borrow().ceiling.unwrap();
     assert_eq!((ceiling.output_tokens, ceiling.output_guess), (100, Some(100)));
     let lease = handoff.borrow().lease.clone().unwrap();
@@ -601,10 +762,7 @@ fn an_answer_without_a_bound_may_have_more_until_nothing_is_left() {
     handoff.borrow_mut().raise_ceiling(granted.iter().sum());
     let raised = handoff.borrow().ceiling.unwrap();
     assert_eq!(raised.output_tokens, lease.output_tokens());
-    assert_eq!(
-        raised.output_bytes / raised.output_tokens,
-        ceiling.output_bytes / ceiling.output_tokens
-    );
+    assert_eq!(raised.bytes_per_thousand, ceiling.bytes_per_thousand);
     let (_, step) = admit(&policy, body, &store);
     assert_eq!(reply(step).0.status, 429);
     serve(&exchange, TokenUsage::default(), 300, Phase::Stopped);
@@ -625,6 +783,11 @@ fn an_answer_without_a_bound_may_have_more_until_nothing_is_left() {
 fn limits_that_count_no_output_stop_nothing() {
     let policy = policy_of(json!({"limits": [
         {"name": "calls", "count": "requests", "max": 100, "window": "60s"},
+    ]}));
+    let (exchange, _) = admit(&policy, &chat("fast", 9), &LocalStore::default());
+    assert_eq!(exchange.handoff().unwrap().borrow().ceiling, None);
+    let policy = policy_of(json!({"limits": [
+        {"name": "seen", "count": "total_tokens", "max": 5, "window": "60s", "mode": "shadow"},
     ]}));
     let (exchange, _) = admit(&policy, &chat("fast", 9), &LocalStore::default());
     assert_eq!(exchange.handoff().unwrap().borrow().ceiling, None);
@@ -729,6 +892,69 @@ fn the_cost_is_told_to_who_asks() {
     }
 }
 
+#[crate::test]
+fn nothing_gets_around_what_a_request_is_judged_by() {
+    let limited =
+        json!({"limits": [{"name": "all", "count": "total_tokens", "max": 9_000, "window": "60s"}]});
+    let open = json!({"limits": [], "access": []});
+    let by_requests =
+        json!({"limits": [{"name": "rpm", "count": "requests", "max": 9, "window": "60s"}], "access": []});
+    let mut budgeted = budget(
+        "1",
+        json!([{"provider": "p", "model": "*", "input": 1, "output": 2}]),
+    );
+    budgeted["access"] = json!([]);
+    let bounds = ["n_predict", "num_predict", "max_new_tokens", "best_of"];
+    for (policy, refused) in [
+        (open, vec![]),
+        (by_requests, vec![]),
+        (limited, [&bounds[..], &["models", "fallbacks"]].concat()),
+        (
+            budgeted,
+            [&bounds[..], &["models", "fallbacks", "service_tier"]].concat(),
+        ),
+    ] {
+        let policy = policy_of(policy);
+        for (name, value) in [
+            ("n_predict", json!(-1)),
+            ("num_predict", json!(9_999)),
+            ("max_new_tokens", json!(9_999)),
+            ("best_of", json!(20)),
+            ("models", json!(["dear"])),
+            ("fallbacks", json!(["dear"])),
+            ("service_tier", json!("priority")),
+        ] {
+            let mut body: Value = serde_json::from_slice(&chat("fast", 5)).unwrap();
+            body[name] = value;
+            let (_, step) = admit(
+                &policy,
+                &serde_json::to_vec(&body).unwrap(),
+                &LocalStore::default(),
+            );
+            if !refused.contains(&name) {
+                assert!(matches!(step, Step::Forward(_)), "{name}: {step:?}");
+                continue;
+            }
+            let (refusal, error) = reply(step);
+            assert_eq!((refusal.status, &error["error"]["param"]), (400, &json!(name)));
+        }
+        for (name, value) in [
+            ("n_predict", json!(null)),
+            ("models", json!([])),
+            ("service_tier", json!("flex")),
+        ] {
+            let mut body: Value = serde_json::from_slice(&chat("fast", 5)).unwrap();
+            body[name] = value;
+            let (_, step) = admit(
+                &policy,
+                &serde_json::to_vec(&body).unwrap(),
+                &LocalStore::default(),
+            );
+            assert!(matches!(step, Step::Forward(_)), "{name}: {step:?}");
+        }
+    }
+}
+
 /// What a principal with these limits is told of them.
 fn usage(policy: &Rc<Policy>, store: &LocalStore) -> Value {
     let mut exchange = Exchange::new(Rc::clone(policy));
@@ -785,6 +1011,17 @@ fn a_caller_is_told_its_own_limits() {
     assert_eq!(short, expected);
     assert!(limits[0]["reset_seconds"].as_f64().unwrap() > 50.0);
     assert_eq!(limits[3]["reset_seconds"], 0.0);
+    // One that took more than it had reserved, and one that is in flight.
+    let (exchange, _) = admit(&policy, &chat("fast", 100), &store);
+    serve(&exchange, reported(10, 1_500), 9, Phase::Complete);
+    exchange.finish(NOW, &store);
+    let (_flying, _) = admit(&policy, &chat("slow-1", 100), &store);
+    let body = usage(&policy, &store);
+    let parts =
+        |index: usize| ["spent", "held", "used", "remaining"].map(|key| body["limits"][index][key].as_u64());
+    assert_eq!(parts(1), [1_560, 0, 1_560, 0].map(Some));
+    let [spent, held, used, remaining] = parts(3).map(Option::unwrap);
+    assert!(spent == 0 && held > 100 && used == held && remaining == 1_000 - held);
 }
 
 /// What an explanation of a request says; the store is as before.
@@ -850,6 +1087,47 @@ fn a_decision_is_explained_and_not_made() {
     );
     assert!(calls["wait_seconds"].as_f64().unwrap() > 59.0);
     assert_eq!(exchange.finish(NOW, &store).attempts, 0);
+}
+
+#[crate::test]
+fn a_refusal_is_explained_like_anything_else() {
+    let policy = policy_of(json!({
+        "explain": [{"team": "t"}],
+        "access": [
+            {"name": "no-secrets", "effect": "deny", "models": ["secret"]},
+            {"team": "t", "models": ["*"]},
+            {"effect": "deny", "models": ["fast"], "capabilities": ["tools"]},
+        ],
+        "limits": [{"name": "calls", "count": "requests", "max": 9, "window": "60s"}],
+    }));
+    let store = LocalStore::default();
+    let (reply, body) = explained(&policy, &chat("secret", 5), &store);
+    assert_eq!((reply.status, &body["denied_by"]), (200, &json!("no-secrets")));
+    assert_eq!(
+        (&body["access_rule"], &body["route"]["name"]),
+        (&json!(1), &json!("secret"))
+    );
+    let decision = &body["decision"];
+    assert_eq!(
+        (&decision["admitted"], &decision["output_tokens"]),
+        (&json!(false), &json!(0))
+    );
+    assert_eq!(decision["refusal"]["error"]["code"], "model_not_allowed");
+    assert_eq!(body["limits"][0]["remaining"], 9);
+    let tools = json!({"model": "fast", "tools": [{}], "messages": [{"role": "user", "content": "Hi"}]});
+    let (_, body) = explained(&policy, &serde_json::to_vec(&tools).unwrap(), &store);
+    assert_eq!(body["denied_by"], "access[2]");
+    let (_, body) = explained(&policy, &chat("none", 5), &store);
+    assert_eq!(
+        (&body["route"], &body["estimate"], &body["limits"]),
+        (&json!(null), &json!(null), &json!([]))
+    );
+    assert_eq!(body["decision"]["refusal"]["error"]["code"], "model_not_found");
+    let (_, body) = explained(&policy, &chat("fast", 5), &store);
+    assert_eq!(
+        (&body["denied_by"], &body["decision"]["admitted"]),
+        (&json!(null), &json!(true))
+    );
 }
 
 #[crate::test]

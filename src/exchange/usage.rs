@@ -73,7 +73,10 @@ pub(super) struct Limit {
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
     max: Option<Box<RawValue>>,
+    /// Spent and held together: more than `max` where requests took more than they had reserved.
     used: Option<Box<RawValue>>,
+    spent: Option<Box<RawValue>>,
+    held: Option<Box<RawValue>>,
     remaining: Option<Box<RawValue>>,
     reset_seconds: f64,
     mode: &'static str,
@@ -87,7 +90,9 @@ impl Limit {
             count: state.count,
             model,
             max: amount(state.unit, allowance.limit),
-            used: amount(state.unit, allowance.limit.saturating_sub(allowance.remaining)),
+            used: amount(state.unit, state.spent.saturating_add(state.held)),
+            spent: amount(state.unit, state.spent),
+            held: amount(state.unit, state.held),
             remaining: amount(state.unit, allowance.remaining),
             reset_seconds: allowance.reset.as_secs_f64(),
             mode: if state.is_shadow { "shadow" } else { "enforce" },

@@ -54,7 +54,10 @@ impl ProviderFilter {
         let mut out = Vec::with_capacity(body.len().saturating_add(256));
         let begun = Attempt::begin(&self.seat, handoff, &headers, &body, &self.credentials, &mut out);
         match begun {
-            Ok((attempt, head)) => {
+            Ok((mut attempt, head)) => {
+                attempt.extend_with(Box::new(|lease, wanted| {
+                    lease.extend(wanted, host::now(), &SharedData)
+                }));
                 host::set_headers(Map::Request, &head);
                 // What the provider gets is often what the client sent.
                 if out != body {
@@ -131,9 +134,6 @@ impl ProviderFilter {
         }
         let start = if is_whole { 0 } else { self.consumed };
         let chunk = host::body(Buffer::ResponseBody, start, size);
-        if let Some((lease, wanted)) = attempt.wants_more(&chunk) {
-            attempt.raise_ceiling(lease.extend(wanted, host::now(), &SharedData));
-        }
         let mut out = Vec::with_capacity(room_for_translation(chunk.len()));
         let step = attempt.on_response_body(&chunk, end_of_stream, &mut out);
         self.tell_refusal();

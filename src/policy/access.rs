@@ -164,6 +164,12 @@ impl AccessRules {
         claims.map(String::as_str)
     }
 
+    /// Whether everybody may use everything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.options.default == AccessEffect::Allow
+    }
+
     /// Whether `caller` may use `model` for anything.
     #[must_use]
     pub fn shows(&self, caller: &Caller<'_>, model: &str) -> bool {

@@ -30,22 +30,34 @@ enum Pattern {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct List {
+    #[serde(rename = "about")]
+    _about: String,
     vendors: BTreeMap<String, Vendor>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Vendor {
+    #[serde(rename = "source")]
+    _source: String,
+    #[serde(rename = "date")]
+    _date: String,
     models: Vec<Listed>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Listed {
     model: String,
     input: Decimal,
     cached_input: Option<Decimal>,
     cache_write: Option<Decimal>,
     output: Decimal,
+    reasoning: Option<Decimal>,
+    image: Option<Decimal>,
+    request: Option<Decimal>,
     long_prompt: Option<LongPrompt>,
 }
 
@@ -149,7 +161,7 @@ fn shipped() -> BTreeMap<String, BTreeMap<String, ModelPrice>> {
     let list = serde_json::from_str::<List>(SHIPPED).ok();
     list.into_iter()
         .flat_map(|list| list.vendors)
-        .map(|(vendor, Vendor { models })| {
+        .map(|(vendor, Vendor { models, .. })| {
             let models = models
                 .into_iter()
                 .map(|listed| (listed.model.clone(), ModelPrice::from(&listed)));
@@ -221,52 +233,56 @@ fn long_rates(long: &LongPrompt) -> CostRates {
     )
 }
 
+/// The price of a model whose images and requests cost so much beside its tokens.
+fn model_price(
+    by_kind: CostRates,
+    image: Option<Decimal>,
+    request: Option<Decimal>,
+    long_prompt: Option<&LongPrompt>,
+) -> ModelPrice {
+    let micro = |usd: Option<Decimal>| pico_from_micro(usd.unwrap_or_default().0);
+    let beside = |rates: CostRates| CostRates {
+        image: micro(image),
+        request: micro(request),
+        ..rates
+    };
+    ModelPrice {
+        rates: beside(by_kind),
+        long_prompt: long_prompt.map(|long| (long.above, beside(long_rates(long)))),
+    }
+}
+
 impl From<&Price> for ModelPrice {
     fn from(price: &Price) -> Self {
-        let micro = |usd: Option<Decimal>| pico_from_micro(usd.unwrap_or_default().0);
-        let beside = |rates: CostRates| CostRates {
-            image: micro(price.image),
-            request: micro(price.request),
-            ..rates
-        };
-        Self {
-            rates: beside(rates(
-                price.input,
-                price.cached_input,
-                price.cache_write,
-                price.output,
-                price.reasoning,
-            )),
-            long_prompt: price
-                .long_prompt
-                .as_ref()
-                .map(|long| (long.above, beside(long_rates(long)))),
-        }
+        let by_kind = rates(
+            price.input,
+            price.cached_input,
+            price.cache_write,
+            price.output,
+            price.reasoning,
+        );
+        model_price(by_kind, price.image, price.request, price.long_prompt.as_ref())
     }
 }
 
 impl From<&Listed> for ModelPrice {
     fn from(listed: &Listed) -> Self {
-        Self {
-            rates: rates(
-                listed.input,
-                listed.cached_input,
-                listed.cache_write,
-                listed.output,
-                None,
-            ),
-            long_prompt: listed
-                .long_prompt
-                .as_ref()
-                .map(|long| (long.above, long_rates(long))),
-        }
+        let by_kind = rates(
+            listed.input,
+            listed.cached_input,
+            listed.cache_write,
+            listed.output,
+            listed.reasoning,
+        );
+        model_price(by_kind, listed.image, listed.request, listed.long_prompt.as_ref())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{List, Prices, SHIPPED};
+    use super::{List, Listed, Prices, SHIPPED};
     use crate::config::{Price, Provider};
+    use crate::usage::price::ModelPrice;
     use serde_json::json;
     use std::collections::BTreeMap;
 
@@ -307,6 +323,17 @@ mod tests {
     }
 
     #[crate::test]
+    fn the_list_may_name_all_that_a_price_of_one_s_own_may() {
+        let text =
+            r#"{"model": "m", "input": 1, "output": 2, "reasoning": 3, "image": 0.5, "request": 0.25}"#;
+        let listed: Listed = serde_json::from_str(text).unwrap();
+        let rates = ModelPrice::from(&listed).rates;
+        assert_eq!(rates.reasoning, 3_000_000);
+        assert_eq!((rates.image, rates.request), (500_000_000_000, 250_000_000_000));
+        assert!(serde_json::from_str::<Listed>(&text.replace("image", "imgae")).is_err());
+    }
+
+    #[crate::test]
     fn a_listed_name_stands_for_its_snapshots_and_for_nothing_else() {
         let prices = prices(json!([])).unwrap();
         for model in ["gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-20240806", "gpt-4o-latest"] {
@@ -316,6 +343,11 @@ mod tests {
                 "{model}"
             );
         }
+        assert_eq!(
+            found(&prices, "openai", "gpt-4o-2024-05-13"),
+            Some((5_000_000, 15_000_000)),
+            "a snapshot with a price of its own"
+        );
         assert_eq!(
             found(&prices, "claude", "claude-haiku-4-5-20251001"),
             Some((1_000_000, 5_000_000))

@@ -29,7 +29,8 @@ pub struct Routes {
     exact: BTreeMap<Vec<u8>, usize>,
     /// Prefixes without their `*`, with the route's position.
     prefixes: BTreeMap<Vec<u8>, usize>,
-    provider_models: usize,
+    /// Each provider and model of it that a target names, by [`Target::index`].
+    provider_models: Vec<(String, String)>,
 }
 
 /// One entry of `models`.
@@ -62,7 +63,7 @@ pub struct Target {
     pub priority: u32,
     /// The share of requests within the priority.
     pub weight: u32,
-    /// The dense number of this (provider, model) pair, from 0 to [`Routes::provider_models`]. Targets of
+    /// The place of this (provider, model) pair in [`Routes::provider_models`]. Targets of
     /// different routes that mean the same model of the same provider share it.
     pub index: usize,
 }
@@ -102,7 +103,12 @@ impl Routes {
                 "expected at least one model, found none",
             ));
         }
-        found.provider_models = indices.len();
+        let mut named: Vec<_> = indices.into_iter().collect();
+        named.sort_unstable_by_key(|(_, index)| *index);
+        found.provider_models = named
+            .into_iter()
+            .map(|((provider, model), _)| (provider.to_owned(), model.to_owned()))
+            .collect();
         if faults.is_empty() { Ok(found) } else { Err(faults) }
     }
 
@@ -121,10 +127,10 @@ impl Routes {
         self.routes.iter().map(Rc::as_ref)
     }
 
-    /// How many distinct (provider, model) pairs the targets name.
-    #[must_use]
-    pub const fn provider_models(&self) -> usize {
-        self.provider_models
+    /// The distinct (provider, model) pairs that the targets name, by [`Target::index`].
+    pub fn provider_models(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named = self.provider_models.iter();
+        named.map(|(provider, model)| (provider.as_str(), model.as_str()))
     }
 
     /// The greatest prefix that does not sort after `name` is the longest match, or else whatever matches is a

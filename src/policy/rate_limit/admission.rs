@@ -30,6 +30,9 @@ enum Setback {
     Conflict,
     /// Another request took the room after the judgement; what was taken is given back.
     Overtaken(Denied),
+    /// A block has no room for a further counter, or there was no chance against other workers; what was taken is
+    /// given back.
+    Unavailable(Denied),
 }
 
 /// How much output a request may have.
@@ -53,27 +56,36 @@ impl RateLimiter {
     ) -> Result<Reservation, Refusal> {
         let mut charges = self.charges(demand, now);
         self.check_prices(demand, &charges)?;
-        let mut overtaken = 0;
-        let mut last = None;
-        for _ in 0..MAX_TRIES {
-            match self.try_reserve(demand, &mut charges, now, store) {
+        let (mut conflicts, mut overtaken) = (0, 0);
+        loop {
+            let denied = match self.try_reserve(demand, &mut charges, now, store) {
                 Ok(fit) => return Ok(self.reservation(charges, fit)),
                 Err(Setback::Refused(refusal)) => return Err(refusal),
-                Err(Setback::Conflict) => {}
-                Err(Setback::Overtaken(denied)) => {
-                    last = Some(denied);
-                    overtaken += 1;
-                    if overtaken >= FIT_TRIES {
-                        break;
+                Err(Setback::Conflict) => {
+                    conflicts += 1;
+                    if conflicts < MAX_TRIES {
+                        continue;
                     }
+                    self.failures.fetch_add(1, Ordering::Relaxed);
+                    unavailable(charges.first())
                 }
+                Err(Setback::Overtaken(denied)) => {
+                    overtaken += 1;
+                    if overtaken < FIT_TRIES {
+                        continue;
+                    }
+                    denied
+                }
+                Err(Setback::Unavailable(denied)) => denied,
+            };
+            // Whatever stands in the way of a limit in shadow mode, it refuses nothing: it goes uncounted instead.
+            let all = charges.len();
+            charges.retain(|charge| !charge.is_shadow);
+            if charges.len() == all {
+                return Err(self.exceeded(denied));
             }
+            (conflicts, overtaken) = (0, 0);
         }
-        if last.is_none() {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-        }
-        let denied = last.unwrap_or_else(|| unavailable(charges.first()));
-        Err(self.exceeded(denied))
     }
 
     /// Reserves up to `wanted` output tokens more for a request in flight, and returns how many.
@@ -101,9 +113,8 @@ impl RateLimiter {
             // Another request took the room meanwhile: what has grown shrinks again.
             let grown = reservation.charges.get_mut(..extended).unwrap_or_default();
             for group in grown.chunk_by_mut(|a, b| a.shard == b.shard) {
-                let shard = group.first().map_or(0, |charge| charge.shard);
                 // A failure is counted; the hold expires by itself.
-                let _ = self.edit(shard, group, now, store, |charge, block| {
+                let _ = self.edit(group, now, store, false, |charge, block| {
                     let less = charge.amount.saturating_sub(charge.rates.of_output(granted));
                     charge.renew(less, block);
                     Ok(())
@@ -133,36 +144,47 @@ impl RateLimiter {
 
     /// Holds so many output tokens more in every charge of a group, or in none.
     fn grow(&self, group: &mut [Charge], more: u64, now: Timestamp, store: &dyn SharedStore) -> bool {
-        if !group.iter().any(|charge| charge.rates.counts_output()) {
-            return true;
+        let mut grow = |with_shadow| {
+            self.edit(group, now, store, with_shadow, |charge, block| {
+                let more = charge.rates.of_output(more);
+                charge.look(block);
+                if !charge.is_shadow && charge.used.saturating_add(more) > charge.max {
+                    return Err(unavailable(Some(charge)));
+                }
+                charge.renew(charge.amount.saturating_add(more), block);
+                Ok(())
+            })
+        };
+        match grow(true) {
+            Ok(()) => true,
+            Err(Failure::Denied(_)) => false,
+            Err(Failure::Unavailable) => grow(false).is_ok(),
         }
-        let shard = group.first().map_or(0, |charge| charge.shard);
-        self.edit(shard, group, now, store, |charge, block| {
-            let more = charge.rates.of_output(more);
-            charge.look(block);
-            if !charge.is_shadow && charge.used.saturating_add(more) > charge.max {
-                return Err(unavailable(Some(charge)));
-            }
-            charge.renew(charge.amount.saturating_add(more), block);
-            Ok(())
-        })
-        .is_ok()
     }
 
-    /// Rewrites the block of a group whose charges change with it. After a failure they are as they were.
+    /// Rewrites the block of a group whose charges change with it. After a failure they are as they were. Limits in
+    /// shadow mode may be left out.
     fn edit(
         &self,
-        shard: u16,
         group: &mut [Charge],
         now: Timestamp,
         store: &dyn SharedStore,
+        with_shadow: bool,
         mut edit: impl FnMut(&mut Charge, &mut Block<'_>) -> Result<(), Denied>,
     ) -> Result<(), Failure> {
+        let is_meant = |charge: &Charge| charge.rates.counts_output() && (with_shadow || !charge.is_shadow);
+        let Some(shard) = group
+            .iter()
+            .find(|charge| is_meant(charge))
+            .map(|charge| charge.shard)
+        else {
+            return Ok(());
+        };
         let before = group.to_vec();
         let outcome = self.update(shard, now, store, |block| {
             group.copy_from_slice(&before);
-            let counting = group.iter_mut().filter(|charge| charge.rates.counts_output());
-            counting.into_iter().try_for_each(|charge| edit(charge, block))
+            let mut counting = group.iter_mut().filter(|charge| is_meant(charge));
+            counting.try_for_each(|charge| edit(charge, block))
         });
         if outcome.is_err() {
             group.copy_from_slice(&before);
@@ -204,10 +226,10 @@ impl RateLimiter {
                 None if taken == 0 => return Err(Setback::Conflict),
                 None => self.take_again(group, now, store),
             };
-            if let Err(denied) = outcome {
+            if let Err(setback) = outcome {
                 let taken = charges.get(..taken).unwrap_or_default();
                 self.settle_all(taken, Spent::default(), now, store);
-                return Err(Setback::Overtaken(denied));
+                return Err(setback);
             }
             taken += group.len();
         }
@@ -221,13 +243,13 @@ impl RateLimiter {
         block: &mut Block<'_>,
         version: Option<u32>,
         store: &dyn SharedStore,
-    ) -> Option<Result<(), Denied>> {
+    ) -> Option<Result<(), Setback>> {
         let before = block.len();
         let shard = group.first().map_or(0, |charge| charge.shard);
         group.iter_mut().for_each(|charge| charge.take(block));
         let Ok(evicted) = block.make_room(self.capacity, before) else {
             self.failures.fetch_add(1, Ordering::Relaxed);
-            return Some(Err(unavailable(group.first())));
+            return Some(Err(Setback::Unavailable(unavailable(group.first()))));
         };
         let bytes = block.write();
         self.with_key(shard, |key| store.compare_and_swap(key, &bytes, version))
@@ -242,7 +264,7 @@ impl RateLimiter {
         group: &mut [Charge],
         now: Timestamp,
         store: &dyn SharedStore,
-    ) -> Result<(), Denied> {
+    ) -> Result<(), Setback> {
         let first = group.first().copied();
         let shard = first.map_or(0, |charge| charge.shard);
         let outcome = self.update(shard, now, store, |block| {
@@ -256,8 +278,8 @@ impl RateLimiter {
             })
         });
         outcome.map_err(|failure| match failure {
-            Failure::Denied(denied) => denied,
-            Failure::Unavailable => unavailable(first.as_ref()),
+            Failure::Denied(denied) => Setback::Overtaken(denied),
+            Failure::Unavailable => Setback::Unavailable(unavailable(first.as_ref())),
         })
     }
 
@@ -286,6 +308,14 @@ impl RateLimiter {
             .collect();
         charges.sort_unstable_by_key(|charge| (charge.shard, charge.key));
         charges
+    }
+
+    /// Whether a limit that refuses counts the output of such a request.
+    #[must_use]
+    pub fn bounds_output(&self, demand: &Demand<'_>) -> bool {
+        self.limits.iter().any(|limit| {
+            !limit.is_shadow && limit.applies_to(demand) && limit.measure.rates(demand).counts_output()
+        })
     }
 
     fn shard_of(&self, anchor: u64) -> u16 {

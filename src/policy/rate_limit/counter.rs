@@ -27,7 +27,17 @@ pub(super) struct Counter {
 impl Counter {
     /// Spent and held together.
     pub(super) fn used(&self) -> u64 {
-        sum(&self.spent).saturating_add(sum(&self.held))
+        self.spent_in_all().saturating_add(self.held_in_all())
+    }
+
+    /// What requests that have ended used.
+    pub(super) fn spent_in_all(&self) -> u64 {
+        sum(&self.spent)
+    }
+
+    /// What requests in flight have reserved.
+    pub(super) fn held_in_all(&self) -> u64 {
+        sum(&self.held)
     }
 
     /// Whether a request in flight has something reserved here.
@@ -62,7 +72,7 @@ impl Counter {
     }
 }
 
-fn sum(series: &Series) -> u64 {
+fn sum(series: &[(u64, u64)]) -> u64 {
     series
         .iter()
         .fold(0, |total, &(_, amount)| total.saturating_add(amount))
@@ -90,6 +100,15 @@ pub(super) fn subtract(series: &mut Series, index: u64, amount: u64) {
         if *old == 0 {
             series.remove(found);
         }
+    }
+}
+
+/// Moves what stands under later indices to this one.
+pub(super) fn bring_back(series: &mut Series, latest: u64) {
+    let first = series.partition_point(|&(index, _)| index <= latest);
+    if first < series.len() {
+        let amount = sum(&series.split_off(first));
+        add(series, latest, amount);
     }
 }
 

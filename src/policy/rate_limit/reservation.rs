@@ -32,6 +32,31 @@ pub struct Spent {
     pub cost: u64,
 }
 
+impl Spent {
+    /// A request that has cost nothing else.
+    pub const ONE_REQUEST: Self = Self {
+        requests: 1,
+        input_tokens: 0,
+        output_tokens: 0,
+        cached_input_tokens: 0,
+        reasoning_tokens: 0,
+        cost: 0,
+    };
+
+    /// With what another attempt at the same request has cost.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.max(other.requests),
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cached_input_tokens: self.cached_input_tokens.saturating_add(other.cached_input_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
+            cost: self.cost.saturating_add(other.cost),
+        }
+    }
+}
+
 /// The state of the tightest limit of one kind, for `x-ratelimit-*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
@@ -75,10 +100,12 @@ impl Reservation {
         self.is_clamped
     }
 
-    /// Whether any limit counts the output.
+    /// Whether any limit that refuses counts the output.
     #[must_use]
     pub fn bounds_output(&self) -> bool {
-        self.charges.iter().any(|charge| charge.rates.counts_output())
+        self.charges
+            .iter()
+            .any(|charge| !charge.is_shadow && charge.rates.counts_output())
     }
 
     /// The limits that would have refused, if they were not in shadow mode.
@@ -180,13 +207,15 @@ impl Charge {
     pub(super) fn settle(&self, spent: Spent, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
         let now = block.clock();
+        // What was dated later counts as of now.
+        let taken_at = self.taken_at.min(now);
         if self.measure != Measure::Requests {
-            self.window.release(&mut counter, self.amount, self.taken_at);
+            self.window.release(&mut counter, self.amount, taken_at);
             if spent.requests > 0 {
                 self.window.charge(&mut counter, self.measure.of(spent), now);
             }
         } else if spent.requests == 0 {
-            self.window.take_back(&mut counter, self.amount, self.taken_at);
+            self.window.take_back(&mut counter, self.amount, taken_at);
         } else {
             self.window
                 .charge(&mut counter, spent.requests.saturating_sub(self.amount), now);
@@ -197,9 +226,11 @@ impl Charge {
     /// Moves the hold into the present generation, with this amount.
     pub(super) fn renew(&mut self, amount: u64, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
-        self.window.release(&mut counter, self.amount, self.taken_at);
+        let now = block.clock();
+        self.window
+            .release(&mut counter, self.amount, self.taken_at.min(now));
         self.amount = amount;
-        self.taken_at = block.clock();
+        self.taken_at = now;
         self.window.hold(&mut counter, self.amount, self.taken_at);
         block.put(&self.key, &counter, self.window);
     }

@@ -7,8 +7,10 @@
 //! time that anyone has seen, and entries sorted by key. An entry is its key (16 bytes), the second from which on
 //! it is empty (4), its length and whether it holds anything (2), and the counter. Everything is little-endian.
 //!
-//! The clock of a block never goes back: an edit that comes with an earlier time (workers disagree by
-//! microseconds, an operator sets the clock) happens at the block's time, so nothing is credited twice.
+//! The clock of a block hardly ever goes back: an edit that comes with an earlier time (workers disagree by
+//! microseconds, an operator sets the clock) happens at the block's time, so nothing is credited twice. A block that
+//! is more than [`FURTHEST_AHEAD`] ahead has seen a clock that was wrong and has been set right. It takes the present time,
+//! and whatever it dated later counts as of now (`Window::expire`), lest its limits stand still until then.
 //!
 //! Bytes that are no such block count as an empty one. A change of this format therefore needs no migration, but
 //! it needs a new version in the key, lest two versions erase each other's blocks during an upgrade.
@@ -21,6 +23,9 @@ use std::borrow::Cow;
 
 /// The name of a counter: a digest, so that its length does not depend on what callers send.
 pub type CounterKey = [u8; 16];
+
+/// How far a block may be ahead of the clock, in nanoseconds: one minute.
+const FURTHEST_AHEAD: u64 = 60 * 1_000_000_000;
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 1 + 8;
@@ -64,7 +69,9 @@ impl<'a> Block<'a> {
         let (&[VERSION, ref clock @ ..], mut rest) = bytes.split_first_chunk::<HEADER_BYTES>()? else {
             return None;
         };
-        let clock = u64::from_le_bytes(*clock).max(now);
+        let seen = u64::from_le_bytes(*clock);
+        let is_astray = seen > now.saturating_add(FURTHEST_AHEAD);
+        let clock = if is_astray { now } else { seen.max(now) };
         let now_secs = clock / 1_000_000_000;
         let mut entries = Vec::with_capacity(rest.len() / (ENTRY_HEADER_BYTES + 8) + 2);
         let mut last: Option<CounterKey> = None;

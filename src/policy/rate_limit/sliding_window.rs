@@ -37,12 +37,17 @@ impl SlidingWindow {
         spent.retain(|&(index, _)| self.until(index) > now);
     }
 
+    /// The sub-bucket of this moment.
+    pub(super) const fn index_of(self, now: u64) -> u64 {
+        now / self.sub_bucket
+    }
+
     pub(super) fn charge(self, spent: &mut Series, amount: u64, now: u64) {
-        add(spent, now / self.sub_bucket, amount);
+        add(spent, self.index_of(now), amount);
     }
 
     pub(super) fn take_back(self, spent: &mut Series, amount: u64, charged_at: u64) {
-        subtract(spent, charged_at / self.sub_bucket, amount);
+        subtract(spent, self.index_of(charged_at), amount);
     }
 
     /// How long until `excess` has expired; `None` if there is not so much.
@@ -56,7 +61,7 @@ impl SlidingWindow {
 
     /// When something that is spent now expires.
     pub(super) fn until_of(self, now: u64) -> u64 {
-        self.until(now / self.sub_bucket)
+        self.until(self.index_of(now))
     }
 
     /// From this moment on, everything in the sub-bucket is older than the window.

@@ -36,6 +36,11 @@ pub struct LimitState {
     pub key: CounterKey,
     /// What is left, and when it is whole again.
     pub allowance: Allowance,
+    /// What requests that have ended used of it. With what is held it may be more than the limit: what exceeds a
+    /// reservation is charged, too.
+    pub spent: u64,
+    /// What requests in flight have reserved of it.
+    pub held: u64,
     /// What the request asks of it.
     pub asked: u64,
     /// How long the request would have to wait for it; `None` if it fits.
@@ -87,6 +92,7 @@ impl RateLimiter {
 
     fn state(&self, charge: &Charge, block: &Block<'_>) -> LimitState {
         let limit = self.limits.get(charge.limit);
+        let counter = block.counter(&charge.key, charge.window);
         LimitState {
             name: self.name_of(charge.limit).to_owned(),
             count: charge.measure.name(),
@@ -95,6 +101,8 @@ impl RateLimiter {
             is_per_model: limit.is_some_and(|limit| limit.is_per_model()),
             key: charge.key,
             allowance: charge.allowance(),
+            spent: charge.measure.told(counter.spent_in_all()),
+            held: charge.measure.told(counter.held_in_all()),
             asked: charge.measure.told(charge.amount),
             wait: charge.check(block).err().map(|denied| denied.wait),
         }

@@ -10,7 +10,7 @@
 //! and a sliding window later, for what it served last may be as young as that.
 
 use super::calendar::Period;
-use super::counter::{Counter, add, subtract};
+use super::counter::{Counter, add, bring_back, subtract};
 use super::sliding_window::SlidingWindow;
 use super::token_bucket::TokenBucket;
 use core::time::Duration;
@@ -69,8 +69,17 @@ impl Window {
         }
     }
 
-    /// Forgets what has expired. Every other function expects that this was done for the same `now`.
+    /// Forgets what has expired, and dates what is of the future as of now: it was written by a clock that was wrong.
+    /// Every other function expects that this was done for the same `now`.
     pub(super) fn expire(self, counter: &mut Counter, now: u64) {
+        let latest = match self.pace {
+            Pace::Sliding(sliding) => sliding.index_of(now),
+            Pace::Bucket(_) => now,
+            Pace::Calendar(period) => period.end_at(now),
+            Pace::InFlight => 0,
+        };
+        bring_back(&mut counter.spent, latest);
+        bring_back(&mut counter.held, now / self.generation);
         match self.pace {
             Pace::Sliding(sliding) => sliding.expire(&mut counter.spent, now),
             Pace::Bucket(bucket) => bucket.expire(&mut counter.spent, now),

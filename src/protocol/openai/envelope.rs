@@ -14,6 +14,7 @@
 use super::prompt;
 use crate::api_error::ApiError;
 use crate::protocol::json_object::{Object, kind_of, unescape};
+use crate::usage::estimate::PromptSize;
 use std::borrow::Cow;
 
 pub use crate::protocol::json_object::Field;
@@ -39,11 +40,8 @@ pub struct ChatEnvelope<'a> {
     pub max_output_tokens: Option<u64>,
     /// `n`; 1 if absent or null.
     pub n: u64,
-    /// Bytes of the prompt that cost input tokens by their length: messages, tools and the like, without the
-    /// base64 data of images, audio and files.
-    pub text_bytes: u64,
-    /// How many images the prompt holds.
-    pub images: u64,
+    /// What the prompt is made of: its messages, and the schemas of its tools and of its answer.
+    pub prompt: PromptSize,
 }
 
 impl<'a> ChatEnvelope<'a> {
@@ -65,7 +63,7 @@ impl<'a> ChatEnvelope<'a> {
                 ));
             }
         };
-        let other_bytes = ["tools", "functions", "response_format"]
+        let schema_bytes = ["tools", "functions", "response_format"]
             .iter()
             .filter_map(|key| object.get(key))
             .fold(0, |sum, value| length(value).saturating_add(sum));
@@ -73,18 +71,13 @@ impl<'a> ChatEnvelope<'a> {
             model,
             is_streaming: boolean("stream", given(&object, "stream"))?,
             include_usage: include_usage(given(&object, "stream_options"))?,
-            max_output_tokens: count(&object, "max_completion_tokens")?.max(count(&object, "max_tokens")?),
-            n: match count(&object, "n")? {
-                Some(0) => {
-                    return Err(ApiError::bad_request(
-                        "n",
-                        "n: expected a positive integer, found 0",
-                    ));
-                }
-                given => given.unwrap_or(1),
+            max_output_tokens: positive(&object, "max_completion_tokens")?
+                .max(positive(&object, "max_tokens")?),
+            n: positive(&object, "n")?.unwrap_or(1),
+            prompt: PromptSize {
+                schema_bytes,
+                ..messages
             },
-            text_bytes: messages.text_bytes.saturating_add(other_bytes),
-            images: messages.images,
             fields: object.fields,
         })
     }
@@ -191,6 +184,14 @@ fn boolean(param: &'static str, value: Option<&str>) -> Result<bool, ApiError> {
     }
 }
 
+/// A count that may not be 0. Some servers take a bound of 0 for none at all.
+fn positive(object: &Object<'_>, param: &'static str) -> Result<Option<u64>, ApiError> {
+    match count(object, param)? {
+        Some(0) => Err(wrong(param, "a positive integer", "0")),
+        given => Ok(given),
+    }
+}
+
 pub(super) fn count(object: &Object<'_>, param: &'static str) -> Result<Option<u64>, ApiError> {
     let Some(value) = given(object, param) else {
         return Ok(None);
@@ -203,12 +204,7 @@ pub(super) fn count(object: &Object<'_>, param: &'static str) -> Result<Option<u
                 "a number" => "a number that is too large",
                 kind => kind,
             };
-            let expected = if matches!(param, "n" | "dimensions") {
-                "a positive integer"
-            } else {
-                "a non-negative integer"
-            };
-            Err(wrong(param, expected, found))
+            Err(wrong(param, "a positive integer", found))
         }
     }
 }

@@ -2,9 +2,9 @@
 
 //! How large a prompt is, and whether its messages have the shape that every provider expects.
 //!
-//! The estimate of input tokens goes by bytes of text and by the number of images. Base64 data costs tokens by
-//! what it shows and not by its length, so it is left out of the bytes. Nothing is kept: each message is looked
-//! at once, borrowed, and only the content of those with parts is read a second time.
+//! The estimate of input tokens goes by bytes of text, the number of images, and bytes of audio and files, each with a
+//! rate of its own: base64 data costs tokens by what it shows, so it is no text. Nothing is kept: each message is
+//! looked at once, borrowed, and only the content of those with parts is read a second time.
 
 use crate::api_error::ApiError;
 use crate::protocol::json_object::kind_of;
@@ -47,14 +47,23 @@ pub(super) fn measure(messages: &str) -> Result<PromptSize, ApiError> {
     Ok(PromptSize {
         text_bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
         images: walk.images,
+        audio_bytes: walk.audio_bytes,
+        file_bytes: walk.file_bytes,
+        schema_bytes: 0,
     })
 }
+
+/// A file that is only named counts like one of so many bytes: about a page.
+const NAMED_FILE_BYTES: u64 = 65_536;
 
 #[derive(Default)]
 struct Walk {
     names_faults: bool,
     count: usize,
     images: u64,
+    audio_bytes: u64,
+    file_bytes: u64,
+    /// Bytes that are no text.
     payload_bytes: usize,
     fault: Option<ApiError>,
 }
@@ -168,26 +177,43 @@ impl Walk {
             let nested = serde_json::from_str::<Payload<'_>>(image.get())
                 .ok()
                 .and_then(|image| image.url);
-            self.data_url(nested.unwrap_or(image).get());
+            let _ = self.data_url(nested.unwrap_or(image).get());
         }
-        for payload in [&part.input_audio, &part.file].into_iter().flatten() {
-            for data in [payload.data, payload.file_data].into_iter().flatten() {
-                if !self.data_url(data.get()) && data.get().starts_with('"') {
-                    self.payload_bytes = self.payload_bytes.saturating_add(data.get().len());
-                }
-            }
+        if let Some(audio) = &part.input_audio {
+            let bytes = self.data(audio);
+            self.audio_bytes = self.audio_bytes.saturating_add(bytes);
+        }
+        if let Some(file) = &part.file {
+            let bytes = self.data(file);
+            let counted = if bytes == 0 { NAMED_FILE_BYTES } else { bytes };
+            self.file_bytes = self.file_bytes.saturating_add(counted);
         }
     }
 
+    /// Counts the data of a part, with or without a `data:` URL around it.
+    fn data(&mut self, payload: &Payload<'_>) -> u64 {
+        let mut bytes = 0_u64;
+        for data in [payload.data, payload.file_data].into_iter().flatten() {
+            let json = data.get();
+            if let Some(size) = self.data_url(json) {
+                bytes = bytes.saturating_add(size);
+            } else if json.starts_with('"') {
+                self.payload_bytes = self.payload_bytes.saturating_add(json.len());
+                bytes = bytes.saturating_add(u64::try_from(json.len()).unwrap_or(u64::MAX));
+            }
+        }
+        bytes
+    }
+
     /// Counts what follows the comma of a `data:` URL.
-    fn data_url(&mut self, json: &str) -> bool {
+    fn data_url(&mut self, json: &str) -> Option<u64> {
         if !json.starts_with("\"data:") {
-            return false;
+            return None;
         }
         let comma = memchr::memchr(b',', json.as_bytes()).unwrap_or(json.len());
         let payload = json.len().saturating_sub(comma).saturating_sub(2);
         self.payload_bytes = self.payload_bytes.saturating_add(payload);
-        true
+        Some(u64::try_from(payload).unwrap_or(u64::MAX))
     }
 }
 

@@ -20,13 +20,13 @@ fn quantiles(mut errors: Vec<f64>) -> (f64, f64) {
 fn errors(prompts: &[(u64, u64)], estimate: impl Fn(&Estimator, &LocalStore, u64) -> u64) -> (f64, f64) {
     let mut errors = Vec::new();
     for start in 0..prompts.len() {
-        let (estimator, store) = (Estimator::new(1), LocalStore::default());
+        let (estimator, store) = (Estimator::new([("p", "m")]), LocalStore::default());
         let turned: Vec<_> = prompts.iter().cycle().skip(start).take(prompts.len()).collect();
         let (lessons, asked) = turned.split_at(LESSONS);
         for (text_bytes, tokens_counted) in lessons {
             let prompt = PromptSize {
                 text_bytes: *text_bytes,
-                images: 0,
+                ..PromptSize::default()
             };
             let learned = Learned {
                 input_tokens: Some(*tokens_counted),
@@ -50,7 +50,7 @@ fn twenty_prompts_teach_any_language() {
         let learned = errors(prompts, |estimator, store, text_bytes| {
             let prompt = PromptSize {
                 text_bytes,
-                images: 0,
+                ..PromptSize::default()
             };
             estimator.input_tokens(0, prompt, store)
         });

@@ -2,21 +2,32 @@
 
 //! How estimates begin, learn and resist.
 
-use super::{Estimator, Learned, Model, PromptSize};
+use super::model::BYTES;
+use super::{Estimator, Learned, Model, PromptSize, key};
 use crate::shared_store::{Conflict, LocalStore, SharedStore};
 
 const fn text(text_bytes: u64) -> PromptSize {
     PromptSize {
         text_bytes,
         images: 0,
+        audio_bytes: 0,
+        file_bytes: 0,
+        schema_bytes: 0,
     }
+}
+
+/// So many models of one provider.
+fn estimator(models: usize) -> Estimator {
+    Estimator::new(["m-0", "m-1"].into_iter().take(models).map(|model| ("p", model)))
 }
 
 const fn input(input_tokens: u64) -> Learned {
     Learned {
         input_tokens: Some(input_tokens),
         output_tokens: None,
+        reasoning_tokens: None,
         output_bytes: 0,
+        output_events: 0,
     }
 }
 
@@ -24,7 +35,9 @@ const fn output(output_tokens: u64, output_bytes: u64) -> Learned {
     Learned {
         input_tokens: None,
         output_tokens: Some(output_tokens),
+        reasoning_tokens: None,
         output_bytes,
+        output_events: 0,
     }
 }
 
@@ -47,7 +60,7 @@ fn about(found: u64, expected: u64, percent: u64) {
 
 #[crate::test]
 fn before_anything_is_learned_the_defaults_hold() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     for (bytes, tokens) in [
         (0, 8),
         (1, 9),
@@ -61,6 +74,7 @@ fn before_anything_is_learned_the_defaults_hold() {
     let with_images = PromptSize {
         text_bytes: 400,
         images: 2,
+        ..PromptSize::default()
     };
     assert_eq!(estimator.input_tokens(0, with_images, &store), 2_108);
     assert_eq!(estimator.output_tokens(0, 1_024, &store), 1_024);
@@ -79,7 +93,7 @@ fn before_anything_is_learned_the_defaults_hold() {
 #[crate::test]
 fn the_ratio_of_text_is_learned_from_any_beginning() {
     for (per_thousand_bytes, lessons) in [(60, 40), (180, 20), (250, 20), (400, 20), (1_400, 40)] {
-        let (estimator, store) = (Estimator::new(2), LocalStore::default());
+        let (estimator, store) = (estimator(2), LocalStore::default());
         for n in 0..lessons {
             let bytes = 1_000 + dice(n) * 20;
             estimator.learn(
@@ -104,7 +118,7 @@ fn the_ratio_of_text_is_learned_from_any_beginning() {
 
 #[crate::test]
 fn absurd_reports_hardly_move_what_was_learned() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     for n in 0..100 {
         estimator.learn(0, text(4_000 + n), input(1_008), &store);
     }
@@ -122,7 +136,7 @@ fn absurd_reports_hardly_move_what_was_learned() {
 
 #[crate::test]
 fn a_changed_workload_is_followed() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     for _ in 0..500 {
         estimator.learn(0, text(4_000), input(1_008), &store);
     }
@@ -139,17 +153,14 @@ fn a_changed_workload_is_followed() {
 
 #[crate::test]
 fn images_are_learned_once_the_text_is_known() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     let prompt = PromptSize {
         text_bytes: 800,
         images: 3,
+        ..PromptSize::default()
     };
     estimator.learn(0, prompt, input(208 + 3 * 85), &store);
-    assert_eq!(
-        store.get("tollgate.estimate.v2.0"),
-        None,
-        "the text is not known yet"
-    );
+    assert_eq!(store.get(&key("p", "m-0")), None, "the text is not known yet");
     for _ in 0..10 {
         estimator.learn(0, text(800), input(208), &store);
     }
@@ -162,7 +173,7 @@ fn images_are_learned_once_the_text_is_known() {
 
 #[crate::test]
 fn nine_answers_in_ten_stay_below_the_expected_output() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     for n in 0..8 {
         assert_eq!(estimator.output_tokens(0, 777, &store), 777, "after {n}");
         estimator.learn(0, text(0), output(1 + dice(n), 0), &store);
@@ -178,7 +189,7 @@ fn nine_answers_in_ten_stay_below_the_expected_output() {
 
 #[crate::test]
 fn bytes_per_output_token_are_learned() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     for n in 0..50 {
         estimator.learn(0, text(0), output(100 + n, (100 + n) * 3), &store);
         estimator.learn(0, text(0), output(2, 400), &store);
@@ -188,7 +199,7 @@ fn bytes_per_output_token_are_learned() {
 
 #[crate::test]
 fn what_is_not_reported_teaches_nothing() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     for tally in [
         Learned::default(),
         input(0),
@@ -202,13 +213,13 @@ fn what_is_not_reported_teaches_nothing() {
     }
     estimator.learn(0, text(63), input(1_000), &store);
     estimator.learn(1, text(4_000), input(1_000), &store);
-    assert_eq!(store.get("tollgate.estimate.v2.0"), None);
-    assert_eq!(store.get("tollgate.estimate.v2.1"), None);
+    assert_eq!(store.get(&key("p", "m-0")), None);
+    assert_eq!(store.get(&key("p", "m-1")), None);
 }
 
 #[crate::test]
 fn figures_stay_within_their_bounds() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     for _ in 0..500 {
         estimator.learn(0, text(u64::MAX), input(1), &store);
         estimator.learn(
@@ -216,6 +227,7 @@ fn figures_stay_within_their_bounds() {
             PromptSize {
                 text_bytes: 64,
                 images: u64::MAX,
+                ..PromptSize::default()
             },
             input(1),
             &store,
@@ -228,7 +240,8 @@ fn figures_stay_within_their_bounds() {
             0,
             PromptSize {
                 text_bytes: 0,
-                images: 10
+                images: 10,
+                ..PromptSize::default()
             },
             &store
         ),
@@ -245,6 +258,7 @@ fn figures_stay_within_their_bounds() {
         PromptSize {
             text_bytes: u64::MAX,
             images: u64::MAX,
+            ..PromptSize::default()
         },
         &store,
     );
@@ -252,10 +266,11 @@ fn figures_stay_within_their_bounds() {
 
 #[crate::test]
 fn foreign_bytes_are_a_model_that_has_learned_nothing() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     estimator.learn(0, text(4_000), input(3_000), &store);
-    let (bytes, _) = store.get("tollgate.estimate.v2.0").unwrap();
-    assert_eq!(bytes.len(), 41);
+    let (bytes, _) = store.get(&key("p", "m-0")).unwrap();
+    assert_eq!(bytes.len(), BYTES);
+    assert_eq!(BYTES, 101);
     assert_ne!(Model::read(&bytes), Model::default());
     for cut in 0..bytes.len() {
         assert_eq!(Model::read(&bytes[..cut]), Model::default());
@@ -263,7 +278,7 @@ fn foreign_bytes_are_a_model_that_has_learned_nothing() {
     let mut not_a_number = bytes.clone();
     not_a_number[1..5].copy_from_slice(&f32::NAN.to_le_bytes());
     assert_eq!(Model::read(&not_a_number), Model::default());
-    let newer: Vec<u8> = [3].into_iter().chain(bytes[1..].iter().copied()).collect();
+    let newer: Vec<u8> = [4].into_iter().chain(bytes[1..].iter().copied()).collect();
     assert_eq!(Model::read(&newer), Model::default());
 }
 
@@ -283,14 +298,14 @@ impl SharedStore for Contended {
 #[crate::test]
 fn a_lesson_is_offered_once() {
     let store = Contended(core::cell::Cell::new(0));
-    Estimator::new(1).learn(0, text(4_000), input(1_000), &store);
+    estimator(1).learn(0, text(4_000), input(1_000), &store);
     assert_eq!(store.0.get(), 1);
 }
 
 /// What is reserved may not lie below what comes, whatever the prompts before it were like.
 #[crate::test]
 fn small_prompts_do_not_teach_how_large_ones_are_reserved() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     for _ in 0..500 {
         estimator.learn(0, text(75), input(13), &store);
     }
@@ -299,7 +314,7 @@ fn small_prompts_do_not_teach_how_large_ones_are_reserved() {
 
 #[crate::test]
 fn the_bound_rises_at_once_and_sinks_slowly() {
-    let (estimator, store) = (Estimator::new(1), LocalStore::default());
+    let (estimator, store) = (estimator(1), LocalStore::default());
     for _ in 0..500 {
         estimator.learn(0, text(2_000), input(508), &store);
     }
@@ -314,4 +329,145 @@ fn the_bound_rises_at_once_and_sinks_slowly() {
         estimator.input_tokens_bound(0, text(2_000), &store) > 1_000,
         "one batch is not forgotten at once"
     );
+}
+
+/// A prompt of one kind of content beside text of this length.
+fn beside(text_bytes: u64, kind: usize, units: u64) -> PromptSize {
+    let mut prompt = text(text_bytes);
+    match kind {
+        0 => prompt.images = units,
+        1 => prompt.audio_bytes = units,
+        2 => prompt.file_bytes = units,
+        _ => prompt.schema_bytes = units,
+    }
+    prompt
+}
+
+#[crate::test]
+fn every_kind_of_content_costs_something_from_the_first() {
+    let (estimator, store) = (estimator(1), LocalStore::default());
+    for (kind, units, tokens) in [
+        (0, 1, 1_000),
+        (1, 66_600, 200),
+        (2, 100_000, 3_031),
+        (3, 400, 100),
+    ] {
+        let found = estimator.input_tokens(0, beside(400, kind, units), &store);
+        about(found, 108 + tokens, 1);
+        let bound = estimator.input_tokens_bound(0, beside(400, kind, units), &store);
+        assert!(bound >= found + tokens / 20, "{bound} of {found}");
+    }
+}
+
+#[crate::test]
+fn every_kind_of_content_is_learned_by_itself_and_leaves_the_text_alone() {
+    for (kind, units, tokens) in [(0, 2, 500), (1, 90_000, 90), (2, 80_000, 12_000), (3, 4_000, 700)] {
+        let (estimator, store) = (estimator(1), LocalStore::default());
+        for _ in 0..10 {
+            estimator.learn(0, text(800), input(208), &store);
+        }
+        for _ in 0..80 {
+            estimator.learn(0, beside(800, kind, units), input(208 + tokens), &store);
+        }
+        about(
+            estimator.input_tokens(0, beside(800, kind, units), &store),
+            208 + tokens,
+            3,
+        );
+        about(estimator.input_tokens(0, text(800), &store), 208, 1);
+        let more = beside(800, kind, units * 2);
+        assert!(
+            estimator.input_tokens_bound(0, more, &store) >= 200 + 2 * tokens,
+            "{kind}"
+        );
+        let two = PromptSize {
+            images: 1,
+            audio_bytes: 9_000,
+            ..text(800)
+        };
+        let before = estimator.input_tokens(0, two, &store);
+        estimator.learn(0, two, input(9_000), &store);
+        assert_eq!(
+            estimator.input_tokens(0, two, &store),
+            before,
+            "two unknowns teach nothing"
+        );
+    }
+}
+
+#[crate::test]
+fn who_always_sends_tools_is_learned_all_the_same() {
+    let (estimator, store) = (estimator(1), LocalStore::default());
+    for n in 0..40 {
+        let prompt = beside(1_000 + dice(n), 3, 6_000);
+        estimator.learn(0, prompt, input(8 + (7_000 + dice(n)) / 5), &store);
+    }
+    about(
+        estimator.input_tokens(0, beside(1_500, 3, 6_000), &store),
+        1_508,
+        5,
+    );
+}
+
+#[crate::test]
+fn reasoning_that_is_not_shown_is_learned_and_no_other() {
+    let (estimator, store) = (estimator(2), LocalStore::default());
+    for n in 0..60 {
+        let reasoned = |output_bytes| Learned {
+            reasoning_tokens: Some(300),
+            ..output(400 + n, output_bytes)
+        };
+        // A hundred tokens and some are seen of the one, all of them of the other.
+        estimator.learn(0, text(0), reasoned((100 + n) * 4), &store);
+        estimator.learn(1, text(0), reasoned((400 + n) * 4), &store);
+    }
+    about(estimator.hidden_tokens(0, &store), 300, 3);
+    assert_eq!(estimator.hidden_tokens(1, &store), 0);
+    for model in [0, 1] {
+        about(estimator.tokens_of_output(model, 4_000, &store), 1_000, 3);
+    }
+}
+
+#[crate::test]
+fn the_largest_answer_and_the_shortest_tokens_are_remembered_for_a_while() {
+    let (estimator, store) = (estimator(1), LocalStore::default());
+    assert_eq!(estimator.predict(0, text(9), &store).largest_output_tokens, None);
+    for _ in 0..10 {
+        estimator.learn(0, text(0), output(100, 400), &store);
+    }
+    estimator.learn(0, text(0), output(3_000, 6_600), &store);
+    let seen = estimator.predict(0, text(9), &store);
+    assert_eq!(seen.largest_output_tokens, Some(3_000));
+    assert!((2.0..=2.3).contains(&seen.least_bytes_per_output_token));
+    let in_events = |output_events| Learned {
+        output_events,
+        ..output(120, 480)
+    };
+    for (events, most) in [(60, 2.0), (20, 6.0), (120, 6.0)] {
+        estimator.learn(0, text(0), in_events(events), &store);
+        let found = estimator.predict(0, text(9), &store).most_tokens_per_event;
+        assert!((found - most).abs() < 0.1, "{found}");
+    }
+    for _ in 0..2_000 {
+        estimator.learn(0, text(0), output(100, 400), &store);
+    }
+    let later = estimator.predict(0, text(9), &store);
+    assert!(later.largest_output_tokens < Some(600));
+    assert!(later.least_bytes_per_output_token > 3.5);
+}
+
+#[crate::test]
+fn of_several_models_the_one_that_makes_most_of_a_prompt_counts() {
+    let (estimator, store) = (estimator(2), LocalStore::default());
+    for _ in 0..20 {
+        estimator.learn(0, text(4_000), input(808), &store);
+        estimator.learn(1, text(4_000), input(1_608), &store);
+    }
+    let either = estimator.predict_any([0, 1].into_iter(), text(4_000), &store);
+    about(either.input_tokens, 1_608, 3);
+    assert_eq!(
+        either,
+        estimator.predict_any([1, 0].into_iter(), text(4_000), &store)
+    );
+    assert_ne!(key("p", "m-0"), key("p", "m-1"));
 }

@@ -2,7 +2,7 @@
 
 //! What happens when a limit runs short, and what it costs to ask several limits.
 
-use super::super::{Demand, RateLimiter, Refusal, Reservation};
+use super::super::{Demand, RateLimiter, Refusal, Reservation, Spent};
 use super::{at, demand, limiter_in, principal, remaining, retry_after, spent};
 use crate::shared_store::{Conflict, LocalStore, SharedStore};
 use core::cell::Cell;
@@ -250,4 +250,138 @@ fn what_a_request_costs_by_its_limits() {
             begin.elapsed().as_nanos() / 20_000
         );
     }
+}
+
+/// Refuses every write of one key.
+struct Blocked<'a> {
+    store: LocalStore,
+    key: &'a str,
+}
+
+impl SharedStore for Blocked<'_> {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.store.get(key)
+    }
+    fn compare_and_swap(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), Conflict> {
+        if key == self.key {
+            return Err(Conflict);
+        }
+        self.store.compare_and_swap(key, value, version)
+    }
+}
+
+fn shadow_beside_enforced() -> Value {
+    json!([
+        {"name": "each", "count": "total_tokens", "max": 100, "window": "60s", "per": ["consumer"]},
+        {"name": "shadow", "count": "total_tokens", "max": 50, "window": "60s", "mode": "shadow"},
+    ])
+}
+
+#[crate::test]
+fn a_contended_counter_in_shadow_mode_refuses_nothing() {
+    let limiter = limiter_in(shadow_beside_enforced(), 64, 16);
+    let caller = principal("a");
+    let wanted = Demand {
+        output_is_guess: true,
+        ..demand(&caller, 10, 20)
+    };
+    let probe = limiter.charges(&wanted, at(0));
+    let shadow = probe.iter().find(|charge| charge.is_shadow).unwrap();
+    assert_ne!(
+        shadow.shard,
+        probe.iter().find(|charge| !charge.is_shadow).unwrap().shard
+    );
+    let key = super::super::shard_key(shadow.shard);
+    let store = Blocked {
+        store: LocalStore::default(),
+        key: &key,
+    };
+    let mut held = limiter.reserve(&wanted, at(0), &store).unwrap();
+    assert_eq!((held.output_tokens(), remaining(&held)), (20, 70));
+    assert_eq!(limiter.extend(&mut held, 30, at(1), &store), 30);
+    limiter.settle(held, spent(10, 50), at(2), &store);
+    assert!(limiter.take_failures() > 0, "that it went uncounted is told");
+    // One that was counted at first, and cannot be any more.
+    let open = LocalStore::default();
+    let mut held = limiter.reserve(&wanted, at(0), &open).unwrap();
+    let store = Blocked {
+        store: open,
+        key: &key,
+    };
+    assert_eq!(limiter.extend(&mut held, 30, at(1), &store), 30);
+    assert_eq!(
+        limiter.extend(&mut held, 90, at(1), &store),
+        40,
+        "what the other has left"
+    );
+}
+
+#[crate::test]
+fn a_full_block_of_counters_in_shadow_mode_refuses_nothing() {
+    let json = json!([
+        {"name": "each", "count": "total_tokens", "max": 100, "window": "60s"},
+        {"name": "shadow", "count": "total_tokens", "max": 50, "window": "60s", "per": ["model"], "mode": "shadow"},
+    ]);
+    let (limiter, store, caller) = (limiter_in(json, 1, 16), LocalStore::default(), principal("a"));
+    for n in 0..20 {
+        let route = format!("m-{n}");
+        let wanted = Demand {
+            route: &route,
+            ..demand(&caller, 1, 1)
+        };
+        let held = limiter.reserve(&wanted, at(0), &store).unwrap();
+        assert_eq!(remaining(&held), 98 - 2 * n);
+    }
+}
+
+#[crate::test]
+fn a_limit_in_shadow_mode_bounds_no_output() {
+    let json = json!([
+        {"name": "shadow", "count": "total_tokens", "max": 50, "window": "60s", "mode": "shadow"},
+    ]);
+    let (limiter, store, caller) = (limiter_in(json, 1, 16), LocalStore::default(), principal("a"));
+    let held = limiter.reserve(&demand(&caller, 1, 900), at(0), &store).unwrap();
+    assert!(!held.bounds_output());
+    assert_eq!(held.output_tokens(), 900);
+}
+
+const DAY: u64 = 86_400_000;
+
+#[crate::test]
+fn a_clock_that_was_far_ahead_and_is_set_right_stops_no_limit_for_long() {
+    for json in [
+        json!([{"name": "all", "count": "total_tokens", "max": 100, "window": "60s"}]),
+        json!([{"name": "all", "count": "total_tokens", "max": 100, "bucket": {"every": "60s"}}]),
+        json!([{"name": "all", "count": "total_tokens", "max": 100, "calendar": {"every": "hour"}}]),
+    ] {
+        let (limiter, store, caller) = (limiter_in(json, 4, 16), LocalStore::default(), principal("a"));
+        let wrong = limiter.reserve(&demand(&caller, 0, 60), at(DAY), &store).unwrap();
+        limiter.settle(wrong, spent(0, 60), at(DAY), &store);
+        let flying = limiter.reserve(&demand(&caller, 0, 40), at(DAY), &store).unwrap();
+        // What was served then counts as of now: nothing is credited, and nothing is held for a day.
+        assert!(limiter.reserve(&demand(&caller, 0, 1), at(0), &store).is_err());
+        limiter.settle(flying, spent(0, 10), at(1_000), &store);
+        let more = limiter
+            .reserve(&demand(&caller, 0, 30), at(1_000), &store)
+            .unwrap();
+        limiter.settle(more, spent(0, 30), at(1_000), &store);
+        let wait = retry_after(limiter.reserve(&demand(&caller, 0, 100), at(1_000), &store));
+        assert!(wait <= Duration::from_secs(3_600), "{wait:?}");
+        let again = limiter
+            .reserve(&demand(&caller, 0, 100), at(1_000).plus(wait), &store)
+            .unwrap();
+        limiter.settle(again, Spent::default(), at(1_000), &store);
+    }
+}
+
+#[crate::test]
+fn a_request_of_a_wrong_clock_can_be_taken_back() {
+    let json = json!([{"name": "rpm", "count": "requests", "max": 2, "window": "60s"}]);
+    let (limiter, store, caller) = (limiter_in(json, 4, 16), LocalStore::default(), principal("a"));
+    let first = limiter.reserve(&demand(&caller, 0, 1), at(DAY), &store).unwrap();
+    let second = limiter.reserve(&demand(&caller, 0, 1), at(0), &store).unwrap();
+    assert!(limiter.reserve(&demand(&caller, 0, 1), at(0), &store).is_err());
+    limiter.settle(first, Spent::default(), at(500), &store);
+    assert!(limiter.reserve(&demand(&caller, 0, 1), at(600), &store).is_ok());
+    limiter.settle(second, spent(0, 1), at(700), &store);
 }

@@ -38,10 +38,13 @@ fn the_facts_and_their_places_are_read() {
         ("a/b", true, true)
     );
     assert_eq!(
-        (envelope.max_output_tokens, envelope.n, envelope.images),
+        (envelope.max_output_tokens, envelope.n, envelope.prompt.images),
         (Some(7), 2, 0)
     );
-    assert_eq!(envelope.text_bytes, 32 + 4);
+    assert_eq!(
+        (envelope.prompt.text_bytes, envelope.prompt.schema_bytes),
+        (32, 4)
+    );
     let field = &envelope.fields[0];
     assert_eq!(
         (&body[field.span.clone()], &*field.key),
@@ -63,7 +66,7 @@ fn absent_and_null_fields_have_their_defaults() {
         assert_eq!((envelope.max_output_tokens, envelope.n), (None, 1));
     }
     assert_eq!(
-        parse(r#","max_tokens":9,"max_completion_tokens":0"#).max_output_tokens,
+        parse(r#","max_tokens":9,"max_completion_tokens":1"#).max_output_tokens,
         Some(9)
     );
 }
@@ -216,12 +219,13 @@ fn fields_of_the_wrong_type_are_named() {
     }
     for param in ["max_tokens", "max_completion_tokens"] {
         for (value, found) in [
+            ("0", "0"),
             ("-1", "a negative number"),
             ("1e3", "a fraction"),
             ("\"5\"", "a string"),
             ("99999999999999999999", "a number that is too large"),
         ] {
-            let message = format!("{param}: expected a non-negative integer, found {found}");
+            let message = format!("{param}: expected a positive integer, found {found}");
             check_field(&format!("\"{param}\":{value}"), param, &message);
         }
     }
@@ -233,7 +237,7 @@ fn payloads_are_not_text_and_images_are_counted() {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}"#);
         let envelope = ChatEnvelope::parse(body.as_bytes()).unwrap();
         // What is there beside the content.
-        (envelope.text_bytes - 28, envelope.images)
+        (envelope.prompt.text_bytes - 28, envelope.prompt.images)
     };
     assert_eq!(size(r#""hello""#), (7, 0));
     let data = "A".repeat(5000);
@@ -256,6 +260,16 @@ fn payloads_are_not_text_and_images_are_counted() {
         (bytes, 0)
     );
     assert_eq!(size(r#"[{"type":"image_url","image_url":{"url":7}},null]"#).1, 1);
+    let prompt = |content: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}"#);
+        ChatEnvelope::parse(body.as_bytes()).unwrap().prompt
+    };
+    let spoken = prompt(&audio(&format!("\"{data}\"")));
+    assert_eq!((spoken.audio_bytes, spoken.file_bytes), (5_002, 0));
+    let filed = prompt(&file(&format!("data:application/pdf;base64,{data}")));
+    assert_eq!((filed.audio_bytes, filed.file_bytes), (0, 5_000));
+    let named = prompt(r#"[{"type":"file","file":{"file_id":"file-1"}}]"#);
+    assert_eq!(named.file_bytes, 65_536, "what it holds is not known");
 }
 
 #[crate::test]
