@@ -133,8 +133,8 @@ impl Exchange {
             let issuer = authenticator.as_ref().and_then(|keeper| keeper.issuer(place));
             return rescue::keys_unavailable(issuer);
         }
-        if deny == Deny::TooManyFailures {
-            return rescue::too_many_failures();
+        if matches!(deny, Deny::TooManyFailures | Deny::TooManyVerifications) {
+            return rescue::too_many_verifications(deny);
         }
         rescue::unauthenticated(deny)
     }

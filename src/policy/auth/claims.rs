@@ -147,12 +147,8 @@ pub(super) fn principal(claims: &Claims, mapping: &ClaimMapping, kept: &[String]
         .labels
         .iter()
         .filter_map(|(label, name)| Some((label.clone(), found(Some(name))?)));
-    let consumer = match find(claims, &mapping.consumer) {
-        Some(value @ (Value::String(_) | Value::Number(_))) => text(value),
-        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
-    };
     Ok(Principal {
-        consumer: consumer.ok_or(Deny::MissingClaim)?,
+        consumer: consumer(claims, mapping).ok_or(Deny::MissingClaim)?,
         team: found(mapping.team.as_ref()).or_else(|| defaults.team.clone()),
         labels: defaults.labels.clone().into_iter().chain(labels).collect(),
         models: None,
@@ -161,6 +157,14 @@ pub(super) fn principal(claims: &Claims, mapping: &ClaimMapping, kept: &[String]
             .map(|name| (name.clone(), values(find(claims, name))))
             .collect(),
     })
+}
+
+/// The consumer that the claims name.
+pub(super) fn consumer(claims: &Claims, mapping: &ClaimMapping) -> Option<String> {
+    match find(claims, &mapping.consumer) {
+        Some(value @ (Value::String(_) | Value::Number(_))) => text(value),
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
+    }
 }
 
 /// The value of the claim `name`: the member of that very name, or what the path leads to.

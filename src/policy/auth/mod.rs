@@ -19,7 +19,6 @@ mod claims;
 mod credential;
 mod deny;
 mod digest;
-mod failures;
 mod fetch_state;
 mod fingerprint;
 mod jwks;
@@ -27,11 +26,13 @@ mod jwt;
 mod key_form;
 mod key_source;
 mod principal;
+mod refused;
 mod remote;
 mod strict_json;
 #[cfg(test)]
 mod tests;
 mod trusted;
+mod verification;
 
 pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES, Sources};
 pub use deny::Deny;
@@ -46,12 +47,14 @@ use crate::headers::Headers;
 use crate::policy::connection::{Connection, NoConnection};
 use crate::shared_store::SharedStore;
 use api_key::ApiKeys;
-use cache::Cache;
-use failures::Failures;
-use fingerprint::Fingerprints;
-use jwt::Issuers;
+use cache::{Cache, Verified};
+use core::time::Duration;
+use fingerprint::{Fingerprint, Fingerprints};
+use jwt::{Issuers, Work};
+use refused::Refused;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use verification::VerificationBudget;
 
 /// Recognises callers by their credentials.
 pub struct Authenticator {
@@ -61,7 +64,8 @@ pub struct Authenticator {
     cache: Cache,
     anonymous: Option<Rc<Principal>>,
     sources: Rc<Sources>,
-    failures: Failures,
+    refused: Refused,
+    budget: VerificationBudget,
     trusted: Option<Trusted>,
     /// The claims that access rules ask about.
     kept_claims: Vec<String>,
@@ -95,7 +99,8 @@ impl Authenticator {
             cache: Cache::default(),
             anonymous: identity.allow_anonymous.then(|| Rc::new(Principal::anonymous())),
             sources: Rc::new(Sources::new(identity, &mut faults)),
-            failures: Failures::default(),
+            refused: Refused::default(),
+            budget: VerificationBudget::new(),
             connection: Rc::new(NoConnection),
         };
         if faults.is_empty() {
@@ -145,6 +150,9 @@ impl Authenticator {
         for keys in self.issuers.remote() {
             is_new |= keys.sync(store);
         }
+        if is_new {
+            self.refused.clear();
+        }
         is_new
     }
 
@@ -164,6 +172,7 @@ impl Authenticator {
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> KeyOutcome {
+        self.refused.clear();
         match self.issuers.remote_at(call.issuer) {
             Some(keys) => keys.on_answer(call, answer, now, store),
             None => KeyOutcome::Failed("the issuer is not configured".to_owned()),
@@ -182,7 +191,8 @@ impl Authenticator {
         {
             return Ok(Rc::new(principal));
         }
-        let Some(credential) = self.sources.find(headers)? else {
+        let sources = Rc::clone(&self.sources);
+        let Some(credential) = sources.find(headers)? else {
             return self.anonymous.as_ref().map(Rc::clone).ok_or(Deny::Missing);
         };
         let fingerprint = self.fingerprints.of(&credential);
@@ -195,17 +205,42 @@ impl Authenticator {
         if key_form::is_mistyped(&credential) {
             return Err(Deny::MistypedKey);
         }
-        let source = self.connection.source_address();
-        if source.is_some_and(|source| self.failures.is_too_many(source, now)) {
-            return Err(Deny::TooManyFailures);
+        if let Some(deny) = self.refused.find(&fingerprint, now) {
+            return Err(deny);
         }
-        let outcome = self.issuers.verify(&credential, now).ok_or(Deny::UnknownKey)?;
-        if let (Err(Deny::BadSignature), Some(source)) = (&outcome, source) {
-            self.failures.count(source, now);
-        }
-        let verified = outcome?;
+        let verified = self.verify(&credential, fingerprint, now)?;
         let principal = Rc::clone(&verified.principal);
         self.cache.insert(fingerprint, verified);
         Ok(principal)
+    }
+
+    /// Verifies a JSON Web Token that is not remembered, if there is time for it.
+    fn verify(
+        &mut self,
+        credential: &str,
+        fingerprint: Fingerprint,
+        now: Timestamp,
+    ) -> Result<Verified, Deny> {
+        let (budget, connection) = (&self.budget, &self.connection);
+        let mut asker = None;
+        let mut begin = |issuer: &str, consumer: Option<&str>| {
+            let caller = consumer.map(|consumer| (issuer, consumer));
+            asker = Some(budget.ask(connection.source_address(), caller, now)?);
+            Ok(())
+        };
+        let mut work = Work {
+            begin: &mut begin,
+            cost: Duration::ZERO,
+        };
+        let outcome = self.issuers.verify(credential, now, &mut work);
+        let cost = work.cost;
+        let outcome = outcome.unwrap_or(Err(Deny::UnknownKey));
+        if let Some(asker) = asker {
+            self.budget.spend(asker, cost, outcome.is_err(), now);
+            if let Err(deny) = outcome {
+                self.refused.insert(fingerprint, deny, now);
+            }
+        }
+        outcome
     }
 }

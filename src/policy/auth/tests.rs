@@ -8,6 +8,7 @@
 //! Ed25519 and a fixed seed, because that needs no random numbers.
 
 mod attacks;
+mod floods;
 mod standards;
 
 use super::{Authenticator, Deny, Principal};
@@ -526,39 +527,6 @@ fn a_trusted_principal_is_believed_only_where_it_is_configured() {
 }
 
 #[crate::test]
-fn a_flood_of_bad_signatures_is_refused_unread() {
-    struct From(core::net::IpAddr);
-    impl crate::policy::connection::Connection for From {
-        fn source_address(&self) -> Option<core::net::IpAddr> {
-            Some(self.0)
-        }
-        fn attribute(&self, _: &[&str]) -> Option<Vec<u8>> {
-            None
-        }
-    }
-    let mut authenticator = own_authenticator(json!({}));
-    let now = Timestamp::from_secs(NOW);
-    let (known, unseen) = (own_jwt(json!({})), own_jwt(json!({"sub": "bob"})));
-    assert!(bearer(&mut authenticator, &known, now).is_ok());
-    let (signed, _) = known.rsplit_once('.').unwrap();
-    let forged = format!("{signed}.{}", encode([1; 64]));
-    authenticator.connect(std::rc::Rc::new(From([192, 0, 2, 1].into())));
-    let refusals: Vec<_> = (0..200)
-        .map(|_| bearer(&mut authenticator, &forged, now).unwrap_err())
-        .collect();
-    assert_eq!(refusals[..100], [Deny::BadSignature; 100]);
-    assert_eq!(refusals[100..], [Deny::TooManyFailures; 100]);
-    // What is known is served, and others are heard.
-    assert_eq!(
-        bearer(&mut authenticator, &unseen, now),
-        Err(Deny::TooManyFailures)
-    );
-    assert_eq!(bearer(&mut authenticator, &known, now), Ok("alice".to_owned()));
-    authenticator.connect(std::rc::Rc::new(From([192, 0, 2, 2].into())));
-    assert_eq!(bearer(&mut authenticator, &unseen, now), Ok("bob".to_owned()));
-}
-
-#[crate::test]
 fn anonymous_callers_are_those_without_any_credential() {
     let mut authenticator = authenticator(json!({"allow_anonymous": true}));
     let now = Timestamp::from_secs(NOW);
@@ -591,6 +559,7 @@ fn messages_are_short_and_for_clients() {
         Deny::Revoked,
         Deny::EmbeddedKey,
         Deny::TooManyFailures,
+        Deny::TooManyVerifications,
         Deny::MistypedKey,
         Deny::ExpiredKey,
         Deny::KeysUnavailable(0),
