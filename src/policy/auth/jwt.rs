@@ -119,7 +119,7 @@ impl Issuer {
                 self.signer(jwt, found.map_err(no_key)?, work)?
             }
             Keys::Remote(remote) => {
-                let found = remote.candidates(jwt.kid.as_deref(), jwt.algorithm, now);
+                let found = remote.candidates(jwt.kid.as_deref(), jwt.algorithm, work.asked_at, now);
                 let found = found.map_err(|fault| match fault {
                     NoRemoteKey::NotThere(fault) => no_key(fault),
                     NoRemoteKey::Awaited => Deny::KeysAwaited(self.place),
@@ -162,6 +162,8 @@ impl Issuer {
 /// looked at.
 pub(super) struct Work<'a> {
     pub(super) begin: &'a mut dyn FnMut(&str, Option<&str>) -> Result<(), Deny>,
+    /// When the token came; it may have waited for its key since.
+    pub(super) asked_at: Timestamp,
     /// About how long the signatures took that were looked at.
     pub(super) cost: Duration,
 }

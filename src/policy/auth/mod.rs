@@ -39,7 +39,7 @@ pub use deny::Deny;
 pub use key_form::{digest_of_api_key, new_api_key};
 pub use key_source::KeySource;
 pub use principal::{ANONYMOUS, Principal};
-pub use remote::{KeyAnswer, KeyCall, KeyOutcome};
+pub use remote::{KeyAnswer, KeyCall, KeyOutcome, MAX_ANSWER_BYTES};
 
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Identity, Trusted};
@@ -185,6 +185,20 @@ impl Authenticator {
     ///
     /// Why the caller was not recognised.
     pub fn authenticate(&mut self, headers: &Headers, now: Timestamp) -> Result<Rc<Principal>, Deny> {
+        self.authenticate_waiting(headers, now, now)
+    }
+
+    /// The same for a request that came at `asked_at` and may have waited for its issuer's keys since.
+    ///
+    /// # Errors
+    ///
+    /// Why the caller was not recognised.
+    pub fn authenticate_waiting(
+        &mut self,
+        headers: &Headers,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Rc<Principal>, Deny> {
         if let Some(trusted) = &self.trusted
             && let Some(principal) =
                 trusted::find(trusted, &self.kept_claims, headers, self.connection.as_ref())?
@@ -208,7 +222,7 @@ impl Authenticator {
         if let Some(deny) = self.refused.find(&fingerprint, now) {
             return Err(deny);
         }
-        let verified = self.verify(&credential, fingerprint, now)?;
+        let verified = self.verify(&credential, fingerprint, asked_at, now)?;
         let principal = Rc::clone(&verified.principal);
         self.cache.insert(fingerprint, verified);
         Ok(principal)
@@ -219,6 +233,7 @@ impl Authenticator {
         &mut self,
         credential: &str,
         fingerprint: Fingerprint,
+        asked_at: Timestamp,
         now: Timestamp,
     ) -> Result<Verified, Deny> {
         let (budget, connection) = (&self.budget, &self.connection);
@@ -230,6 +245,7 @@ impl Authenticator {
         };
         let mut work = Work {
             begin: &mut begin,
+            asked_at,
             cost: Duration::ZERO,
         };
         let outcome = self.issuers.verify(credential, now, &mut work);
@@ -237,9 +253,13 @@ impl Authenticator {
         let outcome = outcome.unwrap_or(Err(Deny::UnknownKey));
         if let Some(asker) = asker {
             self.budget.spend(asker, cost, outcome.is_err(), now);
-            if let Err(deny) = outcome {
+        }
+        match outcome {
+            // To say that took a signature, or a wait for a fetch.
+            Err(deny) if asker.is_some() || deny == Deny::UnknownKeyId => {
                 self.refused.insert(fingerprint, deny, now);
             }
+            Ok(_) | Err(_) => {}
         }
         outcome
     }
