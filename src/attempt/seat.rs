@@ -61,6 +61,11 @@ impl ProviderSeat {
         self.provider.kind
     }
 
+    /// Whether the provider is sent the client's `baggage`.
+    pub(super) const fn forwards_baggage(&self) -> bool {
+        self.provider.forward_baggage
+    }
+
     /// The environment variable that holds the provider's credential, if it comes from one.
     #[must_use]
     pub fn credential_variable(&self) -> Option<&str> {

@@ -42,6 +42,10 @@ pub struct Provider {
     /// What the credential is, where the provider takes several kinds: for `azure_openai` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_scheme: Option<CredentialScheme>,
+    /// Whether the provider is sent the client's `baggage` header, which may hold anything that other services know of
+    /// the caller.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub forward_baggage: bool,
     /// What happens to a request field that the provider has no counterpart for.
     #[serde(default)]
     pub on_unsupported: OnUnsupported,

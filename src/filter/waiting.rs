@@ -86,6 +86,7 @@ impl<F: AwaitsKeys + 'static> Reachable<F> {
         }
     }
 
+    /// `otherwise` is the answer should the filter be in use, which it never is: a request stays where it is then.
     fn with<T>(&self, otherwise: T, ask: impl FnOnce(&mut F) -> T) -> T {
         let Ok(mut filter) = self.filter.try_borrow_mut() else {
             return otherwise;
@@ -126,19 +127,19 @@ impl<F: AwaitsKeys + 'static> Context for Reachable<F> {}
 
 impl<F: AwaitsKeys + 'static> HttpContext for Reachable<F> {
     fn on_http_request_headers(&mut self, count: usize, end_of_stream: bool) -> Action {
-        self.with(Action::Continue, |filter| {
+        self.with(Action::Pause, |filter| {
             filter.on_http_request_headers(count, end_of_stream)
         })
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.with(Action::Continue, |filter| {
+        self.with(Action::Pause, |filter| {
             filter.on_http_request_body(size, end_of_stream)
         })
     }
 
     fn on_http_request_trailers(&mut self, count: usize) -> Action {
-        self.with(Action::Continue, |filter| filter.on_http_request_trailers(count))
+        self.with(Action::Pause, |filter| filter.on_http_request_trailers(count))
     }
 
     fn on_http_response_headers(&mut self, count: usize, end_of_stream: bool) -> Action {
