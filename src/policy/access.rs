@@ -29,6 +29,9 @@ use core::net::IpAddr;
 use network::Network;
 use schedule::Schedule;
 
+/// What no pattern names.
+const ANY_MORE: char = char::MAX;
+
 /// Who asks, from where and when.
 pub struct Caller<'a> {
     principal: &'a Principal,
@@ -175,6 +178,22 @@ impl AccessRules {
             };
             self.judge(caller, &smallest).is_ok()
         })
+    }
+
+    /// Names of models, beginning with `prefix`, such that whatever holds for any name that begins so, for this caller,
+    /// holds for one of them: each name and prefix that a rule or the caller's key tells apart, and one name beyond it.
+    pub fn distinct_names(&self, principal: &Principal, prefix: &str) -> Vec<String> {
+        let rules = self.rules.iter().filter_map(|rule| rule.written.models.as_ref());
+        let patterns = rules.chain(&principal.models).flatten();
+        let mut names = vec![prefix.to_owned(), format!("{prefix}{ANY_MORE}")];
+        for pattern in patterns.filter(|pattern| pattern.starts_with(prefix)) {
+            names.push(pattern.clone());
+            if let Some(stem) = pattern.strip_suffix('*').filter(|stem| stem.starts_with(prefix)) {
+                names.push(stem.to_owned());
+                names.push(format!("{stem}{ANY_MORE}"));
+            }
+        }
+        names
     }
 
     /// The first rule that lets `caller` make this request, by its place; `None` if none does, or there are none.
@@ -379,10 +398,11 @@ fn concerns(rule: &AccessRule, principal: &Principal) -> bool {
             .iter()
             .all(|(name, value)| principal.labels.get(name) == Some(value))
         && rule.claims.iter().all(|(name, value)| {
+            // Of a claim that is not known, the worse is assumed.
             principal
                 .claims
                 .get(name)
-                .is_some_and(|values| values.contains(value))
+                .map_or(rule.effect == AccessEffect::Deny, |values| values.contains(value))
         })
 }
 

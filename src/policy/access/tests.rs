@@ -110,6 +110,27 @@ fn a_claim_has_one_value_or_several() {
 }
 
 #[crate::test]
+fn a_rule_that_denies_by_a_claim_does_not_fail_open() {
+    let rules = rules(json!([
+        {},
+        {"effect": "deny", "claims": {"role": "intern"}, "models": ["gpt-5"]},
+    ]));
+    // An API key, a certificate, or a claim that could not be read: nothing is known of the claim.
+    let mut somebody = principal("alice", None, &[]);
+    assert!(!allows(&rules, &somebody, "gpt-5"));
+    assert!(allows(&rules, &somebody, "gpt-4"), "other conditions still count");
+    for (values, expected) in [
+        (vec![], true),
+        (vec!["dev"], true),
+        (vec!["dev", "intern"], false),
+    ] {
+        let values = values.into_iter().map(str::to_owned).collect();
+        somebody.claims.insert("role".to_owned(), values);
+        assert_eq!(allows(&rules, &somebody, "gpt-5"), expected);
+    }
+}
+
+#[crate::test]
 fn rules_that_allow_add_and_models_are_names_or_prefixes() {
     let rules = rules(json!([
         {"models": ["small"]},

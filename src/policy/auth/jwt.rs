@@ -19,6 +19,7 @@ use super::claims::{self, Claims};
 use super::deny::Deny;
 use super::jwks::{KeySet, NoKey};
 use super::key_source::KeySource;
+use super::principal::ISSUER_LABEL;
 use super::remote::{NoRemoteKey, RemoteKeys};
 use super::strict_json;
 use crate::clock::Timestamp;
@@ -96,6 +97,20 @@ impl Issuer {
                 "expected a name, found an empty text",
             ));
         }
+        let is_taken =
+            mapping.labels.contains_key(ISSUER_LABEL) || mapping.defaults.labels.contains_key(ISSUER_LABEL);
+        if is_taken {
+            faults.push(ConfigError::new(
+                format!("{path}.claims.labels.{ISSUER_LABEL}"),
+                "expected other labels than `issuer`, which is the issuer's name, found it",
+            ));
+        }
+        if provider.audiences.is_empty() && !provider.allow_any_audience {
+            faults.push(ConfigError::new(
+                format!("{path}.audiences"),
+                "expected at least one audience, or `allow_any_audience: true`, found none",
+            ));
+        }
         let keys = keys(provider, place, path, faults)?;
         (faults.len() == before).then(|| Self {
             place,
@@ -134,7 +149,7 @@ impl Issuer {
         claims::check_audience(&jwt.claims, &self.audiences)?;
         claims::check_authorized_party(&jwt.claims, &self.authorized_parties)?;
         claims::check_id(&jwt.claims, &self.denied_ids)?;
-        let principal = claims::principal(&jwt.claims, &self.mapping, &self.kept_claims)?;
+        let principal = claims::principal(&self.name, &jwt.claims, &self.mapping, &self.kept_claims)?;
         Ok(claims::verified(principal, validity, key))
     }
 
@@ -267,6 +282,14 @@ fn keys(provider: &JwtProvider, place: usize, path: &str, faults: &mut Vec<Confi
                 return fault(&format!("jwks.remote.{key}"), message.to_owned());
             }
             match KeySource::of(provider) {
+                Ok(Some(source)) if !source.endpoint.is_tls && !provider.allow_plaintext => {
+                    let key = match settings.uri {
+                        Some(_) => "jwks.remote.uri",
+                        None => "issuer",
+                    };
+                    let message = "expected an `https` URL to fetch keys from, or `allow_plaintext: true`, found `http`";
+                    fault(key, message.to_owned())
+                }
                 Ok(Some(source)) => Some(Keys::Remote(Box::new(RemoteKeys::new(
                     place,
                     &provider.issuer,

@@ -115,6 +115,7 @@ impl Authenticator {
         let claims: BTreeSet<String> = claims.map(str::to_owned).collect();
         self.kept_claims = claims.into_iter().collect();
         self.issuers.keep_claims(&self.kept_claims);
+        self.api_keys.keep_claims(&self.kept_claims);
     }
 
     /// Asks this host about requests from now on.

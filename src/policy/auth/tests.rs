@@ -311,7 +311,7 @@ fn issuer_and_audience_are_compared_exactly() {
     ] {
         check_claims(json!({"aud": aud}), expected);
     }
-    let mut any = own_authenticator(json!({"audiences": []}));
+    let mut any = own_authenticator(json!({"audiences": [], "allow_any_audience": true}));
     let outcome = bearer(
         &mut any,
         &own_jwt(json!({"aud": null})),
@@ -357,6 +357,7 @@ fn claims_become_the_principal_by_name_or_path() {
     let labels = [
         ("deep", "1.5"),
         ("flag", "true"),
+        ("issuer", ISSUER),
         ("level", "3"),
         ("tier", "gold"),
     ];
@@ -397,7 +398,7 @@ fn defaults_stand_in_for_absent_claims_and_claims_are_kept_on_demand() {
     assert_eq!(bare.team.as_deref(), Some("guests"));
     assert_eq!(bare.labels["tier"], "free");
     let told = principal(json!({
-        "team": "search", "plan": "gold", "groups": ["a", "b", 7, {"x": 1}], "realm": {"role": "dev"}
+        "team": "search", "plan": "gold", "groups": ["a", "b", 7, null], "realm": {"role": "dev"}
     }));
     assert_eq!(told.team.as_deref(), Some("search"));
     assert_eq!(
@@ -573,6 +574,97 @@ fn messages_are_short_and_for_clients() {
     }
 }
 
+#[crate::test]
+fn two_issuers_with_the_same_consumer_are_told_apart_by_a_label() {
+    let mut own = own_authenticator(json!({}));
+    let headers = [("authorization", format!("Bearer {}", own_jwt(json!({}))))];
+    let headers: Headers = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let principal = own.authenticate(&headers, Timestamp::from_secs(NOW)).unwrap();
+    assert_eq!(principal.labels["issuer"], ISSUER);
+    let mut taken = provider(ISSUER, &own_jwks());
+    taken["claims"] = json!({"labels": {"issuer": "tenant"}});
+    check_faults(
+        json!({"jwt": [taken]}),
+        &[("identity.jwt[0].claims.labels.issuer", "the issuer's name")],
+    );
+}
+
+#[crate::test]
+fn what_weakens_an_issuer_has_to_be_asked_for() {
+    let remote = |settings: Value| {
+        let mut issuer = json!({"issuer": "https://a.example", "audiences": ["a"]});
+        let more = settings.as_object().unwrap().clone();
+        issuer.as_object_mut().unwrap().extend(more);
+        json!({"jwt": [issuer]})
+    };
+    check_faults(
+        remote(json!({"audiences": []})),
+        &[("identity.jwt[0].audiences", "allow_any_audience")],
+    );
+    check_faults(
+        remote(json!({"issuer": "http://a.example"})),
+        &[("identity.jwt[0].issuer", "allow_plaintext")],
+    );
+    check_faults(
+        remote(json!({"jwks": {"remote": {"uri": "http://a.example/keys"}}})),
+        &[("identity.jwt[0].jwks.remote.uri", "allow_plaintext")],
+    );
+    for sound in [
+        json!({}),
+        json!({"audiences": [], "allow_any_audience": true}),
+        json!({"issuer": "http://a.example", "allow_plaintext": true}),
+    ] {
+        check_faults(remote(sound), &[]);
+    }
+}
+
+#[crate::test]
+fn a_claim_that_cannot_be_compared_is_not_taken_for_one_that_is_absent() {
+    let mut own = own_authenticator(json!({}));
+    own.keep_claims(["role"].into_iter());
+    for (role, expected) in [
+        (json!(null), Some(vec![])),
+        (json!("dev"), Some(vec!["dev"])),
+        (json!(["dev", 7, true]), Some(vec!["dev", "7", "true"])),
+        (json!({"dev": true}), None),
+        (json!(["dev", {"name": "intern"}]), None),
+    ] {
+        let credential = own_jwt(json!({"role": role.clone()}));
+        let headers = [("x-api-key", credential.as_str())].into_iter().collect();
+        let principal = own.authenticate(&headers, Timestamp::from_secs(NOW)).unwrap();
+        let found = principal
+            .claims
+            .get("role")
+            .map(|values| values.iter().collect::<Vec<_>>());
+        let expected: Option<Vec<String>> =
+            expected.map(|values| values.into_iter().map(str::to_owned).collect());
+        assert_eq!(
+            found,
+            expected.as_ref().map(|values| values.iter().collect()),
+            "{role}"
+        );
+    }
+}
+
+#[crate::test]
+fn of_an_api_key_s_claims_only_those_are_known_that_it_has() {
+    let digest = |key: &str| crate::policy::auth::digest_of_api_key(key);
+    let mut authenticator = authenticator(json!({"api_keys": [
+        {"sha256": digest("plain"), "consumer": "a"},
+        {"sha256": digest("told"), "consumer": "b", "claims": {"role": ["dev"]}},
+    ]}));
+    authenticator.keep_claims(["role", "groups"].into_iter());
+    let mut claims = |key: &str| {
+        let headers = [("x-api-key", key)].into_iter().collect();
+        let principal = authenticator.authenticate(&headers, Timestamp::from_secs(NOW));
+        principal.unwrap().claims.clone()
+    };
+    assert!(claims("plain").is_empty());
+    let told = claims("told");
+    assert_eq!(told["role"], ["dev"]);
+    assert!(told["groups"].is_empty());
+}
+
 fn check_faults(json: Value, expected: &[(&str, &str)]) {
     let faults = Authenticator::new(&identity(json)).err().unwrap_or_default();
     let found: Vec<_> = faults.iter().map(|fault| fault.path.as_str()).collect();
@@ -619,7 +711,7 @@ fn faults_of_the_configuration_have_paths() {
     check_faults(
         json!({"jwt": [
             provider(ISSUER, &own_jwks()),
-            {"issuer": "f", "jwks": {"file": "keys.json"}},
+            {"issuer": "f", "audiences": ["a"], "jwks": {"file": "keys.json"}},
             provider(ISSUER, &own_jwks()),
             nameless,
         ]}),

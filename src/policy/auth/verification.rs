@@ -194,6 +194,28 @@ impl VerificationBudget {
             .unwrap_or_else(|| panic!("all addresses have one place"))
     }
 
+    /// Has 192.0.2.1 fail so often, at no cost.
+    #[cfg(test)]
+    pub(super) fn have_failed(&mut self, times: u32, now: Timestamp) {
+        for _ in 0..times {
+            let asker = self.ask(Some([192, 0, 2, 1].into()), None, now);
+            self.spend(
+                asker.unwrap_or_else(|deny| panic!("{deny}")),
+                Duration::ZERO,
+                true,
+                now,
+            );
+        }
+    }
+
+    /// Fills the trickle, if 192.0.2.1 has to use it.
+    #[cfg(test)]
+    pub(super) fn fill_trickle(&mut self, now: Timestamp) {
+        let asker = self.ask(Some([192, 0, 2, 1].into()), None, now);
+        let asker = asker.unwrap_or_else(|deny| panic!("{deny}"));
+        self.spend(asker, TRICKLE_BURST, false, now);
+    }
+
     fn place(&self, source: IpAddr) -> usize {
         let (octets, count) = network(source);
         let fingerprint = self.key.of_parts([octets.get(..count).unwrap_or_default()]);
