@@ -71,7 +71,7 @@ impl ProviderSeat {
     pub fn credential_variable(&self) -> Option<&str> {
         match self.provider.credential.as_ref()? {
             Credential::Env(name) => Some(name),
-            Credential::File(_) => None,
+            Credential::File(_) | Credential::OAuth2(_) => None,
         }
     }
 
@@ -80,7 +80,7 @@ impl ProviderSeat {
         let teams = self.provider.team_credentials.iter();
         teams.filter_map(|(team, credential)| match credential {
             Credential::Env(name) => Some((team.as_str(), name.as_str())),
-            Credential::File(_) => None,
+            Credential::File(_) | Credential::OAuth2(_) => None,
         })
     }
 

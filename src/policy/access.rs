@@ -29,6 +29,9 @@ use core::net::IpAddr;
 use network::Network;
 use schedule::Schedule;
 
+/// What the access log calls the list of models that an API key has.
+const KEY_MODELS: &str = "api_keys.models";
+
 /// What no pattern names.
 const ANY_MORE: char = char::MAX;
 
@@ -105,7 +108,8 @@ impl<'a> Use<'a> {
 pub struct Refused {
     /// What of the request is too much.
     pub reason: Reason,
-    /// The rule that refused it: its name, or its place as `access[2]`; `None` if no rule allowed it.
+    /// The rule that refused it: its name, or its place as `access[2]`; `api_keys.models` if it was the key's own list,
+    /// and `None` if no rule allowed it.
     pub rule: Option<String>,
 }
 
@@ -220,7 +224,7 @@ impl AccessRules {
     fn judge(&self, caller: &Caller<'_>, asked: &Use<'_>) -> Result<(), Option<String>> {
         let is_for_key = |models: &Vec<String>| is_listed(models, asked.model);
         if !caller.principal.models.as_ref().is_none_or(is_for_key) {
-            return Err(None);
+            return Err(Some(KEY_MODELS.to_owned()));
         }
         let mut is_allowed = None;
         for rule in &self.rules {

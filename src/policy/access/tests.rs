@@ -131,6 +131,17 @@ fn a_rule_that_denies_by_a_claim_does_not_fail_open() {
 }
 
 #[crate::test]
+fn a_refusal_by_the_key_s_own_list_is_told_from_one_by_a_rule() {
+    let rules = rules(json!([{}]));
+    let mut keyed = principal("alice", None, &[]);
+    keyed.models = Some(vec!["gpt-4*".to_owned()]);
+    let caller = Caller::new(&keyed, &NoConnection, NOW);
+    let refused = rules.check(&caller, &Use::smallest("gpt-5")).unwrap_err();
+    assert_eq!(refused.rule.as_deref(), Some("api_keys.models"));
+    assert!(rules.check(&caller, &Use::smallest("gpt-4o")).is_ok());
+}
+
+#[crate::test]
 fn rules_that_allow_add_and_models_are_names_or_prefixes() {
     let rules = rules(json!([
         {"models": ["small"]},

@@ -173,10 +173,13 @@ impl Issuer {
     }
 }
 
+/// Whether there is time for a token of this issuer and consumer.
+type Begin<'a> = dyn FnMut(&str, Option<&str>) -> Result<(), Deny> + 'a;
+
 /// What verifying takes. `begin` is asked, with the issuer and the consumer that the token names, before a signature is
 /// looked at.
 pub(super) struct Work<'a> {
-    pub(super) begin: &'a mut dyn FnMut(&str, Option<&str>) -> Result<(), Deny>,
+    pub(super) begin: &'a mut Begin<'a>,
     /// When the token came; it may have waited for its key since.
     pub(super) asked_at: Timestamp,
     /// About how long the signatures took that were looked at.
