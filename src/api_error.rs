@@ -79,6 +79,22 @@ impl ApiError {
         self
     }
 
+    /// Takes a secret out of the texts, in which a provider may have repeated it.
+    pub fn redact(&mut self, secret: &str) {
+        // What is shorter is no secret, and would make holes in ordinary words.
+        const SHORTEST: usize = 8;
+        if secret.len() < SHORTEST {
+            return;
+        }
+        let texts = [Some(&mut self.kind), Some(&mut self.message)];
+        let more = [self.param.as_mut(), self.code.as_mut()];
+        for text in texts.into_iter().chain(more).flatten() {
+            if text.contains(secret) {
+                *text = Cow::Owned(text.replace(secret, "[credential]"));
+            }
+        }
+    }
+
     /// The same error with a time to wait.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
@@ -125,6 +141,18 @@ struct Inner<'a> {
 #[cfg(test)]
 mod tests {
     use super::ApiError;
+
+    #[crate::test]
+    fn a_secret_is_taken_out_of_every_text() {
+        let mut error = ApiError::new(400, "sk-12345", "no sk-12345, but sk-12345")
+            .with_param("x.sk-12345")
+            .with_code("sk-12345");
+        error.redact("short");
+        error.redact("sk-12345");
+        let text = String::from_utf8(error.to_json()).unwrap();
+        assert!(!text.contains("sk-12345"), "{text}");
+        assert!(text.contains("no [credential], but [credential]"), "{text}");
+    }
 
     #[crate::test]
     fn all_four_keys_are_always_there() {

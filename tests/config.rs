@@ -136,6 +136,10 @@ fn no_secret_file_reaches_the_filter_and_every_target_has_its_cluster() {
         "- name: \"issuer/discovered.example.com:443\"\n",
         "- name: \"issuer/192.0.2.7:8080\"\n",
         "sni: discovered.example.com\n",
+        "- name: token/by-token\n",
+        "uri: \"https://login.example.com/token\"",
+        "{filename: /etc/tollgate/client-secret}",
+        "scopes: [llm.read, llm.write]",
     ] {
         assert!(out.contains(expected), "{expected}");
     }
@@ -149,10 +153,38 @@ fn no_secret_file_reaches_the_filter_and_every_target_has_its_cluster() {
         .map(|rest| rest.split("failure_policy").next().unwrap())
         .collect();
     let words = |vm: &str| vm.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(vms.len(), 9, "the gateway seat and eight clusters");
+    assert_eq!(vms.len(), 10, "the gateway seat and nine clusters");
     assert!(
         vms.iter().all(|vm| words(vm) == words(vms[0])),
         "all seats share one VM"
+    );
+}
+
+#[test]
+fn secrets_are_described_beside_what_is_rendered_so_that_envoy_watches_them() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("secrets");
+    fs::create_dir_all(&folder).unwrap();
+    let out = folder.join("envoy.yaml");
+    let out = out.to_str().unwrap();
+    let file = "tests/fixtures/configs/valid/every-key.yaml";
+    for (more, shown) in [
+        (vec![], folder.to_str().unwrap()),
+        (vec!["--secrets", "/etc/envoy"], "/etc/envoy"),
+    ] {
+        let arguments = [vec!["render", "envoy", file, "-o", out], more].concat();
+        let (code, _, err) = tollgate(&arguments);
+        assert_eq!(code, 0, "{err}");
+        let text = fs::read_to_string(out).unwrap();
+        assert!(text.contains(&format!("{shown}/secret-by-token.yaml")), "{text}");
+        assert!(!text.contains("\n  secrets:"), "nothing is read once only");
+        let secret = fs::read_to_string(folder.join("secret-by-token.yaml")).unwrap();
+        assert!(secret.contains("credential/by-token") && secret.contains("/etc/tollgate/client-secret"));
+    }
+    let bad = "providers.by-token.credential.oauth2.token_url=ftp://a";
+    let (code, _, err) = tollgate(&["check", file, "--set", bad]);
+    assert!(
+        code == 1 && err.contains("providers.by-token.credential.oauth2.token_url: expected"),
+        "{err}"
     );
 }
 

@@ -18,18 +18,14 @@ pub struct Credentials {
 
 impl Credentials {
     /// The credential to present to `provider`, and whose it is.
-    pub(super) fn choose<'a>(
-        &'a self,
-        handoff: &'a Handoff,
-        provider: &str,
-    ) -> (Option<&'a str>, CredentialOwner) {
+    pub(super) fn choose(&self, handoff: &Handoff, provider: &str) -> (Option<Rc<str>>, CredentialOwner) {
         if let Some(brought) = handoff.brought_credential(provider) {
-            return (Some(brought), CredentialOwner::Caller);
+            return (Some(brought.into()), CredentialOwner::Caller);
         }
         let team = handoff.team.as_ref().and_then(|team| self.teams.get(team));
         match team {
-            Some(credential) => (credential.as_deref(), CredentialOwner::Team),
-            None => (self.own.as_deref(), CredentialOwner::Gateway),
+            Some(credential) => (credential.clone(), CredentialOwner::Team),
+            None => (self.own.clone(), CredentialOwner::Gateway),
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct Attempt {
     is_credential_refused: bool,
     /// Whose credential was presented.
     owner: CredentialOwner,
+    /// The credential that was presented, which no error may repeat.
+    presented: Option<Rc<str>>,
 }
 
 impl Attempt {
@@ -89,6 +91,7 @@ impl Attempt {
             extend: None,
             is_credential_refused: false,
             owner: CredentialOwner::Gateway,
+            presented: None,
         };
         match provider::translate_request(body, &attempt.settings, out) {
             Ok(request) => attempt.request = request,
@@ -110,11 +113,18 @@ impl Attempt {
     fn head(&mut self, headers: &Headers, credentials: &Credentials, content_length: usize) -> UpstreamHead {
         let handoff = self.handoff.try_borrow().ok();
         let (credential, owner) = handoff.as_deref().map_or_else(
-            || (credentials.own.as_deref(), CredentialOwner::Gateway),
+            || (credentials.own.clone(), CredentialOwner::Gateway),
             |handoff| credentials.choose(handoff, &self.seat.name),
         );
-        let head = request::head(&self.seat, headers, &self.request, credential, content_length);
+        let head = request::head(
+            &self.seat,
+            headers,
+            &self.request,
+            credential.as_deref(),
+            content_length,
+        );
         drop(handoff);
+        self.presented = credential;
         self.owner = owner;
         self.record(|record| record.credential_owner = owner);
         head

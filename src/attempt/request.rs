@@ -11,14 +11,7 @@ use crate::headers::Headers;
 use crate::provider::{self, UpstreamRequest};
 
 /// Headers of the client's request that a provider may see: trace context, and the request's id.
-const FORWARDED: [&str; 6] = [
-    "traceparent",
-    "tracestate",
-    "baggage",
-    "b3",
-    "x-request-id",
-    "x-b3-traceid",
-];
+const FORWARDED: [&str; 5] = ["traceparent", "tracestate", "b3", "x-request-id", "x-b3-traceid"];
 
 const USER_AGENT: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
 
@@ -47,7 +40,9 @@ pub(super) fn head(
     for (name, value) in &request.headers {
         head.push((name, value.as_bytes().to_vec()));
     }
-    for name in FORWARDED {
+    // What services tell each other of a caller is no provider's business unless somebody says so.
+    let baggage = seat.forwards_baggage().then_some("baggage");
+    for name in FORWARDED.into_iter().chain(baggage) {
         if let Some(value) = headers.get(name) {
             head.push((name, value.to_vec()));
         }

@@ -366,7 +366,7 @@ impl Attempt {
         is_over: bool,
         out: &mut Vec<u8>,
     ) -> BodyStep {
-        self.is_credential_refused |= credential::replace(&mut fault, self.owner);
+        self.redact(&mut fault);
         out.clear();
         out.extend_from_slice(&fault.error.to_json());
         let status = if fault.is_retryable {
@@ -402,10 +402,18 @@ impl Attempt {
         })
     }
 
+    /// Takes out of a fault what is not for the caller.
+    fn redact(&mut self, fault: &mut UpstreamFault) {
+        self.is_credential_refused |= credential::replace(fault, self.owner);
+        if let Some(presented) = &self.presented {
+            fault.error.redact(presented);
+        }
+    }
+
     /// Tells of a failure after content: the status has gone, so the stream itself must say it. No `[DONE]`
     /// follows: clients take that for success.
     fn end_with_error(&mut self, mut fault: UpstreamFault, out: &mut Vec<u8>) {
-        self.is_credential_refused |= credential::replace(&mut fault, self.owner);
+        self.redact(&mut fault);
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&fault.error.to_json());
         out.extend_from_slice(b"\n\n");

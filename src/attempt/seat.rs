@@ -61,12 +61,17 @@ impl ProviderSeat {
         self.provider.kind
     }
 
+    /// Whether the provider is sent the client's `baggage`.
+    pub(super) const fn forwards_baggage(&self) -> bool {
+        self.provider.forward_baggage
+    }
+
     /// The environment variable that holds the provider's credential, if it comes from one.
     #[must_use]
     pub fn credential_variable(&self) -> Option<&str> {
         match self.provider.credential.as_ref()? {
             Credential::Env(name) => Some(name),
-            Credential::File(_) => None,
+            Credential::File(_) | Credential::OAuth2(_) => None,
         }
     }
 
@@ -75,7 +80,7 @@ impl ProviderSeat {
         let teams = self.provider.team_credentials.iter();
         teams.filter_map(|(team, credential)| match credential {
             Credential::Env(name) => Some((team.as_str(), name.as_str())),
-            Credential::File(_) => None,
+            Credential::File(_) | Credential::OAuth2(_) => None,
         })
     }
 

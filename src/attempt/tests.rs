@@ -759,3 +759,50 @@ fn the_log_tells_of_a_refused_credential_once_a_minute() {
         .collect();
     assert_eq!(told, [true, false, false, true, false, true]);
 }
+
+#[crate::test]
+fn a_provider_that_repeats_the_credential_in_an_error_tells_it_nobody() {
+    let secret = "sk-canary-of-the-gateway";
+    let body = format!(
+        r#"{{"error":{{"message":"The key {secret} may not use m-1","type":"invalid_request_error","code":"x-{secret}"}}}}"#
+    );
+    let late = format!("{}\n\ndata: {body}\n\n", STREAM.split("data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},").next().unwrap());
+    let early = format!("data: {body}\n\n");
+    for (request, status, content_type, answer) in [
+        (PLAIN, "400", "application/json", body.as_str()),
+        (PLAIN, "404", "application/json", &body),
+        (PLAIN, "429", "application/json", &body),
+        (PLAIN, "500", "application/json", &body),
+        (PLAIN, "200", "application/json", &body),
+        (BODY, "400", "application/json", &body),
+        (BODY, "200", "text/event-stream", &early),
+        (BODY, "200", "text/event-stream", &late),
+    ] {
+        let mut bench = bench(request, &[]);
+        bench.attempt.presented = Some(secret.into());
+        bench.answer_head(status, content_type, &[]);
+        let (_, out) = bench.answer_body([answer.as_bytes()]);
+        let told = String::from_utf8(out).unwrap();
+        assert!(told.contains("\"error\""), "{status}: {told}");
+        assert!(
+            !told.contains(secret) && !bench.phase().contains(secret),
+            "{told}"
+        );
+    }
+}
+
+#[crate::test]
+fn baggage_goes_to_a_provider_only_where_that_is_configured() {
+    let headers = [("baggage", "user=alice"), ("tracestate", "a=b")];
+    let bench = bench(PLAIN, &headers);
+    assert_eq!(value(&bench.head, "baggage"), None);
+    assert_eq!(value(&bench.head, "tracestate"), Some("a=b"));
+    let provider: Provider = serde_json::from_value(json!({
+        "kind": "openai", "endpoint": "https://llm.example/v1", "forward_baggage": true
+    }))
+    .unwrap();
+    let seat = ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap();
+    let request = crate::provider::UpstreamRequest::default();
+    let head = super::request::head(&seat, &headers.into_iter().collect(), &request, None, 0);
+    assert_eq!(value(&head, "baggage"), Some("user=alice"));
+}

@@ -8,7 +8,7 @@
 
 use super::source::Source;
 use crate::config::load::FromTree;
-use crate::config::{ConfigError, Gateway, Jwks};
+use crate::config::{ConfigError, Credential, Endpoint, Gateway, Jwks, Provider};
 use crate::policy::access::AccessRules;
 use crate::policy::auth::Authenticator;
 use crate::policy::brought::BroughtHeaders;
@@ -49,6 +49,7 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
     }
     for (name, provider) in &gateway.providers {
         faults.extend(provider.signing(name).err());
+        faults.extend(fault_of_token_url(name, provider));
         if let Some((key, message)) = configured::fault(provider) {
             faults.push(ConfigError::new(format!("providers.{name}.{key}"), message));
         }
@@ -81,6 +82,16 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
     } else {
         Err(faults)
     }
+}
+
+/// A client's secret goes to the token endpoint, so its address is judged like a provider's.
+fn fault_of_token_url(name: &str, provider: &Provider) -> Option<ConfigError> {
+    let Some(Credential::OAuth2(oauth2)) = &provider.credential else {
+        return None;
+    };
+    let fault = oauth2.token_url.parse::<Endpoint>().err()?;
+    let path = format!("providers.{name}.credential.oauth2.token_url");
+    Some(ConfigError::new(path, fault))
 }
 
 /// The filter cannot read files, and public keys are public: their content takes the place of the name.

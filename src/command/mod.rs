@@ -78,6 +78,9 @@ enum Render {
         /// Where Envoy finds the filter.
         #[arg(long, value_name = "PATH", default_value = "tollgate.wasm")]
         wasm: String,
+        /// The folder where Envoy finds the secret-*.yaml that are written beside FILE. Default: FILE's own.
+        #[arg(long, value_name = "PATH", requires = "out")]
+        secrets: Option<String>,
     },
     /// The filter's own configuration as JSON, for an Envoy configuration that is written by hand.
     Plugin {
@@ -179,13 +182,26 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
             );
             emit(&summary, None, out)
         }
-        Command::Render(Render::Envoy { input, out: to, wasm }) => {
+        Command::Render(Render::Envoy {
+            input,
+            out: to,
+            wasm,
+            secrets,
+        }) => {
             let checked = input.check()?;
             let from = input
                 .file
                 .file_name()
                 .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            let text = render::envoy::render(&checked, &Options { wasm, from }).map_err(Failure::Unusable)?;
+            let beside = to.as_deref().and_then(Path::parent);
+            let secrets = secrets.or_else(|| beside.map(folder_name));
+            let options = Options { wasm, from, secrets };
+            let text = render::envoy::render(&checked, &options).map_err(Failure::Unusable)?;
+            for (name, text) in render::envoy::secret_files(&checked) {
+                if let Some(folder) = beside {
+                    emit(&text, Some(&folder.join(name)), out)?;
+                }
+            }
             emit(&text, to.as_deref(), out)
         }
         Command::Render(Render::Plugin { input, seat, out: to }) => {
@@ -237,6 +253,14 @@ impl Input {
             });
             Failure::Faults(lines.collect())
         })
+    }
+}
+
+/// A folder as it is written in a path: the one at hand has a name too.
+fn folder_name(folder: &Path) -> String {
+    match folder.to_str() {
+        None | Some("") => ".".to_owned(),
+        Some(name) => name.to_owned(),
     }
 }
 

@@ -87,9 +87,15 @@ pub struct TrustedHeaders {
 pub struct JwtProvider {
     /// The `iss` claim, compared exactly.
     pub issuer: String,
-    /// Accepted `aud` claims. Empty: the audience is not checked.
+    /// Accepted `aud` claims. Required, unless `allow_any_audience` is set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<String>,
+    /// Whether tokens are accepted that the issuer has made for somebody else.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub allow_any_audience: bool,
+    /// Whether keys may be fetched over `http`, where whoever can answer in the issuer's place makes them.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub allow_plaintext: bool,
     /// Accepted `azp` claims: the clients that a token may have been issued to. Empty: it is not checked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authorized_parties: Vec<String>,
@@ -246,4 +252,8 @@ pub struct ApiKey {
     /// Labels of the consumer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// What the key has in place of a JSON Web Token's claims. Absent: nothing is known of any claim, so that no rule
+    /// allows by one and every rule denies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<BTreeMap<String, Vec<String>>>,
 }

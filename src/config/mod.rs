@@ -43,7 +43,10 @@ pub use moment::Moment;
 pub use plugin::PluginConfig;
 pub use preset::{Facts, Preset};
 pub use price::{LongPrompt, Price};
-pub use provider::{Credential, CredentialScheme, OnUnsupported, OutputBoundField, Provider, ProviderKind};
+pub use provider::{
+    ClientSecret, Credential, CredentialScheme, OAuth2, OnUnsupported, OutputBoundField, Provider,
+    ProviderKind,
+};
 pub use quantity::{ByteSize, Decimal, Period};
 
 use serde::{Deserialize, Serialize};

@@ -42,6 +42,10 @@ pub struct Provider {
     /// What the credential is, where the provider takes several kinds: for `azure_openai` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_scheme: Option<CredentialScheme>,
+    /// Whether the provider is sent the client's `baggage` header, which may hold anything that other services know of
+    /// the caller.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub forward_baggage: bool,
     /// What happens to a request field that the provider has no counterpart for.
     #[serde(default)]
     pub on_unsupported: OnUnsupported,
@@ -193,6 +197,52 @@ pub enum Credential {
     Env(String),
     /// The path of a file that Envoy can read. Trailing white space is not removed: write the file without it.
     File(String),
+    /// An access token that Envoy fetches with a client's own credentials (RFC 6749, section 4.4), and renews.
+    #[serde(rename = "oauth2")]
+    OAuth2(OAuth2),
+}
+
+/// How Envoy gets an access token.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OAuth2 {
+    /// The token endpoint.
+    pub token_url: String,
+    /// The client's name at the authorization server.
+    pub client_id: String,
+    /// Where the client's secret is found.
+    pub client_secret: ClientSecret,
+    /// What is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+}
+
+/// Where a client's secret is found. Never the secret itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ClientSecret {
+    /// The path of a file that Envoy can read.
+    pub file: String,
+}
+
+impl Credential {
+    /// Whether Envoy itself adds the credential, behind the filter.
+    #[must_use]
+    pub const fn is_injected(&self) -> bool {
+        matches!(self, Self::File(_) | Self::OAuth2(_))
+    }
+
+    /// The file with the secret that Envoy reads.
+    #[must_use]
+    pub const fn secret_file(&self) -> Option<&String> {
+        match self {
+            Self::Env(_) => None,
+            Self::File(path) => Some(path),
+            Self::OAuth2(oauth2) => Some(&oauth2.client_secret.file),
+        }
+    }
 }
 
 /// What happens to a request field without a counterpart in the provider's dialect.

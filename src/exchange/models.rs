@@ -3,12 +3,14 @@
 //! `GET /v1/models`: the routes that the caller may use.
 //!
 //! A pattern such as `claude-*` is listed as it is written: the gateway does not know which models stand behind
-//! it (<https://platform.openai.com/docs/api-reference/models/list>).
+//! it (<https://platform.openai.com/docs/api-reference/models/list>). It is listed if the caller may use any of its
+//! names, whatever patterns the rules have.
 
 use super::Policy;
 use crate::clock::Timestamp;
 use crate::policy::access::Caller;
 use crate::policy::auth::Principal;
+use crate::policy::routing::Route;
 use serde::Serialize;
 
 pub(super) fn list(policy: &Policy, principal: &Principal, now: Timestamp) -> Vec<u8> {
@@ -16,7 +18,7 @@ pub(super) fn list(policy: &Policy, principal: &Principal, now: Timestamp) -> Ve
     let data = policy
         .routes
         .iter()
-        .filter(|route| policy.access.shows(&caller, &route.name))
+        .filter(|route| is_of_use(policy, principal, &caller, route))
         .map(|route| Model {
             id: &route.name,
             object: "model",
@@ -31,6 +33,22 @@ pub(super) fn list(policy: &Policy, principal: &Principal, now: Timestamp) -> Ve
         data: data.collect(),
     })
     .unwrap_or_default()
+}
+
+/// Whether the caller may use any name that this route serves.
+fn is_of_use(policy: &Policy, principal: &Principal, caller: &Caller<'_>, route: &Route) -> bool {
+    let Some(prefix) = route.name.strip_suffix('*') else {
+        return policy.access.shows(caller, &route.name);
+    };
+    let is_served_here = |name: &str| {
+        let served = policy.routes.resolve(name);
+        served.is_some_and(|served| served.name == route.name)
+    };
+    policy
+        .access
+        .distinct_names(principal, prefix)
+        .iter()
+        .any(|name| is_served_here(name) && policy.access.shows(caller, name))
 }
 
 #[derive(Serialize)]

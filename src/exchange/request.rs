@@ -68,7 +68,10 @@ impl Exchange {
             return Ok(Step::Reply(LocalReply::json(200, br#"{"status":"ok"}"#.to_vec())));
         }
         let outcome = match self.policy.authenticator.try_borrow_mut() {
-            Ok(mut authenticator) => authenticator.authenticate(headers, now),
+            Ok(mut authenticator) => {
+                let asked_at = self.awaits_keys_since.unwrap_or(now);
+                authenticator.authenticate_waiting(headers, asked_at, now)
+            }
             Err(_) => return Err(rescue::unreachable().into()),
         };
         let principal = match outcome {
@@ -138,8 +141,8 @@ impl Exchange {
             let issuer = authenticator.as_ref().and_then(|keeper| keeper.issuer(place));
             return rescue::keys_unavailable(issuer);
         }
-        if deny == Deny::TooManyFailures {
-            return rescue::too_many_failures();
+        if matches!(deny, Deny::TooManyFailures | Deny::TooManyVerifications) {
+            return rescue::too_many_verifications(deny);
         }
         rescue::unauthenticated(deny)
     }

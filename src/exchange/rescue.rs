@@ -31,10 +31,15 @@ pub(super) fn keys_unavailable(issuer: Option<&str>) -> ApiError {
         .with_retry_after(KEYS_RETRY_AFTER)
 }
 
-pub(super) fn too_many_failures() -> ApiError {
-    ApiError::new(429, "requests", Deny::TooManyFailures.message())
-        .with_code("too_many_failures")
-        .with_retry_after(Duration::from_secs(1))
+/// There is no time to look at the credential.
+pub(super) fn too_many_verifications(deny: Deny) -> ApiError {
+    let error = ApiError::new(429, "requests", deny.message());
+    let error = if deny == Deny::TooManyFailures {
+        error.with_code("too_many_failures")
+    } else {
+        error.with_code("too_many_verifications")
+    };
+    error.with_retry_after(Duration::from_secs(1))
 }
 
 pub(super) fn unauthenticated(deny: Deny) -> ApiError {

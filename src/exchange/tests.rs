@@ -2,6 +2,9 @@
 
 //! Exchanges from the client's headers to the settled account, as the filter drives them.
 
+#[cfg(not(target_family = "wasm"))]
+mod listing;
+
 use super::{Answer, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step};
 use crate::api_error::ApiError;
 use crate::clock::Timestamp;

@@ -35,7 +35,9 @@ pub(super) enum Buffer {
 #[derive(Clone, Copy)]
 pub(super) enum Map {
     Request = 0,
+    RequestTrailers = 1,
     Response = 2,
+    ResponseTrailers = 3,
     CallResponse = 6,
 }
 

@@ -36,11 +36,12 @@ impl BothFilter {
 
     /// The gateway half has let the request go on: picks the target, translates, and routes to its cluster.
     fn attempt(&mut self, size: usize) -> Action {
+        // A request that is not translated must not go on: it still has what is not for a provider.
         let Some((route, cluster)) = self.gateway.pick(host::now().as_nanos()) else {
-            return Action::Continue;
+            return Action::Pause;
         };
         let Some((seat, credentials)) = self.seats.get(&cluster) else {
-            return Action::Continue;
+            return Action::Pause;
         };
         let forwarded_proto = host::header(Map::Request, FORWARDED_PROTO);
         let mut provider = ProviderFilter::new(Rc::clone(seat), Rc::clone(credentials), false);
@@ -137,7 +138,7 @@ impl HttpContext for BothFilter {
 
     fn on_http_response_trailers(&mut self, count: usize) -> Action {
         let Some(provider) = self.provider.as_mut() else {
-            return Action::Continue;
+            return self.gateway.on_http_response_trailers(count);
         };
         let was_held = provider.holds_headers();
         let action = provider.on_http_response_trailers(count);

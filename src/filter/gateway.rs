@@ -123,7 +123,7 @@ impl GatewayFilter {
     fn on_whole_body(&mut self) -> Action {
         let body = host::body(Buffer::RequestBody, 0, self.buffered);
         let Some(exchange) = self.exchange.as_mut() else {
-            return Action::Continue;
+            return Action::Pause;
         };
         let step = exchange.on_request_body(body, host::now(), &SharedData);
         self.carry_out(step)
@@ -175,8 +175,9 @@ impl Context for GatewayFilter {}
 impl HttpContext for GatewayFilter {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
         let headers = host::headers(Map::Request);
+        // Without an exchange nobody judges the request, so it goes nowhere.
         let Some(exchange) = self.exchange.as_mut() else {
-            return Action::Continue;
+            return Action::Pause;
         };
         self.request_id = headers.get(host::REQUEST_ID).unwrap_or_default().to_vec();
         self.path = headers.get(":path").unwrap_or_default().to_vec();
@@ -211,6 +212,7 @@ impl HttpContext for GatewayFilter {
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        host::clear_trailers(Map::RequestTrailers);
         // Trailers end the body in place of its last chunk.
         if self.awaiting_keys.is_some() {
             self.is_whole = true;
@@ -251,6 +253,11 @@ impl HttpContext for GatewayFilter {
         } else if self.is_replaced {
             host::set_body(Buffer::ResponseBody, size, &[]);
         }
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        host::clear_trailers(Map::ResponseTrailers);
         Action::Continue
     }
 

@@ -87,6 +87,15 @@ pub(super) fn set_headers(map: Map, head: &[(&'static str, Vec<u8>)]) {
     given(abi::set_map(map, &serialized), "set a header map");
 }
 
+/// Takes all trailers away: nothing of either side's that a list does not name goes on.
+pub(super) fn clear_trailers(map: Map) {
+    let none: [(&str, &[u8]); 0] = [];
+    given(
+        abi::set_map(map, &headers::serialize(none.into_iter())),
+        "clear trailers",
+    );
+}
+
 /// Changes a header map.
 pub(super) fn edit_headers(map: Map, edits: &[HeaderEdit]) {
     for edit in edits {

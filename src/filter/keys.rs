@@ -9,7 +9,7 @@ use super::abi::{Buffer, Map};
 use super::host::{self, SharedData};
 use super::waiting;
 use crate::exchange::Policy;
-use crate::policy::auth::{KeyAnswer, KeyCall, KeyOutcome};
+use crate::policy::auth::{KeyAnswer, KeyCall, KeyOutcome, MAX_ANSWER_BYTES};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -44,11 +44,12 @@ impl KeyCalls {
         if !is_any_waiting && self.ticks % IDLE_TICKS != 1 {
             return;
         }
-        self.policy.sync_keys(&SharedData);
+        let is_news = self.policy.sync_keys(&SharedData);
         for call in self.policy.calls_for_keys(host::now(), &SharedData) {
             self.make(call);
         }
-        if is_any_waiting {
+        // Those who wait are judged again when there is something new, and once in a while to end their wait.
+        if is_any_waiting && (is_news || self.ticks % IDLE_TICKS == 1) {
             waiting::resume(self.root);
         }
     }
@@ -73,6 +74,8 @@ impl KeyCalls {
         }
         let headers = host::headers(Map::CallResponse);
         let number = |name| headers.str(name).and_then(|text| text.trim().parse::<u64>().ok());
+        // One byte more than is taken tells that there is more.
+        let body_size = body_size.min(MAX_ANSWER_BYTES + 1);
         let body = host::body(Buffer::CallResponseBody, 0, body_size);
         let answer = KeyAnswer::Http {
             status: number(":status")

@@ -177,6 +177,7 @@ impl HttpContext for ProviderFilter {
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        host::clear_trailers(Map::RequestTrailers);
         self.on_whole_request()
     }
 
@@ -212,6 +213,7 @@ impl HttpContext for ProviderFilter {
     }
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        host::clear_trailers(Map::ResponseTrailers);
         self.on_response_piece(self.buffered, true)
     }
 }

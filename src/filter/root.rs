@@ -73,9 +73,8 @@ impl Root {
                 let mut seats = ProviderSeats::new();
                 for (cluster, name) in policy.clusters() {
                     if let Some(provider) = gateway.providers.get(name) {
-                        if matches!(provider.credential, Some(Credential::File(_))) {
-                            let message =
-                                "expected a credential by `env`: a listener filter cannot read files";
+                        if provider.credential.as_ref().is_some_and(Credential::is_injected) {
+                            let message = "expected a credential by `env`: Envoy can add no other behind a listener filter";
                             return Err(vec![ConfigError::new(
                                 format!("providers.{name}.credential"),
                                 message,

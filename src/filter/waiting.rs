@@ -8,7 +8,9 @@
 //!
 //! How many wait is bounded, and how much of their bodies is held meanwhile: nothing is known yet of who sends them.
 
-use super::host;
+use super::host::{self, HostConnection};
+use crate::policy::connection::Connection as _;
+use core::net::IpAddr;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::cell::RefCell;
@@ -16,6 +18,8 @@ use std::rc::{Rc, Weak};
 
 /// The most requests of one worker that wait.
 const MOST_WAITING: usize = 256;
+/// The most of them from one address, so that nobody takes all the room with made-up key names.
+const MOST_WAITING_OF_ONE: usize = 128;
 /// The most bytes of bodies that are held for them, all together.
 const MOST_HELD_BYTES: usize = 64 << 20;
 
@@ -35,6 +39,7 @@ struct Waiter {
     context: u32,
     filter: Weak<RefCell<dyn AwaitsKeys>>,
     held_bytes: usize,
+    source: Option<IpAddr>,
 }
 
 thread_local! {
@@ -81,6 +86,7 @@ impl<F: AwaitsKeys + 'static> Reachable<F> {
         }
     }
 
+    /// `otherwise` is the answer should the filter be in use, which it never is: a request stays where it is then.
     fn with<T>(&self, otherwise: T, ask: impl FnOnce(&mut F) -> T) -> T {
         let Ok(mut filter) = self.filter.try_borrow_mut() else {
             return otherwise;
@@ -94,18 +100,22 @@ impl<F: AwaitsKeys + 'static> Reachable<F> {
 
     /// Notes that the request waits and how much it holds; `false` if there is no room.
     fn wait(&self, held_bytes: usize) -> bool {
+        let source = HostConnection.source_address();
         WAITING.with_borrow_mut(|waiting| {
             waiting.retain(|waiter| waiter.context != self.context && waiter.filter.strong_count() > 0);
             let held = waiting
                 .iter()
                 .fold(held_bytes, |sum, waiter| sum.saturating_add(waiter.held_bytes));
-            let has_room = waiting.len() < MOST_WAITING && held <= MOST_HELD_BYTES;
+            let of_one = waiting.iter().filter(|waiter| waiter.source == source).count();
+            let has_room =
+                waiting.len() < MOST_WAITING && of_one < MOST_WAITING_OF_ONE && held <= MOST_HELD_BYTES;
             if has_room {
                 let filter: Weak<RefCell<F>> = Rc::downgrade(&self.filter);
                 waiting.push(Waiter {
                     context: self.context,
                     filter,
                     held_bytes,
+                    source,
                 });
             }
             has_room
@@ -117,19 +127,19 @@ impl<F: AwaitsKeys + 'static> Context for Reachable<F> {}
 
 impl<F: AwaitsKeys + 'static> HttpContext for Reachable<F> {
     fn on_http_request_headers(&mut self, count: usize, end_of_stream: bool) -> Action {
-        self.with(Action::Continue, |filter| {
+        self.with(Action::Pause, |filter| {
             filter.on_http_request_headers(count, end_of_stream)
         })
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.with(Action::Continue, |filter| {
+        self.with(Action::Pause, |filter| {
             filter.on_http_request_body(size, end_of_stream)
         })
     }
 
     fn on_http_request_trailers(&mut self, count: usize) -> Action {
-        self.with(Action::Continue, |filter| filter.on_http_request_trailers(count))
+        self.with(Action::Pause, |filter| filter.on_http_request_trailers(count))
     }
 
     fn on_http_response_headers(&mut self, count: usize, end_of_stream: bool) -> Action {

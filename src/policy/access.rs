@@ -29,6 +29,12 @@ use core::net::IpAddr;
 use network::Network;
 use schedule::Schedule;
 
+/// What the access log calls the list of models that an API key has.
+const KEY_MODELS: &str = "api_keys.models";
+
+/// What no pattern names.
+const ANY_MORE: char = char::MAX;
+
 /// Who asks, from where and when.
 pub struct Caller<'a> {
     principal: &'a Principal,
@@ -102,7 +108,8 @@ impl<'a> Use<'a> {
 pub struct Refused {
     /// What of the request is too much.
     pub reason: Reason,
-    /// The rule that refused it: its name, or its place as `access[2]`; `None` if no rule allowed it.
+    /// The rule that refused it: its name, or its place as `access[2]`; `api_keys.models` if it was the key's own list,
+    /// and `None` if no rule allowed it.
     pub rule: Option<String>,
 }
 
@@ -183,6 +190,22 @@ impl AccessRules {
         })
     }
 
+    /// Names of models, beginning with `prefix`, such that whatever holds for any name that begins so, for this caller,
+    /// holds for one of them: each name and prefix that a rule or the caller's key tells apart, and one name beyond it.
+    pub fn distinct_names(&self, principal: &Principal, prefix: &str) -> Vec<String> {
+        let rules = self.rules.iter().filter_map(|rule| rule.written.models.as_ref());
+        let patterns = rules.chain(&principal.models).flatten();
+        let mut names = vec![prefix.to_owned(), format!("{prefix}{ANY_MORE}")];
+        for pattern in patterns.filter(|pattern| pattern.starts_with(prefix)) {
+            names.push(pattern.clone());
+            if let Some(stem) = pattern.strip_suffix('*').filter(|stem| stem.starts_with(prefix)) {
+                names.push(stem.to_owned());
+                names.push(format!("{stem}{ANY_MORE}"));
+            }
+        }
+        names
+    }
+
     /// The first rule that lets `caller` make this request, by its place; `None` if none does, or there are none.
     #[must_use]
     pub fn rule_for(&self, caller: &Caller<'_>, asked: &Use<'_>) -> Option<usize> {
@@ -207,7 +230,7 @@ impl AccessRules {
     fn judge(&self, caller: &Caller<'_>, asked: &Use<'_>) -> Result<(), Option<String>> {
         let is_for_key = |models: &Vec<String>| is_listed(models, asked.model);
         if !caller.principal.models.as_ref().is_none_or(is_for_key) {
-            return Err(None);
+            return Err(Some(KEY_MODELS.to_owned()));
         }
         let mut is_allowed = None;
         for rule in &self.rules {
@@ -385,10 +408,11 @@ fn concerns(rule: &AccessRule, principal: &Principal) -> bool {
             .iter()
             .all(|(name, value)| principal.labels.get(name) == Some(value))
         && rule.claims.iter().all(|(name, value)| {
+            // Of a claim that is not known, the worse is assumed.
             principal
                 .claims
                 .get(name)
-                .is_some_and(|values| values.contains(value))
+                .map_or(rule.effect == AccessEffect::Deny, |values| values.contains(value))
         })
 }
 

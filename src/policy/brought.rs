@@ -66,21 +66,21 @@ impl BroughtHeaders {
                 }
                 headers.push((header.clone(), name.clone()));
             }
-            let is_injected = matches!(provider.credential, Some(Credential::File(_)));
+            let is_injected = provider.credential.as_ref().is_some_and(Credential::is_injected);
             let replaces =
                 provider.caller_credential_header.is_some() || !provider.team_credentials.is_empty();
             if is_injected && replaces {
                 fault(
                     "credential",
-                    "expected a credential by `env` where callers or teams have others, found one by `file`, which \
-                     Envoy would put in their place",
+                    "expected a credential by `env` where callers or teams have others, found one that Envoy \
+                     would put in their place",
                 );
             }
             for (team, credential) in &provider.team_credentials {
-                if matches!(credential, Credential::File(_)) {
+                if credential.is_injected() {
                     fault(
                         &format!("team_credentials.{team}"),
-                        "expected a credential by `env`, found one by `file`",
+                        "expected a credential by `env`, found another",
                     );
                 }
             }

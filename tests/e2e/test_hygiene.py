@@ -76,6 +76,11 @@ def test_no_canary_is_in_anything_that_a_run_produces(watched, issuer):
         for fault in ({"status": 500, "message": PROVIDER_CREDENTIAL[:6]}, {"cut_after_events": 1}, {"status": 401}):
             watched.standins["openai"].fault("gpt-4o-mini", fault)
             Caller(client, issuer.mint()).post(chat(content=PROMPT))
+        for status in (400, 404, 422, 429, 500):
+            echo = {"status": status, "message": "the key %s cannot do that" % PROVIDER_CREDENTIAL}
+            watched.standins["openai"].fault("gpt-4o-mini", echo)
+            answer = Caller(client, issuer.mint()).post(chat(content=PROMPT))
+            assert answer.status_code >= 400 and PROVIDER_CREDENTIAL not in answer.text, answer.text
     arrived = [str(request) for standin in watched.standins.values() for request in standin.requests()]
     assert any(PROVIDER_CREDENTIAL in request for request in arrived), "the canary was in play"
     assert not any(secret in request for secret in secrets for request in arrived), "a caller's credential went on"
@@ -125,7 +130,8 @@ def test_every_refusal_is_a_line_with_its_rule_and_request_id(watched, issuer):
         time.sleep(0.1)
     told = [(line["tollgate.refused_by"], line["tollgate.refused_rule"], line["tollgate.consumer"]) for line in lines]
     assert told == [("authentication", "expired", None), ("access", "default", "eve")]
-    assert all(line["request_id"] for line in lines)
+    assert [line["request_id"] for line in lines] == ["audit-1", "audit-2"]
+    assert [line["client.address"] for line in lines] == ["127.0.0.1", "127.0.0.1"]
 
 
 def test_only_listed_headers_of_a_provider_reach_the_client(watched, issuer):

@@ -201,8 +201,9 @@ def test_names_of_keys_that_are_made_up_cost_few_fetches(trusting, provider):
     before = provider.fetched()
     with Load(trusting, lambda: provider.mint(kid="made-up-%d" % next(numbers), key=stranger)) as load:
         time.sleep(3)
-    assert {status for status, _ in load.answers} == {401}
-    assert len(load.answers) > 20
+    # They wait for the next fetch, or are refused by the budget of failures.
+    assert {status for status, _ in load.answers} <= {401, 429}
+    assert len(load.answers) >= 4
     assert provider.fetched() - before <= load.seconds / 1.0 + load.seconds / 1.4 + 2
 
 
@@ -235,8 +236,9 @@ def test_good_traffic_goes_on_during_a_flood_of_bad_signatures(providers):
                 time.sleep(4)
     assert quiet.failed() == [] and beside.failed() == []
     statuses = [status for status, _ in flood.answers]
-    assert set(statuses) == {401, 429}, set(statuses)
-    assert statuses.count(401) <= 100 + 20 * flood.seconds + 5, "as many as the budget allows"
+    assert set(statuses) <= {401, 429} and 429 in statuses, set(statuses)
+    # The budget of failures, and a trickle of a sixteenth of the time beyond it.
+    assert statuses.count(401) <= 100 + (20 + 1000 / 16) * flood.seconds + 50, statuses.count(401)
     print(
         "good requests/s, each with a token never seen before: %.0f alone, %.0f beside %.0f bad ones/s"
         % (quiet.rate(), beside.rate(), flood.rate())

@@ -6,12 +6,13 @@
 //! There is no outlier detection: behind a vendor's name stands one logical host, and ejecting it would turn one
 //! provider's rate limit into an outage of the route. Failover by priority does what ejection would be for.
 
-use super::envoy::{address, http2, secret_name, upstream_buffer};
+use super::envoy::{Options, address, http2, upstream_buffer};
+use super::injector;
 use super::issuer;
 use super::plugin;
 use super::yaml::{Yaml, extension, map, typed};
 use crate::command::check::Checked;
-use crate::config::{Credential, Endpoint, PluginConfig, Provider, Signing};
+use crate::config::{Endpoint, PluginConfig, Provider, Signing};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -23,20 +24,21 @@ const TRUSTED_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// # Errors
 ///
 /// What could not be rendered.
-pub(super) fn clusters(checked: &Checked, wasm: &str) -> Result<Vec<Yaml>, String> {
+pub(super) fn clusters(checked: &Checked, options: &Options) -> Result<Vec<Yaml>, String> {
     let targets = checked.routes.iter().flat_map(|route| &route.targets);
     let names: BTreeMap<&str, &str> = targets
         .map(|t| (t.cluster.as_str(), t.provider.as_str()))
         .collect();
     let mut clusters = Vec::with_capacity(names.len());
     for (name, provider) in names {
-        clusters.push(cluster(name, provider, checked, wasm)?);
+        clusters.push(cluster(name, provider, checked, options)?);
     }
+    clusters.extend(injector::clusters(checked));
     clusters.extend(issuer::clusters(&checked.gateway.identity));
     Ok(clusters)
 }
 
-fn cluster(name: &str, provider: &str, checked: &Checked, wasm: &str) -> Result<Yaml, String> {
+fn cluster(name: &str, provider: &str, checked: &Checked, options: &Options) -> Result<Yaml, String> {
     let settings = settings(provider, checked)?;
     let endpoint = settings.base_url(provider).map_err(|fault| fault.to_string())?;
     let buffer = upstream_buffer(&checked.gateway.listener);
@@ -78,7 +80,7 @@ fn cluster(name: &str, provider: &str, checked: &Checked, wasm: &str) -> Result<
     if endpoint.is_tls {
         cluster = cluster.with("transport_socket", tls(&endpoint));
     }
-    let options = protocol_options(name, provider, checked, wasm)?;
+    let options = protocol_options(name, provider, checked, options)?;
     Ok(cluster.with(
         "typed_extension_protocol_options",
         map([("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", options)]),
@@ -86,7 +88,12 @@ fn cluster(name: &str, provider: &str, checked: &Checked, wasm: &str) -> Result<
 }
 
 /// The protocols that a provider may speak, and the filters that each attempt passes.
-fn protocol_options(cluster: &str, provider: &str, checked: &Checked, wasm: &str) -> Result<Yaml, String> {
+fn protocol_options(
+    cluster: &str,
+    provider: &str,
+    checked: &Checked,
+    options: &Options,
+) -> Result<Yaml, String> {
     let settings = settings(provider, checked)?;
     let is_tls = settings
         .base_url(provider)
@@ -111,9 +118,11 @@ fn protocol_options(cluster: &str, provider: &str, checked: &Checked, wasm: &str
         provider: Box::new(settings.clone()),
         bounds: bounds.clone(),
     };
-    let mut filters = vec![plugin::filter(&seat, &checked.gateway, wasm)?];
-    if matches!(settings.credential, Some(Credential::File(_))) {
-        filters.push(credential_injector(provider, settings));
+    let mut filters = vec![plugin::filter(&seat, &checked.gateway, &options.wasm)?];
+    if let Some(credential) = &settings.credential
+        && let Some(injector) = injector::filter(provider, settings, credential, options)?
+    {
+        filters.push(injector);
     }
     if let Some(signing) = settings.signing(provider).map_err(|fault| fault.to_string())? {
         filters.push(request_signing(&signing));
@@ -174,34 +183,6 @@ fn request_signing(signing: &Signing) -> Yaml {
             [
                 ("service_name", signing.service.into()),
                 ("region", signing.region.as_str().into()),
-            ],
-        ),
-    )
-}
-
-/// Envoy itself reads a credential file when it starts; the filter never sees the credential.
-fn credential_injector(provider: &str, settings: &Provider) -> Yaml {
-    let (header, prefix) = settings.credential_header();
-    let mut generic = typed(
-        "envoy.extensions.http.injected_credentials.generic.v3.Generic",
-        [
-            ("credential", map([("name", secret_name(provider).into())])),
-            ("header", header.into()),
-        ],
-    );
-    if !prefix.is_empty() {
-        generic = generic.with("header_value_prefix", prefix);
-    }
-    extension(
-        "envoy.filters.http.credential_injector",
-        typed(
-            "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
-            [
-                ("overwrite", true.into()),
-                (
-                    "credential",
-                    extension("envoy.http.injected_credentials.generic", generic),
-                ),
             ],
         ),
     )

@@ -10,7 +10,7 @@
 use super::yaml::{Yaml, extension, map, typed};
 use super::{cluster, listener};
 use crate::command::check::Checked;
-use crate::config::{Credential, Listener};
+use crate::config::Listener;
 
 /// What the rendering has to know beside the file.
 #[derive(Clone, Debug)]
@@ -19,6 +19,9 @@ pub struct Options {
     pub wasm: String,
     /// The name of the file that is rendered, for the comment at the top.
     pub from: String,
+    /// The folder in which Envoy finds the descriptions of its secrets, so that it reads a secret again when it has
+    /// changed. `None`: they are part of what is rendered, and read once.
+    pub secrets: Option<String>,
 }
 
 /// Room for headers, framing and translation above the largest body that is held.
@@ -70,10 +73,10 @@ pub fn render(checked: &Checked, options: &Options) -> Result<String, String> {
             "listeners",
             vec![listener::listener(checked, &options.wasm)?].into(),
         ),
-        ("clusters", cluster::clusters(checked, &options.wasm)?.into()),
+        ("clusters", cluster::clusters(checked, options)?.into()),
     ]);
-    let secrets = secrets(checked);
-    if !secrets.is_empty() {
+    let secrets: Vec<Yaml> = secrets(checked).map(|(_, secret)| secret).collect();
+    if !secrets.is_empty() && options.secrets.is_none() {
         resources = resources.with("secrets", secrets);
     }
     let connections = extension(
@@ -105,21 +108,59 @@ pub(super) fn address(host: &str, port: u16) -> Yaml {
     )])
 }
 
-/// The credentials that Envoy reads from files, one secret per provider.
-fn secrets(checked: &Checked) -> Vec<Yaml> {
+/// The credentials that Envoy reads from files: the provider's name, and one secret for each.
+fn secrets(checked: &Checked) -> impl Iterator<Item = (&String, Yaml)> {
     let providers = checked.gateway.providers.iter();
-    providers
-        .filter_map(|(name, provider)| match provider.credential.as_ref()? {
-            Credential::File(path) => Some(map([
-                ("name", secret_name(name).into()),
-                (
-                    "generic_secret",
-                    map([("secret", map([("filename", path.as_str().into())]))]),
-                ),
-            ])),
-            Credential::Env(_) => None,
-        })
-        .collect()
+    providers.filter_map(|(name, provider)| {
+        let path = provider.credential.as_ref()?.secret_file()?;
+        let secret = map([
+            ("name", secret_name(name).into()),
+            (
+                "generic_secret",
+                map([("secret", map([("filename", path.as_str().into())]))]),
+            ),
+        ]);
+        Some((name, secret))
+    })
+}
+
+/// The descriptions of the secrets, as Envoy's discovery service for secrets reads them from files: the name of each
+/// file, and its text. They hold paths and no secret.
+pub fn secret_files(checked: &Checked) -> Vec<(String, String)> {
+    let files = secrets(checked).map(|(name, secret)| {
+        let kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+        let resource = match secret {
+            Yaml::Map(mut entries) => {
+                entries.insert(0, ("@type".to_owned(), kind.into()));
+                Yaml::Map(entries)
+            }
+            other => other,
+        };
+        let text = map([("resources", vec![resource].into())]).to_text();
+        (secret_file(name), text)
+    });
+    files.collect()
+}
+
+fn secret_file(provider: &str) -> String {
+    format!("secret-{provider}.yaml")
+}
+
+/// Where a filter finds a provider's secret.
+pub(super) fn secret_config(provider: &str, options: &Options) -> Yaml {
+    let config = map([("name", secret_name(provider).into())]);
+    let Some(folder) = &options.secrets else {
+        return config;
+    };
+    let source = map([
+        ("path", format!("{folder}/{}", secret_file(provider)).into()),
+        ("watched_directory", map([("path", folder.as_str().into())])),
+    ]);
+    let discovery = map([
+        ("path_config_source", source),
+        ("resource_api_version", "V3".into()),
+    ]);
+    config.with("sds_config", discovery)
 }
 
 /// The name of a provider's secret.

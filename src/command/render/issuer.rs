@@ -5,7 +5,7 @@
 use super::cluster::tls;
 use super::envoy::address;
 use super::yaml::{Yaml, map};
-use crate::config::Identity;
+use crate::config::{Endpoint, Identity};
 use crate::policy::auth::KeySource;
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -20,12 +20,15 @@ pub(super) fn clusters(identity: &Identity) -> Vec<Yaml> {
         .filter(|source| source.is_rendered)
         .map(|source| (source.cluster.clone(), source))
         .collect();
-    sources.values().map(cluster).collect()
+    let clusters = sources.values();
+    clusters
+        .map(|source| host_cluster(&source.cluster, &source.endpoint))
+        .collect()
 }
 
-fn cluster(source: &KeySource) -> Yaml {
-    let endpoint = &source.endpoint;
-    let mut cluster = map([("name", source.cluster.as_str().into())]);
+/// A cluster of one host.
+pub(super) fn host_cluster(name: &str, endpoint: &Endpoint) -> Yaml {
+    let mut cluster = map([("name", name.into())]);
     cluster = if endpoint.ip().is_some() {
         cluster.with("type", "STATIC")
     } else {
@@ -40,10 +43,7 @@ fn cluster(source: &KeySource) -> Yaml {
     let hosts = map([("lb_endpoints", vec![host].into())]);
     cluster = cluster.with("connect_timeout", Duration::from_secs(5)).with(
         "load_assignment",
-        map([
-            ("cluster_name", source.cluster.as_str().into()),
-            ("endpoints", vec![hosts].into()),
-        ]),
+        map([("cluster_name", name.into()), ("endpoints", vec![hosts].into())]),
     );
     if endpoint.is_tls {
         cluster = cluster.with("transport_socket", tls(endpoint));

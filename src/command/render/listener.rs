@@ -20,7 +20,7 @@ use core::time::Duration;
 const SILENCE: Duration = Duration::from_secs(600);
 
 /// The fields of the access log: those of the OpenTelemetry conventions for generative AI where it has one.
-const ACCESS_LOG: [(&str, &str); 23] = [
+const ACCESS_LOG: [(&str, &str); 24] = [
     ("start_time", "%START_TIME%"),
     ("http.request.method", "%REQ(:METHOD)%"),
     ("url.path", "%PATH(NQ:PATH)%"),
@@ -29,6 +29,7 @@ const ACCESS_LOG: [(&str, &str); 23] = [
     ("response_flags", "%RESPONSE_FLAGS%"),
     ("duration_ms", "%DURATION%"),
     ("request_id", "%REQ(X-REQUEST-ID)%"),
+    ("client.address", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
     ("upstream_cluster", "%UPSTREAM_CLUSTER%"),
     (
         "tollgate.consumer",

@@ -4,6 +4,7 @@
 
 mod cluster;
 pub mod envoy;
+mod injector;
 mod issuer;
 mod listener;
 pub mod plugin;

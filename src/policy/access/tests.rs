@@ -110,6 +110,38 @@ fn a_claim_has_one_value_or_several() {
 }
 
 #[crate::test]
+fn a_rule_that_denies_by_a_claim_does_not_fail_open() {
+    let rules = rules(json!([
+        {},
+        {"effect": "deny", "claims": {"role": "intern"}, "models": ["gpt-5"]},
+    ]));
+    // An API key, a certificate, or a claim that could not be read: nothing is known of the claim.
+    let mut somebody = principal("alice", None, &[]);
+    assert!(!allows(&rules, &somebody, "gpt-5"));
+    assert!(allows(&rules, &somebody, "gpt-4"), "other conditions still count");
+    for (values, expected) in [
+        (vec![], true),
+        (vec!["dev"], true),
+        (vec!["dev", "intern"], false),
+    ] {
+        let values = values.into_iter().map(str::to_owned).collect();
+        somebody.claims.insert("role".to_owned(), values);
+        assert_eq!(allows(&rules, &somebody, "gpt-5"), expected);
+    }
+}
+
+#[crate::test]
+fn a_refusal_by_the_key_s_own_list_is_told_from_one_by_a_rule() {
+    let rules = rules(json!([{}]));
+    let mut keyed = principal("alice", None, &[]);
+    keyed.models = Some(vec!["gpt-4*".to_owned()]);
+    let caller = Caller::new(&keyed, &NoConnection, NOW);
+    let refused = rules.check(&caller, &Use::smallest("gpt-5")).unwrap_err();
+    assert_eq!(refused.rule.as_deref(), Some("api_keys.models"));
+    assert!(rules.check(&caller, &Use::smallest("gpt-4o")).is_ok());
+}
+
+#[crate::test]
 fn rules_that_allow_add_and_models_are_names_or_prefixes() {
     let rules = rules(json!([
         {"models": ["small"]},

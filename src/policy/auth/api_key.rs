@@ -21,7 +21,11 @@ const NAME_LABEL: &str = "api_key";
 
 /// The principals, by the digests of their keys.
 #[derive(Default)]
-pub(super) struct ApiKeys(DigestMap<Entry>);
+pub(super) struct ApiKeys {
+    entries: DigestMap<Entry>,
+    /// What some keys have in place of claims: apart, because most have none and there may be many.
+    claims: Vec<(Digest, BTreeMap<String, Vec<String>>)>,
+}
 
 struct Entry {
     principal: Rc<Principal>,
@@ -33,6 +37,7 @@ impl ApiKeys {
     /// Reads the keys, and appends their faults to `faults`.
     pub(super) fn new(keys: &[ApiKey], faults: &mut Vec<ConfigError>) -> Self {
         let mut map = DigestMap::default();
+        let mut claims = Vec::new();
         let mut first_at = DigestMap::default();
         map.reserve(keys.len());
         for (index, key) in keys.iter().enumerate() {
@@ -65,6 +70,7 @@ impl ApiKeys {
                     format!("expected each key once, found the digest of identity.api_keys[{first}] again"),
                 ));
             }
+            claims.extend(key.claims.clone().map(|claims| (digest, claims)));
             let mut labels = key.labels.clone();
             if let Some(name) = &key.name {
                 if name.is_empty() {
@@ -96,15 +102,27 @@ impl ApiKeys {
                 },
             );
         }
-        Self(map)
+        Self { entries: map, claims }
+    }
+
+    /// Gives the principals of keys that have them the claims that access rules ask about.
+    pub(super) fn keep_claims(&mut self, kept: &[String]) {
+        for (digest, claims) in &self.claims {
+            let Some(entry) = self.entries.get_mut(digest) else {
+                continue;
+            };
+            let values = |name: &String| claims.get(name).cloned().unwrap_or_default();
+            let known = kept.iter().map(|name| (name.clone(), values(name)));
+            Rc::make_mut(&mut entry.principal).claims = known.collect();
+        }
     }
 
     /// The owner of this key, or that it has expired; `None` if it is not known.
     pub(super) fn find(&self, credential: &str, now: Timestamp) -> Option<Result<Rc<Principal>, Deny>> {
-        if self.0.is_empty() {
+        if self.entries.is_empty() {
             return None;
         }
-        let entry = self.0.get(&Digest::of(credential))?;
+        let entry = self.entries.get(&Digest::of(credential))?;
         Some(if now.as_secs() < entry.expires {
             Ok(Rc::clone(&entry.principal))
         } else {

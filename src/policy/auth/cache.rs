@@ -3,8 +3,8 @@
 //! Verified JSON Web Tokens, remembered until they expire.
 //!
 //! A signature costs the better part of a millisecond and the same client sends the same credential again and
-//! again, so the outcome is kept under the credential's fingerprint. Only success is kept: a refusal is cheap to
-//! repeat, and remembering refusals would give strangers a say in what the memory holds.
+//! again, so the outcome is kept under the credential's fingerprint. Only success is kept here, so that strangers have
+//! no say in what this memory holds; refusals, which take as long to find out, are in [`super::refused`].
 //!
 //! Two generations stand in for a list by last use. New and used entries go into the young one; when that is
 //! full it becomes the old one and the former old one is dropped whole. Each step costs constant time, whatever

@@ -12,7 +12,7 @@
 use super::algorithm::PublicKey;
 use super::cache::Verified;
 use super::deny::Deny;
-use super::principal::Principal;
+use super::principal::{ISSUER_LABEL, Principal};
 use crate::clock::Timestamp;
 use crate::config::ClaimMapping;
 use core::time::Duration;
@@ -140,27 +140,42 @@ pub(super) fn check_id(claims: &Claims, denied: &BTreeSet<String>) -> Result<(),
 
 /// Makes the principal, with the claims `kept` for access rules. Only the consumer must be there; other claims that are absent, empty or no plain values
 /// leave their place empty.
-pub(super) fn principal(claims: &Claims, mapping: &ClaimMapping, kept: &[String]) -> Result<Principal, Deny> {
+pub(super) fn principal(
+    issuer: &str,
+    claims: &Claims,
+    mapping: &ClaimMapping,
+    kept: &[String],
+) -> Result<Principal, Deny> {
     let defaults = &mapping.defaults;
     let found = |name: Option<&String>| name.and_then(|name| text(find(claims, name)?));
     let labels = mapping
         .labels
         .iter()
         .filter_map(|(label, name)| Some((label.clone(), found(Some(name))?)));
-    let consumer = match find(claims, &mapping.consumer) {
-        Some(value @ (Value::String(_) | Value::Number(_))) => text(value),
-        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
-    };
     Ok(Principal {
-        consumer: consumer.ok_or(Deny::MissingClaim)?,
+        consumer: consumer(claims, mapping).ok_or(Deny::MissingClaim)?,
         team: found(mapping.team.as_ref()).or_else(|| defaults.team.clone()),
-        labels: defaults.labels.clone().into_iter().chain(labels).collect(),
+        labels: defaults
+            .labels
+            .clone()
+            .into_iter()
+            .chain(labels)
+            .chain([(ISSUER_LABEL.to_owned(), issuer.to_owned())])
+            .collect(),
         models: None,
         claims: kept
             .iter()
-            .map(|name| (name.clone(), values(find(claims, name))))
+            .filter_map(|name| Some((name.clone(), values(find(claims, name))?)))
             .collect(),
     })
+}
+
+/// The consumer that the claims name.
+pub(super) fn consumer(claims: &Claims, mapping: &ClaimMapping) -> Option<String> {
+    match find(claims, &mapping.consumer) {
+        Some(value @ (Value::String(_) | Value::Number(_))) => text(value),
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
+    }
 }
 
 /// The value of the claim `name`: the member of that very name, or what the path leads to.
@@ -183,13 +198,20 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// A claim's values: those of a list's members, or its own.
-fn values(claim: Option<&Value>) -> Vec<String> {
-    match claim {
-        Some(Value::Array(several)) => several.iter().filter_map(text).collect(),
-        Some(one) => text(one).into_iter().collect(),
+/// A claim's values: those of a list's members, or its own. `None` if it holds something that cannot be compared with a
+/// text: of such a claim nothing is known, and a rule that denies by it fits.
+fn values(claim: Option<&Value>) -> Option<Vec<String>> {
+    let plain = |value: &Value| match value {
+        Value::Null => Some(None),
+        Value::Array(_) | Value::Object(_) => None,
+        Value::String(_) | Value::Number(_) | Value::Bool(_) => Some(text(value)),
+    };
+    let values = match claim {
+        Some(Value::Array(several)) => several.iter().map(plain).collect::<Option<Vec<_>>>()?,
+        Some(one) => vec![plain(one)?],
         None => Vec::new(),
-    }
+    };
+    Some(values.into_iter().flatten().collect())
 }
 
 /// A principal with its validity, as the cache keeps it.

@@ -45,8 +45,10 @@ pub enum Deny {
     MistypedKey,
     /// The API key has expired.
     ExpiredKey,
-    /// Too many bad signatures came from where this token comes from.
+    /// Too many bad tokens came from where this token comes from.
     TooManyFailures,
+    /// Too many tokens were verified, and there is no time for another.
+    TooManyVerifications,
     /// The token brings its own key, or the address of one.
     EmbeddedKey,
     /// The issuer's keys are being fetched: ask again. Holds the issuer's place in the configuration.
@@ -76,6 +78,7 @@ impl Deny {
             Self::EmbeddedKey => "embedded_key",
             Self::BadSignature => "bad_signature",
             Self::TooManyFailures => "too_many_failures",
+            Self::TooManyVerifications => "too_many_verifications",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
             Self::WrongAudience => "wrong_audience",
@@ -114,7 +117,10 @@ impl Deny {
             }
             Self::MistypedKey => "The API key has a typing error: its checksum does not match.",
             Self::ExpiredKey => "The API key has expired.",
-            Self::TooManyFailures => "Too many JSON Web Tokens with a bad signature came from your address.",
+            Self::TooManyFailures => "Too many bad JSON Web Tokens came from your address.",
+            Self::TooManyVerifications => {
+                "Too many new JSON Web Tokens are coming in; use one for more than one request."
+            }
             Self::EmbeddedKey => "The JSON Web Token brings a key of its own, which is not allowed.",
             Self::MissingClaim => "The JSON Web Token lacks a required claim.",
         }

@@ -104,9 +104,19 @@ impl FetchState {
         !lies_ahead(self.refresh_at, longest, now)
     }
 
-    /// Whether an unknown `kid` may have the keys fetched.
-    pub(super) fn may_be_demanded(&self, interval: Duration, now: Timestamp) -> bool {
-        !lies_ahead(self.demanded_at.plus(interval), interval, now)
+    /// How long it is until an unknown `kid` may have the keys fetched.
+    pub(super) fn until_demand(&self, interval: Duration, now: Timestamp) -> Duration {
+        let at = self.demanded_at.plus(interval);
+        if lies_ahead(at, interval, now) {
+            at.since(now)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Whether keys came from a fetch that an unknown `kid` has asked for, at `time` or later.
+    pub(super) fn was_demanded_since(&self, time: Timestamp) -> bool {
+        self.demanded_at >= time && self.fetched_at >= self.demanded_at
     }
 
     /// Writes down a failure.
@@ -182,9 +192,9 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let second = Duration::from_secs(1);
         assert!(state.is_under_way(lease, NOW) && !state.is_due(hour, NOW));
-        assert!(!state.may_be_demanded(second, NOW) && state.backoff(NOW) > Duration::ZERO);
+        assert!(state.until_demand(second, NOW) == second && state.backoff(NOW) > Duration::ZERO);
         let earlier = Timestamp::from_secs(1_700_000_000);
         assert!(!state.is_under_way(lease, earlier) && state.is_due(hour, earlier));
-        assert!(state.may_be_demanded(second, earlier) && state.backoff(earlier) == Duration::ZERO);
+        assert!(state.until_demand(second, earlier).is_zero() && state.backoff(earlier).is_zero());
     }
 }

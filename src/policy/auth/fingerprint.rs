@@ -20,6 +20,15 @@ pub(super) type FingerprintMap<V> = HashMap<Fingerprint, V, BuildHasherDefault<F
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint(u64, u64);
 
+impl Fingerprint {
+    /// A place in a table of so many.
+    pub(super) fn place_among(self, places: usize) -> usize {
+        let places = u64::try_from(places).unwrap_or(1);
+        let place = self.1.checked_rem(places).unwrap_or(0);
+        usize::try_from(place).unwrap_or(0)
+    }
+}
+
 impl Hash for Fingerprint {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.0);
@@ -38,8 +47,13 @@ impl Fingerprints {
 
     /// The fingerprint of `credential`.
     pub(super) fn of(&self, credential: &str) -> Fingerprint {
+        self.of_parts([credential.as_bytes()])
+    }
+
+    /// The fingerprint of these bytes, one after the other.
+    pub(super) fn of_parts<const N: usize>(&self, parts: [&[u8]; N]) -> Fingerprint {
         let mut hasher = self.0;
-        hasher.write(credential.as_bytes());
+        parts.into_iter().for_each(|part| hasher.write(part));
         let hash = hasher.finish128();
         Fingerprint(hash.h1, hash.h2)
     }

@@ -6,8 +6,9 @@
 //! [RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-7.1), read as
 //! [RFC 8725](https://www.rfc-editor.org/rfc/rfc8725) advises. A token that brings its own key, or the address of
 //! one (`jwk`, `jku`, `x5c`, `x5u`), is refused. `iss` is read before the signature is verified, but only to choose whose keys to
-//! verify with. Every other claim is judged after the signature, so that a refusal tells the truth about a token
-//! that the issuer really made.
+//! verify with, and `exp` and `nbf`, because a token whose time is over needs no signature. Every other claim is judged
+//! after the signature, so that a refusal tells the truth about a token that the issuer really made, and nobody can ask
+//! what would be accepted.
 //!
 //! base64url is read strictly: no padding, no other alphabet, no loose bits at the end. So one token has one
 //! spelling, and one digest.
@@ -18,6 +19,7 @@ use super::claims::{self, Claims};
 use super::deny::Deny;
 use super::jwks::{KeySet, NoKey};
 use super::key_source::KeySource;
+use super::principal::ISSUER_LABEL;
 use super::remote::{NoRemoteKey, RemoteKeys};
 use super::strict_json;
 use crate::clock::Timestamp;
@@ -95,6 +97,20 @@ impl Issuer {
                 "expected a name, found an empty text",
             ));
         }
+        let is_taken =
+            mapping.labels.contains_key(ISSUER_LABEL) || mapping.defaults.labels.contains_key(ISSUER_LABEL);
+        if is_taken {
+            faults.push(ConfigError::new(
+                format!("{path}.claims.labels.{ISSUER_LABEL}"),
+                "expected other labels than `issuer`, which is the issuer's name, found it",
+            ));
+        }
+        if provider.audiences.is_empty() && !provider.allow_any_audience {
+            faults.push(ConfigError::new(
+                format!("{path}.audiences"),
+                "expected at least one audience, or `allow_any_audience: true`, found none",
+            ));
+        }
         let keys = keys(provider, place, path, faults)?;
         (faults.len() == before).then(|| Self {
             place,
@@ -110,31 +126,64 @@ impl Issuer {
         })
     }
 
-    fn verify(&self, jwt: &Jwt<'_>, now: Timestamp) -> Result<Verified, Deny> {
+    fn verify(&self, jwt: &Jwt<'_>, now: Timestamp, work: &mut Work<'_>) -> Result<Verified, Deny> {
+        let validity = claims::validity(&jwt.claims, self.leeway, now)?;
         let key = match &self.keys {
             Keys::Fixed(keys) => {
                 let found = keys.candidates(jwt.kid.as_deref(), jwt.algorithm);
-                jwt.signer(found.map_err(no_key)?)?
+                self.signer(jwt, found.map_err(no_key)?, work)?
             }
             Keys::Remote(remote) => {
-                let found = remote.candidates(jwt.kid.as_deref(), jwt.algorithm, now);
-                jwt.signer(found.map_err(|fault| match fault {
+                let found = remote.candidates(jwt.kid.as_deref(), jwt.algorithm, work.asked_at, now);
+                let found = found.map_err(|fault| match fault {
                     NoRemoteKey::NotThere(fault) => no_key(fault),
                     NoRemoteKey::Awaited => Deny::KeysAwaited(self.place),
                     NoRemoteKey::Unavailable => Deny::KeysUnavailable(self.place),
-                })?)?
+                })?;
+                self.signer(jwt, found, work)?
             }
         };
         if !self.types.is_empty() && !jwt.typ.as_ref().is_some_and(|typ| self.types.contains(typ)) {
             return Err(Deny::WrongType);
         }
-        let validity = claims::validity(&jwt.claims, self.leeway, now)?;
         claims::check_audience(&jwt.claims, &self.audiences)?;
         claims::check_authorized_party(&jwt.claims, &self.authorized_parties)?;
         claims::check_id(&jwt.claims, &self.denied_ids)?;
-        let principal = claims::principal(&jwt.claims, &self.mapping, &self.kept_claims)?;
+        let principal = claims::principal(&self.name, &jwt.claims, &self.mapping, &self.kept_claims)?;
         Ok(claims::verified(principal, validity, key))
     }
+
+    /// The key that made the signature.
+    fn signer<'k>(
+        &self,
+        jwt: &Jwt<'_>,
+        keys: impl Iterator<Item = &'k Rc<PublicKey>>,
+        work: &mut Work<'_>,
+    ) -> Result<&'k Rc<PublicKey>, Deny> {
+        let consumer = claims::consumer(&jwt.claims, &self.mapping);
+        (work.begin)(&self.name, consumer.as_deref())?;
+        let message = jwt.signed.as_bytes();
+        for key in keys {
+            work.cost = work.cost.saturating_add(key.cost());
+            if key.verifies(jwt.algorithm, message, &jwt.signature) {
+                return Ok(key);
+            }
+        }
+        Err(Deny::BadSignature)
+    }
+}
+
+/// Whether there is time for a token of this issuer and consumer.
+type Begin<'a> = dyn FnMut(&str, Option<&str>) -> Result<(), Deny> + 'a;
+
+/// What verifying takes. `begin` is asked, with the issuer and the consumer that the token names, before a signature is
+/// looked at.
+pub(super) struct Work<'a> {
+    pub(super) begin: &'a mut Begin<'a>,
+    /// When the token came; it may have waited for its key since.
+    pub(super) asked_at: Timestamp,
+    /// About how long the signatures took that were looked at.
+    pub(super) cost: Duration,
 }
 
 /// Every issuer.
@@ -162,12 +211,17 @@ impl Issuers {
     }
 
     /// Verifies `credential` if it is a JSON Web Token; `None` if it is something else.
-    pub(super) fn verify(&self, credential: &str, now: Timestamp) -> Option<Result<Verified, Deny>> {
+    pub(super) fn verify(
+        &self,
+        credential: &str,
+        now: Timestamp,
+        work: &mut Work<'_>,
+    ) -> Option<Result<Verified, Deny>> {
         let parts = Parts::split(credential)?;
         Some(parts.read().and_then(|jwt| {
             let name = jwt.claims.get("iss").ok_or(Deny::MissingClaim)?;
             let issuer = self.0.iter().find(|issuer| name == issuer.name.as_str());
-            issuer.ok_or(Deny::UnknownIssuer)?.verify(&jwt, now)
+            issuer.ok_or(Deny::UnknownIssuer)?.verify(&jwt, now, work)
         }))
     }
 
@@ -231,6 +285,14 @@ fn keys(provider: &JwtProvider, place: usize, path: &str, faults: &mut Vec<Confi
                 return fault(&format!("jwks.remote.{key}"), message.to_owned());
             }
             match KeySource::of(provider) {
+                Ok(Some(source)) if !source.endpoint.is_tls && !provider.allow_plaintext => {
+                    let key = match settings.uri {
+                        Some(_) => "jwks.remote.uri",
+                        None => "issuer",
+                    };
+                    let message = "expected an `https` URL to fetch keys from, or `allow_plaintext: true`, found `http`";
+                    fault(key, message.to_owned())
+                }
                 Ok(Some(source)) => Some(Keys::Remote(Box::new(RemoteKeys::new(
                     place,
                     &provider.issuer,
@@ -316,16 +378,4 @@ struct Jwt<'a> {
     claims: Claims,
     signed: &'a str,
     signature: Vec<u8>,
-}
-
-impl Jwt<'_> {
-    /// The key that made the signature.
-    fn signer<'k>(
-        &self,
-        mut keys: impl Iterator<Item = &'k Rc<PublicKey>>,
-    ) -> Result<&'k Rc<PublicKey>, Deny> {
-        let message = self.signed.as_bytes();
-        keys.find(|key| key.verifies(self.algorithm, message, &self.signature))
-            .ok_or(Deny::BadSignature)
-    }
 }

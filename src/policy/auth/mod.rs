@@ -19,7 +19,6 @@ mod claims;
 mod credential;
 mod deny;
 mod digest;
-mod failures;
 mod fetch_state;
 mod fingerprint;
 mod jwks;
@@ -27,18 +26,20 @@ mod jwt;
 mod key_form;
 mod key_source;
 mod principal;
+mod refused;
 mod remote;
 mod strict_json;
 #[cfg(test)]
 mod tests;
 mod trusted;
+mod verification;
 
 pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES, Sources};
 pub use deny::Deny;
 pub use key_form::{digest_of_api_key, new_api_key};
 pub use key_source::KeySource;
 pub use principal::{ANONYMOUS, Principal};
-pub use remote::{KeyAnswer, KeyCall, KeyOutcome};
+pub use remote::{KeyAnswer, KeyCall, KeyOutcome, MAX_ANSWER_BYTES};
 
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Identity, Trusted};
@@ -46,12 +47,14 @@ use crate::headers::Headers;
 use crate::policy::connection::{Connection, NoConnection};
 use crate::shared_store::SharedStore;
 use api_key::ApiKeys;
-use cache::Cache;
-use failures::Failures;
-use fingerprint::Fingerprints;
-use jwt::Issuers;
+use cache::{Cache, Verified};
+use core::time::Duration;
+use fingerprint::{Fingerprint, Fingerprints};
+use jwt::{Issuers, Work};
+use refused::Refused;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use verification::VerificationBudget;
 
 /// Recognises callers by their credentials.
 pub struct Authenticator {
@@ -61,7 +64,8 @@ pub struct Authenticator {
     cache: Cache,
     anonymous: Option<Rc<Principal>>,
     sources: Rc<Sources>,
-    failures: Failures,
+    refused: Refused,
+    budget: VerificationBudget,
     trusted: Option<Trusted>,
     /// The claims that access rules ask about.
     kept_claims: Vec<String>,
@@ -95,7 +99,8 @@ impl Authenticator {
             cache: Cache::default(),
             anonymous: identity.allow_anonymous.then(|| Rc::new(Principal::anonymous())),
             sources: Rc::new(Sources::new(identity, &mut faults)),
-            failures: Failures::default(),
+            refused: Refused::default(),
+            budget: VerificationBudget::new(),
             connection: Rc::new(NoConnection),
         };
         if faults.is_empty() {
@@ -110,6 +115,7 @@ impl Authenticator {
         let claims: BTreeSet<String> = claims.map(str::to_owned).collect();
         self.kept_claims = claims.into_iter().collect();
         self.issuers.keep_claims(&self.kept_claims);
+        self.api_keys.keep_claims(&self.kept_claims);
     }
 
     /// Asks this host about requests from now on.
@@ -145,6 +151,9 @@ impl Authenticator {
         for keys in self.issuers.remote() {
             is_new |= keys.sync(store);
         }
+        if is_new {
+            self.refused.clear();
+        }
         is_new
     }
 
@@ -164,6 +173,7 @@ impl Authenticator {
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> KeyOutcome {
+        self.refused.clear();
         match self.issuers.remote_at(call.issuer) {
             Some(keys) => keys.on_answer(call, answer, now, store),
             None => KeyOutcome::Failed("the issuer is not configured".to_owned()),
@@ -176,13 +186,28 @@ impl Authenticator {
     ///
     /// Why the caller was not recognised.
     pub fn authenticate(&mut self, headers: &Headers, now: Timestamp) -> Result<Rc<Principal>, Deny> {
+        self.authenticate_waiting(headers, now, now)
+    }
+
+    /// The same for a request that came at `asked_at` and may have waited for its issuer's keys since.
+    ///
+    /// # Errors
+    ///
+    /// Why the caller was not recognised.
+    pub fn authenticate_waiting(
+        &mut self,
+        headers: &Headers,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Rc<Principal>, Deny> {
         if let Some(trusted) = &self.trusted
             && let Some(principal) =
                 trusted::find(trusted, &self.kept_claims, headers, self.connection.as_ref())?
         {
             return Ok(Rc::new(principal));
         }
-        let Some(credential) = self.sources.find(headers)? else {
+        let sources = Rc::clone(&self.sources);
+        let Some(credential) = sources.find(headers)? else {
             return self.anonymous.as_ref().map(Rc::clone).ok_or(Deny::Missing);
         };
         let fingerprint = self.fingerprints.of(&credential);
@@ -195,17 +220,48 @@ impl Authenticator {
         if key_form::is_mistyped(&credential) {
             return Err(Deny::MistypedKey);
         }
-        let source = self.connection.source_address();
-        if source.is_some_and(|source| self.failures.is_too_many(source, now)) {
-            return Err(Deny::TooManyFailures);
+        if let Some(deny) = self.refused.find(&fingerprint, now) {
+            return Err(deny);
         }
-        let outcome = self.issuers.verify(&credential, now).ok_or(Deny::UnknownKey)?;
-        if let (Err(Deny::BadSignature), Some(source)) = (&outcome, source) {
-            self.failures.count(source, now);
-        }
-        let verified = outcome?;
+        let verified = self.verify(&credential, fingerprint, asked_at, now)?;
         let principal = Rc::clone(&verified.principal);
         self.cache.insert(fingerprint, verified);
         Ok(principal)
+    }
+
+    /// Verifies a JSON Web Token that is not remembered, if there is time for it.
+    fn verify(
+        &mut self,
+        credential: &str,
+        fingerprint: Fingerprint,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Verified, Deny> {
+        let (budget, connection) = (&self.budget, &self.connection);
+        let mut asker = None;
+        let mut begin = |issuer: &str, consumer: Option<&str>| {
+            let caller = consumer.map(|consumer| (issuer, consumer));
+            asker = Some(budget.ask(connection.source_address(), caller, now)?);
+            Ok(())
+        };
+        let mut work = Work {
+            begin: &mut begin,
+            asked_at,
+            cost: Duration::ZERO,
+        };
+        let outcome = self.issuers.verify(credential, now, &mut work);
+        let cost = work.cost;
+        let outcome = outcome.unwrap_or(Err(Deny::UnknownKey));
+        if let Some(asker) = asker {
+            self.budget.spend(asker, cost, outcome.is_err(), now);
+        }
+        match outcome {
+            // To say that took a signature, or a wait for a fetch.
+            Err(deny) if asker.is_some() || deny == Deny::UnknownKeyId => {
+                self.refused.insert(fingerprint, deny, now);
+            }
+            Ok(_) | Err(_) => {}
+        }
+        outcome
     }
 }

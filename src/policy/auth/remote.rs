@@ -8,7 +8,9 @@
 //! a maximum age; an issuer that cannot be reached is therefore no outage for keys that are known.
 //!
 //! A token with an unknown `kid` has the keys fetched at once, but not more often than configured: anybody can make up
-//! a `kid`. Whether the caller is to wait, is refused, or is told that nothing can be said, [`RemoteKeys::candidates`]
+//! a `kid`. A token that comes in between waits for the next fetch, since its key may have been published after the last
+//! one; only when a fetch that began after it came did not bring its key is it refused. So whoever makes up names cannot
+//! turn a rotation into an outage. Whether the caller is to wait, is refused, or is told that nothing can be said, [`RemoteKeys::candidates`]
 //! answers from this worker's own memory, without a look at the shared store.
 
 use super::algorithm::{Algorithm, PublicKey};
@@ -23,11 +25,13 @@ use core::time::Duration;
 use std::rc::Rc;
 
 /// The largest answer that is read, in bytes. It bounds what shared data holds of one issuer, too.
-const MAX_ANSWER_BYTES: usize = 256 * 1024;
+pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// The time that keys are fresh if their answer does not tell.
 const UNTOLD_LIFETIME: Duration = Duration::from_secs(600);
 /// A fetch after a failure that is no further ahead is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The same for a fetch that an unknown `kid` asks for, which is no failure.
+const DEMAND_PATIENCE: Duration = Duration::from_secs(8);
 /// How often a write is tried against other workers' writes.
 const MOST_WRITES: usize = 8;
 
@@ -170,7 +174,7 @@ impl RemoteKeys {
             // Whoever still misses a key will say so again.
             self.is_wanted.set(false);
         }
-        if state.text != self.state.text {
+        if state.text != self.state.text || self.keys.is_none() {
             // What is shared was read before it was written, so it can be read again.
             self.keys = core::str::from_utf8(&state.text)
                 .ok()
@@ -189,9 +193,13 @@ impl RemoteKeys {
 
     /// The call to make now, if it is time and nobody else makes it.
     pub(super) fn begin(&mut self, now: Timestamp, store: &dyn SharedStore) -> Option<KeyCall> {
-        let is_wanted = self.is_wanted.take();
+        if self.keys.is_some() && !self.has_keys(now) {
+            // What they have verified is forgotten with them.
+            self.keys = None;
+        }
         let interval = self.settings.refetch_interval.0;
-        let is_demanded = is_wanted && (!self.has_keys(now) || self.state.may_be_demanded(interval, now));
+        let is_demanded =
+            self.is_wanted.get() && (!self.has_keys(now) || self.state.until_demand(interval, now).is_zero());
         if self.state.is_under_way(self.lease(), now)
             || !self.state.backoff(now).is_zero()
             || !(is_demanded || self.state.is_due(self.settings.max_refresh.0, now))
@@ -202,6 +210,7 @@ impl RemoteKeys {
         claimed.attempt_until = now.plus(self.lease());
         if is_demanded {
             claimed.demanded_at = now;
+            self.is_wanted.set(false);
         }
         self.write(claimed, store)
             .then(|| self.call(self.source.path.clone(), self.source.is_discovered))
@@ -323,38 +332,37 @@ impl RemoteKeys {
         self.keys.is_some() && now.since(self.state.fetched_at) < self.settings.max_stale.0
     }
 
-    /// The keys that a token may have been signed with.
+    /// The keys that a token may have been signed with, which came at `asked_at`.
     pub(super) fn candidates(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
+        asked_at: Timestamp,
         now: Timestamp,
     ) -> Result<impl Iterator<Item = &Rc<PublicKey>>, NoRemoteKey> {
         let keys = self.keys.as_ref().filter(|_| self.has_keys(now));
         match keys.map(|keys| keys.candidates(kid, algorithm)) {
             Some(Ok(found)) => Ok(found),
             Some(Err(NoKey::OtherAlgorithm)) => Err(NoRemoteKey::NotThere(NoKey::OtherAlgorithm)),
-            Some(Err(NoKey::UnknownId)) => Err(self.without(true, now)),
-            None => Err(self.without(false, now)),
+            Some(Err(NoKey::UnknownId)) => Err(self.without(true, asked_at, now)),
+            None => Err(self.without(false, asked_at, now)),
         }
     }
 
     /// What to do about a token whose key is not known. `has_others`: other keys are.
-    fn without(&self, has_others: bool, now: Timestamp) -> NoRemoteKey {
+    fn without(&self, has_others: bool, asked_at: Timestamp, now: Timestamp) -> NoRemoteKey {
         let state = &self.state;
+        if has_others && state.was_demanded_since(asked_at) {
+            return NoRemoteKey::NotThere(NoKey::UnknownId);
+        }
         if state.backoff(now) > PATIENCE {
             return NoRemoteKey::Unavailable;
         }
-        let may_ask = !has_others
-            || state.is_under_way(self.lease(), now)
-            || state.failures > 0
-            || state.may_be_demanded(self.settings.refetch_interval.0, now);
-        if may_ask {
-            self.is_wanted.set(true);
-            NoRemoteKey::Awaited
-        } else {
-            NoRemoteKey::NotThere(NoKey::UnknownId)
+        self.is_wanted.set(true);
+        if has_others && state.until_demand(self.settings.refetch_interval.0, now) > DEMAND_PATIENCE {
+            return NoRemoteKey::Unavailable;
         }
+        NoRemoteKey::Awaited
     }
 }
 

@@ -10,7 +10,7 @@
 //! A request without such a principal is judged by its credential, as if nothing were configured here.
 
 use super::deny::Deny;
-use super::principal::Principal;
+use super::principal::{ISSUER_LABEL, Principal};
 use crate::config::{ClaimMapping, ConfigError, Trusted, TrustedHeaders};
 use crate::headers::Headers;
 use crate::policy::connection::Connection;
@@ -80,18 +80,20 @@ fn from_claims(
     kept_claims: &[String],
     connection: &dyn Connection,
 ) -> Option<Principal> {
-    let claim = |name: &String| {
+    let at = |name: &str, connection: &dyn Connection| {
         let root = ["metadata", "filter_metadata", JWT_AUTHN, payload];
-        let whole: Vec<&str> = root.into_iter().chain([name.as_str()]).collect();
-        let found = attribute(connection, &whole);
+        let whole: Vec<&str> = root.into_iter().chain([name]).collect();
+        let found = connection.attribute(&whole);
         if found.is_some() || !name.contains('.') {
             return found;
         }
         let parts: Vec<&str> = root.into_iter().chain(name.split('.')).collect();
-        attribute(connection, &parts)
+        connection.attribute(&parts)
     };
+    let claim = |name: &String| text(at(name, connection)?);
     let labels = mapping.labels.iter();
     let labels = labels.filter_map(|(label, name)| Some((label.clone(), claim(name)?)));
+    let issuer = claim(&"iss".to_owned()).map(|issuer| (ISSUER_LABEL.to_owned(), issuer));
     Some(Principal {
         consumer: claim(&mapping.consumer)?,
         team: mapping
@@ -105,13 +107,31 @@ fn from_claims(
             .clone()
             .into_iter()
             .chain(labels)
+            .chain(issuer)
             .collect(),
         models: None,
         claims: kept_claims
             .iter()
-            .map(|name| (name.clone(), claim(name).into_iter().collect()))
+            .filter_map(|name| {
+                let found = at(name, connection);
+                Some((name.clone(), found.map_or(Some(Vec::new()), values)?))
+            })
             .collect(),
     })
+}
+
+/// A claim's values as Envoy gives them: a text, or a list in the form of a header map whose names are the members.
+/// `None` if it is neither.
+fn values(value: Vec<u8>) -> Option<Vec<String>> {
+    if let Some(one) = text(value.clone()) {
+        return Some(vec![one]);
+    }
+    let size = value.len();
+    let list = Headers::from_serialized(value);
+    let members = list.iter().map(|(name, _)| text(name.to_vec()));
+    let members = members.collect::<Option<Vec<String>>>()?;
+    let written = list.iter().map(|(name, value)| name.len() + value.len() + 10);
+    (written.sum::<usize>() + 4 == size && size > 4).then_some(members)
 }
 
 /// The SPIFFE ID of a peer whose certificate the listener has verified
@@ -260,6 +280,34 @@ mod tests {
             ("gold", "free")
         );
         assert_eq!(principal.claims["groups"], ["admins"]);
+        let groups = "metadata/filter_metadata/envoy.filters.http.jwt_authn/p/groups";
+        let with_groups = |value: &[u8]| {
+            let mut attributes: Vec<(&'static str, Vec<u8>)> = attributes
+                .iter()
+                .map(|(path, value)| (*path, value.to_vec()))
+                .collect();
+            attributes[3] = (groups, value.to_vec());
+            let borrowed: Vec<_> = attributes
+                .iter()
+                .map(|(path, value)| (*path, value.as_slice()))
+                .collect();
+            ask(trusted.clone(), &borrowed, &[])
+                .unwrap()
+                .unwrap()
+                .claims
+                .remove("groups")
+        };
+        let list = crate::headers::serialize([("users", &b""[..]), ("admins", &b""[..])].into_iter());
+        assert_eq!(
+            with_groups(&list),
+            Some(vec!["users".to_owned(), "admins".to_owned()])
+        );
+        // What cannot be read is not taken for a claim that is absent.
+        for unreadable in [&list[..list.len() - 1], &[0xff; 9], b"", &[0; 4]] {
+            assert_eq!(with_groups(unreadable), None, "{unreadable:?}");
+        }
+        let without = ask(trusted.clone(), &attributes[..3], &[]).unwrap().unwrap();
+        assert!(without.claims["groups"].is_empty());
         // Without the consumer there is nobody.
         assert_eq!(ask(trusted, &attributes[1..], &[]), Ok(None));
     }

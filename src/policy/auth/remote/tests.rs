@@ -58,7 +58,17 @@ fn ok<'a>(body: &'a str, cache_control: Option<&'a str>) -> KeyAnswer<'a> {
 }
 
 fn find(keys: &RemoteKeys, kid: &str, now: Timestamp) -> Result<usize, NoRemoteKey> {
-    let found = keys.candidates(Some(kid), Algorithm::Ed25519, now);
+    find_since(keys, kid, now, now)
+}
+
+/// The same for a token that has waited since `asked_at`.
+fn find_since(
+    keys: &RemoteKeys,
+    kid: &str,
+    asked_at: Timestamp,
+    now: Timestamp,
+) -> Result<usize, NoRemoteKey> {
+    let found = keys.candidates(Some(kid), Algorithm::Ed25519, asked_at, now);
     found.map(Iterator::count)
 }
 
@@ -189,14 +199,71 @@ fn an_unknown_kid_has_the_keys_fetched_once_in_a_while() {
     assert_eq!(find(&keys, "b", at(10)), Err(NoRemoteKey::Awaited), "under way");
     keys.on_answer(&call, ok(&set(&["a", "b"]), None), at(10), &store);
     assert_eq!(find(&keys, "b", at(10)), Ok(1));
-    // Whoever makes up further names is refused without a call, for as long as is configured.
-    for secs in 10..15 {
-        let unknown = Err(NoRemoteKey::NotThere(NoKey::UnknownId));
-        assert_eq!(find(&keys, "c", at(secs)), unknown);
+    // Whoever makes up further names gets no further fetch for as long as is configured, and waits for the next.
+    let unknown = Err(NoRemoteKey::NotThere(NoKey::UnknownId));
+    assert_eq!(find_since(&keys, "c", at(10), at(11)), unknown);
+    for secs in 11..15 {
+        let outcome = find_since(&keys, "c", at(11), at(secs));
+        assert_eq!(outcome, Err(NoRemoteKey::Awaited));
         assert_eq!(keys.begin(at(secs), &store), None);
     }
-    assert_eq!(find(&keys, "c", at(15)), Err(NoRemoteKey::Awaited));
-    assert!(keys.begin(at(15), &store).is_some());
+    let call = keys.begin(at(15), &store).unwrap();
+    assert_eq!(find_since(&keys, "c", at(11), at(15)), Err(NoRemoteKey::Awaited));
+    keys.on_answer(&call, ok(&set(&["a", "b"]), None), at(16), &store);
+    assert_eq!(find_since(&keys, "c", at(11), at(16)), unknown);
+}
+
+#[crate::test]
+fn a_name_that_a_stranger_makes_up_does_not_turn_a_rotation_into_an_outage() {
+    let store = LocalStore::default();
+    let mut keys = fetched(&["a"], &store);
+    assert_eq!(find(&keys, "made-up", at(100)), Err(NoRemoteKey::Awaited));
+    let call = keys.begin(at(100), &store).unwrap();
+    keys.on_answer(&call, ok(&set(&["a"]), None), at(100), &store);
+    // At this moment the issuer begins to sign with `b`.
+    assert_eq!(
+        find(&keys, "b", at(101)),
+        Err(NoRemoteKey::Awaited),
+        "not refused"
+    );
+    assert_eq!(
+        keys.begin(at(101), &store),
+        None,
+        "not more often than configured"
+    );
+    assert_eq!(
+        find_since(&keys, "b", at(101), at(105)),
+        Err(NoRemoteKey::Awaited)
+    );
+    let call = keys.begin(at(105), &store).expect("somebody waits for it");
+    keys.on_answer(&call, ok(&set(&["a", "b"]), None), at(105), &store);
+    assert_eq!(find_since(&keys, "b", at(101), at(105)), Ok(1));
+    // Where the next fetch is too far ahead to wait for it, nothing is said about the token.
+    let mut slow = worker_with(
+        json!({"uri": "https://login.example.com/keys", "refetch_interval": "1m"}),
+        &store,
+    );
+    assert_eq!(find(&slow, "c", at(200)), Err(NoRemoteKey::Awaited));
+    let call = slow.begin(at(200), &store).unwrap();
+    slow.on_answer(&call, ok(&set(&["a"]), None), at(200), &store);
+    assert_eq!(find(&slow, "c", at(201)), Err(NoRemoteKey::Unavailable));
+}
+
+#[crate::test]
+fn what_old_keys_have_verified_is_forgotten_with_them() {
+    let store = LocalStore::default();
+    let mut keys = fetched(&["a"], &store);
+    let of_a = |keys: &RemoteKeys| {
+        let found = keys.candidates(Some("a"), Algorithm::Ed25519, at(0), at(0)).ok();
+        found.and_then(|mut found| found.next().map(std::rc::Rc::downgrade))
+    };
+    let held = of_a(&keys).unwrap();
+    fail(&mut keys, at(86_399), &store);
+    assert!(held.upgrade().is_some());
+    let call = keys.begin(at(86_400), &store).unwrap();
+    assert!(held.upgrade().is_none(), "a cached token is no longer believed");
+    keys.on_answer(&call, ok(&set(&["a"]), None), at(86_400), &store);
+    assert_eq!(find(&keys, "a", at(86_400)), Ok(1), "the same set, fetched anew");
 }
 
 #[crate::test]
@@ -288,7 +355,9 @@ fn a_key_that_stays_is_the_same_and_one_that_goes_is_gone() {
     let store = LocalStore::default();
     let mut keys = fetched(&["a", "b"], &store);
     let of = |keys: &RemoteKeys, kid: &str| {
-        let found = keys.candidates(Some(kid), Algorithm::Ed25519, at(1000)).ok();
+        let found = keys
+            .candidates(Some(kid), Algorithm::Ed25519, at(1000), at(1000))
+            .ok();
         found
             .and_then(|mut found| found.next().map(std::rc::Rc::downgrade))
             .unwrap()

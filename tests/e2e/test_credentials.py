@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Credentials that Envoy itself adds: read again when their file changes, or fetched from a token endpoint."""
+
+import http.server
+import json
+import threading
+import time
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+from checks import assert_completion, chat
+from conftest import API_KEY, RUN, Stack
+from stack import free_ports
+
+CONFIG = """
+providers:
+  filed:
+    kind: openai
+    endpoint: https://api.openai.com/v1
+    credential: {{ file: {folder}/provider.key }}
+  fetched:
+    kind: openai_compatible
+    endpoint: https://llm.example.com/v1
+    credential:
+      oauth2:
+        token_url: http://127.0.0.1:{port}/token
+        client_id: gateway
+        client_secret: {{ file: {folder}/client.secret }}
+        scopes: [llm]
+models:
+  - {{ name: filed, targets: [{{ provider: filed, model: gpt-4o-mini }}] }}
+  - {{ name: fetched, targets: [{{ provider: fetched, model: gpt-4o-mini }}] }}
+identity:
+  api_keys:
+    - sha256: c0629be90c7891ee213abc3bf4641d2fd9d15cc12e4595bc05bde060257e257b
+      consumer: key-holder
+"""
+
+
+class TokenEndpoint:
+    """Gives access tokens for a client's secret (RFC 6749, section 4.4), good for `lifetime` seconds."""
+
+    def __init__(self, port, lifetime=4):
+        endpoint = self
+        self.forms = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            """Answers one request."""
+
+            def do_POST(self):
+                form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+                endpoint.forms.append(form)
+                given = "canary-access-token-%d" % len(endpoint.forms)
+                answer = {"access_token": given, "token_type": "bearer", "expires_in": lifetime}
+                body = json.dumps(answer).encode()
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                """Says nothing."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def put(path, text):
+    """Replaces a file by another, as an operator does who rotates a secret."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="ascii")
+    fresh.rename(path)
+
+
+@pytest.fixture(scope="module")
+def injected():
+    """The gateway, its folder and the token endpoint."""
+    (port,) = free_ports(1)
+    folder = RUN / "credentials"
+    folder.mkdir(parents=True, exist_ok=True)
+    put(folder / "provider.key", "canary-first-key")
+    put(folder / "client.secret", "canary-client-secret")
+    (folder / "gateway.yaml").write_text(CONFIG.format(folder=folder, port=port), encoding="ascii")
+    endpoint = TokenEndpoint(port)
+    with Stack(folder / "gateway.yaml", "credentials", concurrency=1) as running:
+        yield running, folder, endpoint
+    endpoint.server.shutdown()
+
+
+def presented(stack, provider):
+    """The credentials that arrived at a provider."""
+    return [request["headers"].get("authorization") for request in stack.standins[provider].requests()]
+
+
+def test_a_credential_s_file_is_replaced_under_load_and_no_request_fails(injected):
+    stack, folder, _ = injected
+    stack.reset()
+    headers = {"authorization": "Bearer " + API_KEY}
+    with httpx.Client(base_url=stack.url, timeout=30, headers=headers) as client:
+        for key in ("canary-first-key", "canary-second-key", "canary-third-key"):
+            put(folder / "provider.key", key)
+            deadline = time.monotonic() + 10
+            while True:
+                assert_completion(client.post("/v1/chat/completions", json=chat("filed")))
+                if presented(stack, "filed")[-1] == "Bearer " + key:
+                    break
+                assert time.monotonic() < deadline, "the file was not read again"
+    arrived = presented(stack, "filed")
+    assert set(arrived) <= {"Bearer canary-%s-key" % nth for nth in ("first", "second", "third")}
+    time.sleep(0.3)
+    for name in ("envoy", "access"):
+        assert "-key" not in stack.log(name).read_text(encoding="utf-8").replace("key-holder", "")
+    for path in (folder / "envoy.yaml", folder / "secret-filed.yaml"):
+        assert "canary" not in path.read_text(encoding="utf-8")
+
+
+def test_an_access_token_is_fetched_with_the_client_s_secret_and_renewed(injected):
+    stack, _, endpoint = injected
+    stack.reset()
+    headers = {"authorization": "Bearer " + API_KEY}
+    with httpx.Client(base_url=stack.url, timeout=30, headers=headers) as client:
+        begun = time.monotonic()
+        answers = 0
+        while time.monotonic() - begun < 9:
+            assert_completion(client.post("/v1/chat/completions", json=chat("fetched")))
+            answers += 1
+            time.sleep(0.02)
+    assert endpoint.forms[0]["client_id"] == ["gateway"] and endpoint.forms[0]["scope"] == ["llm"]
+    assert endpoint.forms[0]["client_secret"] == ["canary-client-secret"]
+    arrived = presented(stack, "fetched")
+    assert len(arrived) == answers and all(value.startswith("Bearer canary-access-token-") for value in arrived)
+    assert len(set(arrived)) >= 2, "renewed"
+    time.sleep(0.3)
+    for name in ("envoy", "access"):
+        text = stack.log(name).read_text(encoding="utf-8")
+        assert "canary-access" not in text and "canary-client" not in text
+    print("%d requests with %d access tokens, none failed" % (answers, len(set(arrived))))
