@@ -12,7 +12,7 @@ TARGET_DIR = $(shell cargo metadata --no-deps --format-version 1 | $(PYTHON) -c 
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo build build-dev render fmt lint lint-fmt lint-clippy lint-docs lint-deny test test-unit \
-        test-wasm test-golden test-e2e instructions soak-callers check bench clean
+        test-wasm test-golden test-e2e instructions soak-callers soak-limits check bench clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ instructions: ## Compare the cost of core operations with what is recorded (ARGS
 soak-callers: build-dev ## A million callers through the real Envoy: its memory stays bounded (ARGS="--callers N")
 	@$(SETUP) venv envoy
 	$(VENV) scripts/million_callers.py $(ARGS)
+
+soak-limits: build-dev ## A crowd on one limit for five minutes: it holds (ARGS="--workers 4 --seconds 60")
+	@$(SETUP) venv envoy
+	$(VENV) scripts/soak_limits.py $(ARGS)
 
 check: lint test ## All that CI does
 

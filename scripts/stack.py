@@ -329,8 +329,6 @@ class Stack:
     def start(self):
         """Starts everything and waits until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        envoy = setup.ensure_envoy()
-        rendered = self.render()
         program = setup.target_dir() / "release" / "standin"
         try:
             for name, standin in self.standins.items():
@@ -338,12 +336,7 @@ class Stack:
                 standin.child = Child("stand-in %s" % name, command, self.log(name))
             for standin in self.standins.values():
                 standin.child.wait_until(lambda at=standin.port: listens(at), 10)
-            command = [envoy, "-c", rendered, "--concurrency", self.concurrency, "--use-dynamic-base-id"]
-            command += ["--log-level", self.log_level, "--component-log-level", "wasm:info"]
-            # The access log is read while the stack runs; Envoy would keep it back for ten seconds.
-            command += ["--file-flush-interval-msec", "100"]
-            self.gateway = Child("envoy", command, self.log("access"), self.log("envoy"), self.environment)
-            self.gateway.wait_until(lambda: answers(self.admin, "/ready") and listens(self.port), 60)
+            self.start_gateway()
         except OSError as error:
             self.stop()
             raise StackError("%s; run `make build-dev` first" % error) from error
@@ -351,6 +344,20 @@ class Stack:
             self.stop()
             raise
         return self
+
+    def start_gateway(self):
+        """Starts Envoy alone and waits until it answers."""
+        command = [setup.ensure_envoy(), "-c", self.render(), "--concurrency", self.concurrency]
+        command += ["--use-dynamic-base-id", "--log-level", self.log_level, "--component-log-level", "wasm:info"]
+        # The access log is read while the stack runs; Envoy would keep it back for ten seconds.
+        command += ["--file-flush-interval-msec", "100"]
+        self.gateway = Child("envoy", command, self.log("access"), self.log("envoy"), self.environment)
+        self.gateway.wait_until(lambda: answers(self.admin, "/ready") and listens(self.port), 60)
+
+    def restart_gateway(self):
+        """Ends Envoy and starts it anew; the stand-ins know nothing of it."""
+        self.gateway.stop()
+        self.start_gateway()
 
     def stop(self):
         """Ends the gateway, then the stand-ins. Harmless if they are gone."""

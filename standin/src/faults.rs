@@ -31,6 +31,8 @@ pub(crate) struct Fault {
     pub(crate) before_first_event_ms: Option<u64>,
     /// Milliseconds before each content event except the first.
     pub(crate) between_events_ms: Option<u64>,
+    /// How many output tokens each content event of a text carries (`OpenAI` only).
+    pub(crate) tokens_per_event: Option<usize>,
     /// An error event after this many content events; 0 makes it the first event of the stream.
     pub(crate) in_stream_error: Option<u32>,
     /// Closes the connection after this many content events; a JSON body is cut in its middle.

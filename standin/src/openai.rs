@@ -209,7 +209,7 @@ impl Completion {
             "message": "The server had an error while processing your request. Sorry about that!",
             "type": "server_error", "param": null, "code": null}});
         let form = Form::Events {
-            events: self.events(),
+            events: self.events(scene.fault.tokens_per_event.unwrap_or(1)),
             error_event: Bytes::from(format!("data: {}\n\n", in_order(&error, OPENAI))),
         };
         let mut reply = Reply {
@@ -254,7 +254,7 @@ impl Completion {
         document
     }
 
-    fn events(self) -> Box<dyn Iterator<Item = Event>> {
+    fn events(self, tokens_per_event: usize) -> Box<dyn Iterator<Item = Event>> {
         let head = format!(
             "data: {{\"id\":\"{}\",\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{},\
              \"service_tier\":\"default\",\"system_fingerprint\":\"fp_standin\",",
@@ -292,14 +292,16 @@ impl Completion {
         let ends: Vec<Event> = (0..choices)
             .map(|choice| Event::frame(chunk(choice, "{}", Some(finish_reason))))
             .collect();
-        let deltas = spoken(self.prose).chain(called(self.calls));
-        let contents = deltas.flat_map(move |(delta, is_content)| {
+        let deltas = spoken(self.prose, tokens_per_event).chain(called(self.calls));
+        let contents = deltas.flat_map(move |(delta, output_tokens)| {
             let text = |choice| chunk(choice, &delta, None);
             let event = |text| {
-                if is_content {
-                    Event::content(text)
-                } else {
-                    Event::frame(text)
+                if output_tokens == 0 {
+                    return Event::frame(text);
+                }
+                Event {
+                    output_tokens,
+                    ..Event::content(text)
                 }
             };
             (0..choices).map(|choice| event(text(choice))).collect::<Vec<_>>()
@@ -316,16 +318,23 @@ impl Completion {
     }
 }
 
-/// The deltas of a text. The flag says whether a delta carries an output token.
-fn spoken(prose: Option<Prose>) -> impl Iterator<Item = (String, bool)> {
-    prose
-        .into_iter()
-        .flat_map(Prose::into_pieces)
-        .map(|piece| (format!("{{\"content\":{}}}", Value::from(piece)), true))
+/// The deltas of a text, each with the output tokens that it carries.
+fn spoken(prose: Option<Prose>, tokens_per_event: usize) -> impl Iterator<Item = (String, u32)> {
+    let mut pieces = prose.into_iter().flat_map(Prose::into_pieces);
+    std::iter::from_fn(move || {
+        let together: Vec<String> = pieces.by_ref().take(tokens_per_event.max(1)).collect();
+        let carried = u32::try_from(together.len()).unwrap_or(u32::MAX);
+        (carried > 0).then(|| {
+            (
+                format!("{{\"content\":{}}}", Value::from(together.concat())),
+                carried,
+            )
+        })
+    })
 }
 
 /// The deltas of tool calls: each opens with its identifier and name, then come the arguments.
-fn called(calls: Vec<ToolCall>) -> impl Iterator<Item = (String, bool)> {
+fn called(calls: Vec<ToolCall>) -> impl Iterator<Item = (String, u32)> {
     calls.into_iter().enumerate().flat_map(|(index, call)| {
         let function = json!({"name": call.name, "arguments": ""});
         let opening = json!({"tool_calls": [
@@ -337,10 +346,10 @@ fn called(calls: Vec<ToolCall>) -> impl Iterator<Item = (String, bool)> {
                     &json!({"tool_calls": [{"index": index, "function": function}]}),
                     OPENAI,
                 ),
-                true,
+                1,
             )
         });
-        std::iter::once((in_order(&opening, OPENAI), false)).chain(fragments)
+        std::iter::once((in_order(&opening, OPENAI), 0)).chain(fragments)
     })
 }
 
