@@ -19,7 +19,7 @@
 //!
 //! Before anything is learned: a quarter of a token for a byte of text or schema, 1,000 tokens per image, one token
 //! for 333 bytes of base64 of audio and for 33 of a file, 8 tokens for the frame of a request, 4 bytes per output
-//! token. `model` has the bounds within which reports are believed.
+//! token and 3.2 at least. `model` has the bounds within which reports are believed.
 //!
 //! Two workers that learn at once may lose one of the two lessons: one compare-and-swap is tried, and no more. The
 //! store grows by one key of 101 bytes per provider model, fixed at configuration. The key is a digest of the

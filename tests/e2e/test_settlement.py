@@ -147,7 +147,7 @@ def test_a_client_that_leaves_in_a_stream_pays_for_what_it_got(family, case):
 def test_a_failure_of_all_providers_costs_nothing(is_streaming, case):
     case.fault({"status": 500}, times=5)
     assert_error(case.caller.post(chat("resilient", max_tokens=5000, stream=is_streaming)), 500)
-    entry = case.assert_charged("reported", 0, 0)
+    entry = case.assert_charged("estimated", 0, 0)
     assert len(entry.attempts) == 2 and entry.line["tollgate.attempts"] == "2"
 
 
@@ -162,12 +162,12 @@ def test_a_stream_that_the_provider_cuts_is_charged_as_far_as_it_came(family, ca
 
 
 @PROVIDERS
-def test_a_json_answer_that_the_provider_cuts_costs_its_input(family, case):
-    """The provider had begun, and nobody knows how far it came."""
+def test_a_json_answer_that_the_provider_cuts_costs_what_was_reserved(family, case):
+    """It was written before its first byte was sent, and nobody knows how long it was."""
     case.fault({"cut_after_events": 1}, times=5)
     answer = case.caller.post(chat(family + "-broken", max_tokens=5000))
     assert answer.status_code >= 500
-    case.assert_charged("partial", ESTIMATED_INPUT, 0)
+    case.assert_charged("estimated", ESTIMATED_INPUT, 5000)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_only_the_attempt_that_served_is_charged(fault, is_streaming, case):
 def test_a_request_that_the_provider_seat_refuses_costs_nothing(case):
     answer = case.caller.post(chat("claude-reported", n=2, max_tokens=5000))
     assert_error(answer, 400, param="n")
-    entry = case.assert_charged("reported", 0, 0)
+    entry = case.assert_charged("estimated", 0, 0)
     assert entry.attempts == [], "no provider was asked"
 
 

@@ -205,7 +205,7 @@ impl Default for Model {
             hidden: Figure::new(1.0),
             relative_error: 0.0,
             largest_output: 0.0,
-            least_bytes_per_token: 2.0,
+            least_bytes_per_token: 3.2,
             most_tokens_per_event: MOST_TOKENS_PER_EVENT,
         }
     }
