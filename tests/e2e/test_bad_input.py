@@ -9,7 +9,7 @@ import time
 
 import httpx
 import pytest
-from checks import assert_completion, assert_error, chat, events_of
+from checks import assert_completion, assert_error, chat, events_of, remaining
 from conftest import AUDIENCE
 
 BIG = 5000
@@ -203,7 +203,6 @@ FALSE_ANSWERS = {
     "another content type": {"wrong_content_type": "application/octet-stream", "body": "\x00\x01"},
     "a JSON array": {"body": "[]"},
     "a JSON object of another kind": {"body": '{"hello": "world"}'},
-    "a body that is cut": {"cut_after_events": 1},
     "a body over the limit": {"huge_event": 3_000_000},
 }
 
@@ -222,6 +221,20 @@ def test_a_false_answer_becomes_an_error(name, model, caller, stack, leaves_no_t
     error = assert_error(answer, answer.status_code)
     assert answer.status_code in (502, 503, 504), error
     assert "<html" not in answer.text
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-haiku-4-5"])
+def test_a_body_that_is_cut_becomes_an_error_and_costs_what_it_may_have_been(model, caller, stack):
+    assert_completion(caller.post(chat()))
+    before = remaining(caller.post(chat()))
+    provider = "openai" if model.startswith("gpt") else "anthropic"
+    stack.standins[provider].fault(model, {"cut_after_events": 1}, times=10)
+    answer = caller.post(big(model=model))
+    stack.reset()
+    assert_error(answer, answer.status_code)
+    assert answer.status_code in (502, 503, 504)
+    # It was written in full before it was sent, and nobody knows how long it was: up to the 5000 tokens it was allowed.
+    assert 5000 <= before - remaining(caller.post(chat())) < 6000
 
 
 FALSE_STREAMS = {
