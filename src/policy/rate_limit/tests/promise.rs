@@ -609,6 +609,7 @@ fn a_million_callers_stay_within_the_bound() {
 /// What it takes to reserve and settle while others do the same with the same counter.
 #[test]
 #[ignore = "a measurement: cargo test --release -p tollgate --lib contention -- --ignored --nocapture"]
+#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 fn contention_by_the_number_of_workers() {
     const ROUNDS: u64 = 20_000;
     for workers in [1_u64, 2, 4, 8, 16] {
