@@ -12,7 +12,7 @@ TARGET_DIR = $(shell cargo metadata --no-deps --format-version 1 | $(PYTHON) -c 
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo build build-dev render fmt lint lint-fmt lint-clippy lint-docs lint-deny test test-unit \
-        test-wasm test-golden test-e2e instructions soak-callers soak-limits check bench clean
+        test-wasm test-golden test-e2e instructions soak-callers soak-identity soak-limits check bench clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,11 @@ soak-callers: build-dev ## A million callers through the real Envoy: its memory 
 soak-limits: build-dev ## A crowd on one limit for five minutes: it holds (ARGS="--workers 4 --seconds 60")
 	@$(SETUP) venv envoy
 	$(VENV) scripts/soak_limits.py $(ARGS)
+
+soak-identity: build-dev ## An issuer rotates its keys, and is away, under load, for SECONDS each (600)
+	@$(SETUP) venv envoy
+	TOLLGATE_OUTAGE_SECONDS=$(or $(SECONDS),600) $(VENV) -m pytest tests/e2e/test_identity.py -s \
+		-k 'rotate_under_load or issuer_is_down' $(ARGS)
 
 check: lint test ## All that CI does
 

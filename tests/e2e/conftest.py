@@ -89,7 +89,10 @@ class Caller:
         """A chat request; `body` is JSON, or bytes as they are."""
         headers = {**self.headers, "content-type": "application/json", **more.pop("headers", {})}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.client.post("/v1/chat/completions", content=content, headers=headers, **more)
+        answer = self.client.post("/v1/chat/completions", content=content, headers=headers, **more)
+        if answer.status_code >= 400:
+            assert not SECRETS.search(answer.content), "an error tells a secret: %s" % answer.text
+        return answer
 
     def stream(self, body):
         """A streamed chat request, to be read event by event."""
@@ -100,20 +103,24 @@ class Caller:
         return self.client.get(path, headers=self.headers)
 
 
-# What may stand in nothing that a gateway writes: anything like a JSON Web Token, and the keys of these tests.
-SECRETS = re.compile(rb"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|" + API_KEY.encode() + rb"|stand-in-key|canary-")
+# What may stand in nothing that a gateway writes: anything like a JSON Web Token, the keys of these tests, and the usual
+# prompt, which the stand-ins repeat in their answers.
+SECRETS = re.compile(rb"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|" + API_KEY.encode() + rb"|stand-in-key|canary-|Say hello\.")
+
+# What a run leaves behind: logs, what was rendered, and what the admin interface showed at its end.
+TRACES = ("envoy.log", "access.log", "envoy.yaml", "secret-*.yaml", "stats.txt", "config_dump.json", "clusters.txt")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_secret_is_left():
-    """After all tests: no log and no rendered file of any of their gateways holds a credential."""
+    """After all tests: nothing that any of their gateways has left holds a credential, a prompt or an answer."""
     begun = time.time()
     yield
-    for name in ("envoy.log", "access.log", "envoy.yaml"):
-        for path in RUN.glob("*/" + name):
-            if path.stat().st_mtime >= begun:
-                found = SECRETS.search(path.read_bytes())
-                assert not found, "%s holds %r" % (path, found.group()[:40])
+    looked_at = [path for name in TRACES for path in RUN.glob("*/" + name) if path.stat().st_mtime >= begun]
+    for path in looked_at:
+        found = SECRETS.search(path.read_bytes())
+        assert not found, "%s holds %r" % (path, found.group()[:40])
+    print("looked for secrets in %d files of %d runs" % (len(looked_at), len({path.parent for path in looked_at})))
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,12 @@ fn client(provider: &str, oauth2: &OAuth2, options: &Options) -> Result<Yaml, St
     let scopes: Vec<Yaml> = oauth2.scopes.iter().map(|scope| scope.as_str().into()).collect();
     let mut config = typed(
         "envoy.extensions.http.injected_credentials.oauth2.v3.OAuth2",
-        [("token_endpoint", endpoint), ("client_credentials", client)],
+        [
+            ("token_endpoint", endpoint),
+            ("client_credentials", client),
+            // The first try may come before Envoy has read the client's secret.
+            ("token_fetch_retry_interval", Duration::from_secs(1).into()),
+        ],
     );
     if !scopes.is_empty() {
         config = config.with("scopes", scopes);

@@ -58,7 +58,7 @@ fn a_flood_of_bad_signatures_is_refused_unread() {
         .map(|n| bearer(&mut authenticator, &forged(n), now).unwrap_err())
         .collect();
     assert_eq!(refusals[..10], [Deny::BadSignature; 10]);
-    assert_eq!(refusals[60..], [Deny::TooManyFailures; 40]);
+    assert_eq!(refusals[70..], [Deny::TooManyFailures; 30]);
     // What is known is served, and others are heard.
     assert_eq!(
         bearer(&mut authenticator, &unseen, now),
@@ -133,7 +133,7 @@ fn a_good_caller_behind_the_address_of_a_flood_gets_new_tokens_accepted() {
             assert_eq!(outcome, Ok("carol".to_owned()), "at {n} ms");
         }
     }
-    assert!(refused > 300, "{refused}: there was a flood");
+    assert!(refused > 250, "{refused}: there was a flood");
 }
 
 #[crate::test]

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the first sight of a token costs in the real Envoy, by algorithm: docs/decisions/0003 cites the figures."""
+
+import json
+import statistics
+import time
+
+import httpx
+import jwt
+import pytest
+from conftest import AUDIENCE, ISSUER, RUN, Stack
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+COUNT = 40
+
+CONFIG = """
+providers:
+  openai: { kind: openai, endpoint: https://api.openai.com/v1, credential: { env: OPENAI_API_KEY } }
+models:
+  - { name: gpt-4o-mini, targets: [{ provider: openai }] }
+identity:
+  jwt:
+    - issuer: https://issuer.test
+      audiences: [tollgate]
+      jwks: { file: jwks.json }
+"""
+
+
+def rsa_key(bits):
+    """A key of so many bits."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+@pytest.mark.slow
+def test_the_first_sight_of_a_token_costs_what_is_documented():
+    keys = {
+        "RS256 of 2048 bits": ("RS256", rsa_key(2048)),
+        "RS256 of 4096 bits": ("RS256", rsa_key(4096)),
+        "PS256 of 2048 bits": ("PS256", rsa_key(2048)),
+        "ES256": ("ES256", ec.generate_private_key(ec.SECP256R1())),
+        "ES384": ("ES384", ec.generate_private_key(ec.SECP384R1())),
+        "ES512": ("ES512", ec.generate_private_key(ec.SECP521R1())),
+        "EdDSA": ("EdDSA", ed25519.Ed25519PrivateKey.generate()),
+    }
+    published = []
+    for name, (algorithm, key) in keys.items():
+        public = jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key(), as_dict=True)
+        published.append({**public, "kid": name, "alg": algorithm, "use": "sig"})
+    folder = RUN / "verification"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "gateway.yaml").write_text(CONFIG, encoding="ascii")
+    (folder / "jwks.json").write_text(json.dumps({"keys": published}), encoding="ascii")
+
+    def tokens(name):
+        algorithm, key = keys[name]
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 600}
+        return [jwt.encode({**claims, "sub": "c%d" % n}, key, algorithm, headers={"kid": name}) for n in range(COUNT)]
+
+    costs = {}
+    with Stack(folder / "gateway.yaml", "verification", concurrency=1) as stack:
+        with httpx.Client(base_url=stack.url, timeout=30) as client:
+
+            def median(credentials):
+                seconds = []
+                for credential in credentials:
+                    begun = time.perf_counter()
+                    answer = client.get("/v1/models", headers={"authorization": "Bearer " + credential})
+                    seconds.append(time.perf_counter() - begun)
+                    assert answer.status_code == 200, answer.text
+                return statistics.median(seconds)
+
+            for name in keys:
+                fresh = tokens(name)
+                first = median(fresh)
+                costs[name] = first - median(fresh)
+                # What was spent of the worker's time for signatures comes back.
+                time.sleep(1)
+    for name, cost in costs.items():
+        print("%-20s %6.2f ms" % (name, cost * 1000))
+    assert costs["RS256 of 2048 bits"] < 0.003 and costs["ES512"] < 0.03
