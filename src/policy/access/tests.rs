@@ -4,7 +4,7 @@
 
 use super::{AccessRules, Caller, Reason, Refused, Use};
 use crate::clock::Timestamp;
-use crate::config::{AccessEndpoint, AccessOptions, Capability};
+use crate::config::{AccessOptions, Capability};
 use crate::policy::auth::Principal;
 use crate::policy::connection::{Connection, NoConnection};
 use core::cell::Cell;
@@ -370,8 +370,8 @@ fn a_thousand_rules_are_asked_about_a_thousand_models() {
 
 #[cfg(not(target_family = "wasm"))]
 mod properties {
-    use super::{AccessEndpoint, AccessRules, Caller, NOW, NoConnection, Principal, Use, principal};
-    use crate::config::{AccessEffect, AccessOptions, AccessRule, Capability, HiddenModels};
+    use super::{AccessRules, Caller, NOW, NoConnection, Principal, Use, principal};
+    use crate::config::{AccessEffect, AccessEndpoint, AccessOptions, AccessRule, Capability, HiddenModels};
     use proptest::prelude::*;
 
     const MODELS: [&str; 4] = ["a", "ab", "b", "c"];

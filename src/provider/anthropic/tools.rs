@@ -5,7 +5,8 @@
 //!
 //! OpenAI's function tools have counterparts; custom tools, whose input is free text, have none and are refused,
 //! since a model without its tool would answer something else. A demand to call a tool that is not there is
-//! reported. A choice among some of the tools declares only these. Tools are not declared for the sake of earlier calls: Anthropic takes those without.
+//! reported. A choice among some of the tools declares only these. Tools are not declared for the sake of earlier
+//! calls: Anthropic takes those without.
 
 use crate::api_error::ApiError;
 use crate::protocol::anthropic::messages::{InputSchema, Tool, ToolChoice};
