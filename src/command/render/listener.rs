@@ -12,6 +12,7 @@ use super::plugin;
 use super::yaml::{Yaml, extension, map, typed};
 use crate::command::check::Checked;
 use crate::config::PluginConfig;
+use crate::exchange::ROUTE_HEADER;
 use crate::policy::routing::Route;
 use core::time::Duration;
 
@@ -169,10 +170,29 @@ fn access_log() -> Yaml {
     )
 }
 
+/// The routes, found by the header's value in one step: a list would be searched from its beginning, twice for each
+/// request. Each of them still names its value, so that it is whole where it is copied.
+/// <https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/http/http_conn_man/route_matching>
 fn routes(checked: &Checked) -> Yaml {
-    let mut routes: Vec<Yaml> = checked.routes.iter().map(route).collect();
+    let by_name = checked
+        .routes
+        .iter()
+        .map(|each| (each.name.clone(), on_match(route(each))));
+    let tree = map([
+        (
+            "input",
+            extension(
+                "request-headers",
+                typed(
+                    "envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+                    [("header_name", ROUTE_HEADER.into())],
+                ),
+            ),
+        ),
+        ("exact_match_map", map([("map", Yaml::Map(by_name.collect()))])),
+    ]);
     let body = r#"{"error":{"message":"There is nothing at this path.","type":"invalid_request_error","param":null,"code":"not_found"}}"#;
-    routes.push(map([
+    let nothing = [
         ("match", map([("prefix", "/".into())])),
         (
             "direct_response",
@@ -181,7 +201,8 @@ fn routes(checked: &Checked) -> Yaml {
                 ("body", map([("inline_string", body.into())])),
             ]),
         ),
-    ]));
+    ];
+    let nothing = typed("envoy.config.route.v3.Route", nothing);
     let host = map([
         ("name", "tollgate".into()),
         ("domains", vec!["*".into()].into()),
@@ -191,14 +212,22 @@ fn routes(checked: &Checked) -> Yaml {
             "request_body_buffer_limit",
             request_buffer(&checked.gateway.listener).into(),
         ),
-        ("routes", routes.into()),
+        (
+            "matcher",
+            map([("matcher_tree", tree), ("on_no_match", on_match(nothing))]),
+        ),
     ]);
     map([("name", "tollgate".into()), ("virtual_hosts", vec![host].into())])
 }
 
+/// The action of a matcher: a route.
+fn on_match(route: Yaml) -> Yaml {
+    map([("action", extension("route", route))])
+}
+
 fn route(route: &Route) -> Yaml {
     let header = map([
-        ("name", "x-tollgate-route".into()),
+        ("name", ROUTE_HEADER.into()),
         ("string_match", map([("exact", route.name.as_str().into())])),
     ]);
     let (target, value) = match route.targets.as_slice() {
@@ -214,14 +243,17 @@ fn route(route: &Route) -> Yaml {
         ),
         ("retry_policy", retry_policy(route)),
     ]);
-    map([
-        ("name", route.name.as_str().into()),
-        (
-            "match",
-            map([("prefix", "/".into()), ("headers", vec![header].into())]),
-        ),
-        ("route", action),
-    ])
+    typed(
+        "envoy.config.route.v3.Route",
+        [
+            ("name", route.name.as_str().into()),
+            (
+                "match",
+                map([("prefix", "/".into()), ("headers", vec![header].into())]),
+            ),
+            ("route", action),
+        ],
+    )
 }
 
 /// Attempt n goes to group n, through the upstream filters of its own cluster.
