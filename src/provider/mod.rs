@@ -30,6 +30,7 @@ mod json_slice;
 pub mod openai;
 mod path_segment;
 pub mod sagemaker;
+mod sound;
 #[cfg(test)]
 mod tests;
 mod tool_choice;

@@ -19,10 +19,11 @@ const TOP: [&str; 4] = ["cache_control", "reasoning", "thinking", "top_k"];
 const CACHE_CONTROL: &str = "cache_control";
 const IN_PART: [&str; 1] = [CACHE_CONTROL];
 const IN_CALL: [&str; 2] = [CACHE_CONTROL, "extra_content"];
-const IN_MESSAGE: [&str; 7] = [
+const IN_MESSAGE: [&str; 8] = [
     CACHE_CONTROL,
     "citations",
     "extra_content",
+    "images",
     "reasoning",
     "reasoning_content",
     "reasoning_details",
@@ -30,10 +31,11 @@ const IN_MESSAGE: [&str; 7] = [
 ];
 
 /// What the names in messages begin with.
-const MARKS: [&str; 5] = [
+const MARKS: [&str; 6] = [
     CACHE_CONTROL,
     "citations",
     "extra_content",
+    "images",
     "reasoning",
     "thinking_blocks",
 ];
