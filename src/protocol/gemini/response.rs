@@ -228,13 +228,15 @@ impl UsageMetadata {
     /// The processing tier by OpenAI's name.
     #[must_use]
     pub fn service_tier_at_openai(&self) -> Option<&'static str> {
-        let told = self.service_tier.and_then(ServiceTier::at_openai);
-        told.or(match self.traffic_type? {
+        if let Some(tier) = self.service_tier {
+            return tier.at_openai();
+        }
+        match self.traffic_type? {
             TrafficType::OnDemand => Some("default"),
             TrafficType::OnDemandPriority => Some("priority"),
             TrafficType::OnDemandFlex => Some("flex"),
             TrafficType::Other => None,
-        })
+        }
     }
 }
 
