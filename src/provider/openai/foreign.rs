@@ -9,9 +9,9 @@
 //!
 //! A value is parsed only if a name occurs in its text, and what holds none stays byte for byte.
 
-use super::mistral::Losses;
-use super::reshape::{each, written};
 use crate::protocol::json_object::{Editor, Object};
+use crate::provider::json_edit::{changed, elements};
+use crate::provider::losses::Losses;
 
 /// Members of the request that are Anthropic's or OpenRouter's own.
 const TOP: [&str; 4] = ["cache_control", "reasoning", "thinking", "top_k"];
@@ -64,17 +64,6 @@ fn occur(text: &str, marks: &[&str]) -> bool {
     })
 }
 
-/// An array with its elements edited; `None` if none changes.
-pub(super) fn elements(array: &str, mut edit: impl FnMut(&str) -> Option<String>) -> Option<String> {
-    let mut is_changed = false;
-    let edited = each(array, |text| {
-        let edited = edit(text);
-        is_changed |= edited.is_some();
-        edited
-    })?;
-    is_changed.then_some(edited)
-}
-
 fn message(text: &str, losses: &Losses) -> Option<String> {
     let message = Object::parse(text).ok()?;
     let mut editor = Editor::new(&message);
@@ -123,20 +112,12 @@ fn strip(object: &Object<'_>, names: &[&str], path: &str, losses: &Losses, edito
     });
 }
 
-pub(super) fn changed(editor: Editor<'_, '_>) -> Option<String> {
-    if editor.is_unchanged() {
-        None
-    } else {
-        written(editor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::take_out;
     use crate::config::OnUnsupported;
     use crate::protocol::json_object::{Editor, Object};
-    use crate::provider::openai::mistral::Losses;
+    use crate::provider::losses::Losses;
 
     fn check(given: &str, expected: &str, dropped: &[&str]) {
         let object = Object::parse(given).unwrap();

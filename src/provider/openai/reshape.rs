@@ -11,8 +11,9 @@
 //! tools get their client's names back. Everything else stays.
 
 use super::finish_reason;
-use super::mistral::call_id;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::provider::call_id::call_id;
+use crate::provider::json_edit::{each, written};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -62,31 +63,6 @@ pub(super) fn choices(object: &Object<'_>, numbers: &mut Numbers) -> Option<Stri
         index = index.saturating_add(1);
         reshaped
     })
-}
-
-/// An array with every element passed through `edit`.
-pub(super) fn each(array: &str, mut edit: impl FnMut(&str) -> Option<String>) -> Option<String> {
-    let items: Vec<&RawValue> = serde_json::from_str(array).ok()?;
-    let mut out = String::with_capacity(array.len());
-    out.push('[');
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        match edit(item.get()) {
-            Some(edited) => out.push_str(&edited),
-            None => out.push_str(item.get()),
-        }
-    }
-    out.push(']');
-    Some(out)
-}
-
-/// The edited object as text.
-pub(super) fn written(editor: Editor<'_, '_>) -> Option<String> {
-    let mut out = Vec::new();
-    editor.write(&mut out);
-    String::from_utf8(out).ok()
 }
 
 fn choice(json: &str, index: u32, numbers: &mut Numbers) -> Option<String> {
@@ -245,7 +221,7 @@ fn tool_call(json: &str, is_delta: bool, numbers: &mut Numbers) -> Option<String
     if begins {
         if given("id").is_none() {
             let seed = format!("{}.{}.{json}", numbers.created, numbers.calls);
-            editor.set("id", quote(&format!("call_{}", call_id::call_id(&seed))));
+            editor.set("id", quote(&format!("call_{}", call_id(&seed))));
         }
         if given("type").is_none() {
             editor.set("type", r#""function""#);
