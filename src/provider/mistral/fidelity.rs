@@ -38,7 +38,11 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
         ("metadata", Fate::Kept, ""),
         ("user", Fate::Dropped, ""),
         ("safety_identifier", Fate::Dropped, ""),
-        ("service_tier", Fate::Kept, ""),
+        (
+            "service_tier",
+            Fate::Kept,
+            " if `auto`; `default` is sent as `standard_only`, others are dropped",
+        ),
         ("reasoning_effort", Fate::Kept, ""),
         ("prompt_cache_key", Fate::Kept, ""),
         ("prompt_cache_options", Fate::Dropped, ""),

@@ -128,6 +128,17 @@ fn edit<'o>(
         }
         is_known
     });
+    match object.get("service_tier") {
+        None | Some("null" | r#""auto""# | r#""standard_only""#) => {}
+        Some(r#""default""#) => editor.set("service_tier", r#""standard_only""#),
+        Some(_) => {
+            editor.remove("service_tier");
+            losses.add("", "service_tier");
+        }
+    }
+    if let Some(prediction) = object.get("prediction").and_then(prediction) {
+        editor.set("prediction", prediction);
+    }
     let mut approximated = Vec::new();
     if let Some(messages) = object.get("messages") {
         let edited = edited(messages, losses, message);
@@ -174,6 +185,21 @@ fn ordered(messages: &str) -> Option<String> {
     out.push_str(&written(editor)?);
     out.push(']');
     Some(out)
+}
+
+/// A prediction with its parts as one text, which is all that Mistral takes.
+fn prediction(given: &str) -> Option<String> {
+    let given = Object::parse(given).ok()?;
+    let parts = given.get("content").filter(|content| content.starts_with('['))?;
+    let parts: Vec<&RawValue> = serde_json::from_str(parts).ok()?;
+    let mut text = String::new();
+    for part in parts {
+        let part = Object::parse(part.get()).ok()?;
+        text.push_str(&unescape(part.get("text")?).ok()?);
+    }
+    let mut editor = Editor::new(&given);
+    editor.set("content", quote(&text));
+    written(editor)
 }
 
 /// An array with its elements edited, or `None` if no element changed.

@@ -173,3 +173,27 @@ fn a_limit_lowers_the_output_bound() {
         r#","max_tokens":9"#,
     );
 }
+
+#[crate::test]
+fn processing_tiers_are_mistral_s_two() {
+    check_mistral(r#""service_tier":"auto""#, r#""service_tier":"auto""#, &[]);
+    check_mistral(
+        r#""service_tier":"default""#,
+        r#""service_tier":"standard_only""#,
+        &[],
+    );
+    for tier in ["flex", "priority", "fast", "scale"] {
+        check_mistral(&format!(r#""service_tier":"{tier}""#), "", &["service_tier"]);
+    }
+}
+
+#[crate::test]
+fn a_prediction_in_parts_becomes_one_text() {
+    check_mistral(
+        r#""prediction":{"type":"content","content":[{"type":"text","text":"a\n"},{"type":"text","text":"b"}]}"#,
+        r#""prediction":{"type":"content","content":"a\nb"}"#,
+        &[],
+    );
+    let plain = r#""prediction":{"type":"content","content":"a"}"#;
+    check_mistral(plain, plain, &[]);
+}
