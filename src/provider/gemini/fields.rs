@@ -175,7 +175,7 @@ mod tests {
         let fields = Fields::read(&request, &mut report).unwrap();
         assert_eq!(fields.cached_content.as_deref(), Some("cachedContents/1"));
         assert_eq!(fields.thinking_config.unwrap().get(), r#"{"thinking_budget":5}"#);
-        assert_eq!(report.into_dropped(), ["extra_body.google.x", "extra_body.other"]);
+        assert_eq!(report.into_parts().0, ["extra_body.google.x", "extra_body.other"]);
     }
 
     #[crate::test]
@@ -200,6 +200,6 @@ mod tests {
         let request = ChatCompletionRequest::parse(br#"{"seed":2147483648}"#).unwrap();
         let mut report = Report::new(OnUnsupported::Drop);
         assert_eq!(Fields::read(&request, &mut report).unwrap().seed, None);
-        assert_eq!(report.into_dropped(), ["seed"]);
+        assert_eq!(report.into_parts().0, ["seed"]);
     }
 }

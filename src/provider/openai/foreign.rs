@@ -13,8 +13,42 @@ use crate::protocol::json_object::{Editor, Object};
 use crate::provider::json_edit::{changed, elements};
 use crate::provider::losses::Losses;
 
-/// Members of the request that are Anthropic's or OpenRouter's own.
-const TOP: [&str; 4] = ["cache_control", "reasoning", "thinking", "top_k"];
+/// Members of the request that are other providers' own, as far as the gateway passes them on to these.
+const TOP: [&str; 27] = [
+    // Anthropic's.
+    "cache_control",
+    "thinking",
+    "top_k",
+    // Bedrock's.
+    "additionalModelRequestFields",
+    "cachePoint",
+    "guardrailConfig",
+    "performanceConfig",
+    "promptVariables",
+    "requestMetadata",
+    // Cohere's.
+    "citation_options",
+    "documents",
+    "priority",
+    "raw_prompting",
+    "safety_mode",
+    "strict_tools",
+    // Google's.
+    "extra_body",
+    "safetySettings",
+    "safety_settings",
+    // Mistral's.
+    "prompt_mode",
+    "random_seed",
+    "safe_prompt",
+    // OpenRouter's.
+    "models",
+    "plugins",
+    "provider",
+    "reasoning",
+    "transforms",
+    "usage",
+];
 
 const CACHE_CONTROL: &str = "cache_control";
 const IN_PART: [&str; 1] = [CACHE_CONTROL];
@@ -142,6 +176,20 @@ mod tests {
                 "messages[].reasoning_content",
                 "messages[].extra_content",
             ],
+        );
+    }
+
+    #[crate::test]
+    fn what_other_providers_are_sent_goes() {
+        check(
+            r#"{"model":"m","safety_settings":[],"extra_body":{"google":{}},"guardrailConfig":{},"documents":[],"provider":{},"seed":1}"#,
+            r#"{"model":"m","seed":1}"#,
+            &["safety_settings", "extra_body", "guardrailConfig", "documents", "provider"],
+        );
+        check(
+            r#"{"messages":[{"role":"assistant","content":"a","images":[{"type":"image_url"}]}]}"#,
+            r#"{"messages":[{"role":"assistant","content":"a"}]}"#,
+            &["messages[].images"],
         );
     }
 
