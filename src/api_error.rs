@@ -2,9 +2,9 @@
 
 //! The only shape an error may have when it leaves the gateway.
 //!
-//! OpenAI's error object with all four of its keys (<https://platform.openai.com/docs/guides/error-codes>), the
-//! HTTP status it goes with, and what the client needs to know about trying again. Messages are written for
-//! the caller: they name the field or the limit at fault, never a credential, a prompt or an internal name.
+//! OpenAI's error object with all four of its keys (<https://platform.openai.com/docs/guides/error-codes>), Azure's
+//! `innererror` where its content filters refused, the HTTP status it goes with, and what the client needs to know about
+//! trying again. Messages are written for the caller: they name the field or the limit at fault, never a credential, a prompt or an internal name.
 
 use core::time::Duration;
 use serde::Serialize;

@@ -42,8 +42,10 @@ pub(super) fn is_told_by_answers(member: &str) -> bool {
     matches!(
         member,
         "annotations"
+            | "audio"
             | "citations"
             | "extra_content"
+            | "images"
             | "reasoning"
             | "reasoning_content"
             | "reasoning_details"

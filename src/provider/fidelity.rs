@@ -5,7 +5,7 @@
 //! A dialect declares its [`Contract`] in its own `fidelity.rs` and is listed in [`CONTRACTS`]. `docs/providers.md` is
 //! made of it and `tests/fidelity.rs` runs it against the translators, so that neither can say what the other does not.
 
-use super::{anthropic, bedrock, cohere, gemini, openai};
+use super::{anthropic, bedrock, cohere, gemini, mistral, openai};
 use crate::config::ProviderKind;
 
 /// What becomes of a field.
@@ -51,7 +51,7 @@ pub const CONTRACTS: [&Contract; 11] = [
     &openai::fidelity::OPENROUTER,
     &openai::fidelity::COMPATIBLE,
     &openai::fidelity::SAGEMAKER,
-    &openai::fidelity::MISTRAL,
+    &mistral::fidelity::CONTRACT,
     &cohere::fidelity::CONTRACT,
     &anthropic::fidelity::CONTRACT,
     &gemini::fidelity::STUDIO,

@@ -15,6 +15,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod call_id;
 mod closed_schema;
 pub mod cohere;
 pub mod configured;
@@ -26,10 +27,14 @@ mod event_shape;
 pub mod fidelity;
 pub mod gemini;
 mod google_path;
+mod json_edit;
 mod json_slice;
+mod losses;
+mod mistral;
 pub mod openai;
 mod path_segment;
 pub mod sagemaker;
+mod sound;
 #[cfg(test)]
 mod tests;
 mod tool_choice;
@@ -260,6 +265,7 @@ enum Dialect {
     Bedrock,
     Cohere,
     Gemini,
+    Mistral,
     SageMaker,
     OpenAi,
 }
@@ -271,8 +277,8 @@ const fn dialect(kind: ProviderKind) -> Dialect {
         ProviderKind::AwsSageMaker => Dialect::SageMaker,
         ProviderKind::Cohere => Dialect::Cohere,
         ProviderKind::Gemini | ProviderKind::VertexAi => Dialect::Gemini,
+        ProviderKind::Mistral => Dialect::Mistral,
         ProviderKind::AzureOpenAi
-        | ProviderKind::Mistral
         | ProviderKind::OpenAi
         | ProviderKind::OpenAiCompatible
         | ProviderKind::OpenRouter => Dialect::OpenAi,
@@ -292,7 +298,12 @@ const fn serves(dialect: Dialect, operation: Operation) -> bool {
     match (dialect, operation) {
         (_, Operation::Chat)
         | (
-            Dialect::Bedrock | Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi | Dialect::SageMaker,
+            Dialect::Bedrock
+            | Dialect::Cohere
+            | Dialect::Gemini
+            | Dialect::Mistral
+            | Dialect::OpenAi
+            | Dialect::SageMaker,
             Operation::Embeddings,
         ) => true,
         (Dialect::Anthropic, Operation::Embeddings) => false,
@@ -321,6 +332,7 @@ pub fn translate_request(
         Dialect::Bedrock => bedrock::translate_request(body, settings, out),
         Dialect::Cohere => cohere::translate_request(body, settings, out),
         Dialect::Gemini => gemini::translate_request(body, settings, out),
+        Dialect::Mistral => mistral::translate_request(body, settings, out),
         Dialect::SageMaker => sagemaker::translate_request(body, settings, out),
         Dialect::OpenAi => openai::translate_request(body, settings, out),
     }
@@ -342,7 +354,9 @@ pub fn translate_response(
         Dialect::Bedrock => bedrock::translate_response(body, settings, request, out),
         Dialect::Cohere => cohere::translate_response(body, settings, request, out),
         Dialect::Gemini => gemini::translate_response(body, settings, request, out),
-        Dialect::OpenAi | Dialect::SageMaker => openai::translate_response(body, settings, request, out),
+        Dialect::Mistral | Dialect::OpenAi | Dialect::SageMaker => {
+            openai::translate_response(body, settings, request, out)
+        }
     }
 }
 
@@ -370,7 +384,7 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
         Dialect::Cohere => cohere::translate_error(answer),
         Dialect::Gemini => gemini::translate_error(answer),
         Dialect::SageMaker => sagemaker::translate_error(answer),
-        Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
+        Dialect::Mistral | Dialect::OpenAi => openai::translate_error(answer.status, answer.body),
     }
 }
 
@@ -378,7 +392,9 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
 #[must_use]
 pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi => "text/event-stream",
+        Dialect::Anthropic | Dialect::Cohere | Dialect::Gemini | Dialect::Mistral | Dialect::OpenAi => {
+            "text/event-stream"
+        }
         Dialect::Bedrock | Dialect::SageMaker => "application/vnd.amazon.eventstream",
     }
 }
@@ -396,9 +412,12 @@ pub const fn input_tokens_header(kind: ProviderKind, operation: Operation) -> Op
 #[must_use]
 pub const fn needs_answer_id(kind: ProviderKind) -> bool {
     match dialect(kind) {
-        Dialect::Anthropic | Dialect::Cohere | Dialect::Gemini | Dialect::OpenAi | Dialect::SageMaker => {
-            false
-        }
+        Dialect::Anthropic
+        | Dialect::Cohere
+        | Dialect::Gemini
+        | Dialect::Mistral
+        | Dialect::OpenAi
+        | Dialect::SageMaker => false,
         Dialect::Bedrock => true,
     }
 }
@@ -412,6 +431,6 @@ pub fn response_stream(settings: &Settings, request: &UpstreamRequest) -> Box<dy
         Dialect::Cohere => Box::new(cohere::ChatStream::new(settings, request)),
         Dialect::Gemini => Box::new(gemini::ContentStream::new(settings, request)),
         Dialect::SageMaker => Box::new(sagemaker::EndpointStream::new(settings, request)),
-        Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
+        Dialect::Mistral | Dialect::OpenAi => Box::new(openai::ChunkStream::new(settings, request)),
     }
 }

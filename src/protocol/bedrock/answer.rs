@@ -25,6 +25,27 @@ pub struct ConverseResponse<'a> {
     pub usage: Option<TokenUsage>,
     /// How it was processed.
     pub service_tier: Option<ServiceTier>,
+    /// What guardrails found, and where a prompt router sent it: a [`Trace`].
+    #[serde(borrow)]
+    pub trace: Option<&'a RawValue>,
+}
+
+/// `trace`, as far as it is acted on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Trace<'a> {
+    /// Of a prompt router.
+    #[serde(borrow)]
+    pub prompt_router: Option<PromptRouterTrace<'a>>,
+}
+
+/// Where a prompt router sent a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PromptRouterTrace<'a> {
+    /// The model's ARN.
+    #[serde(borrow)]
+    pub invoked_model_id: Option<Cow<'a, str>>,
 }
 
 /// `serviceTier`
@@ -99,6 +120,45 @@ pub struct ContentBlock<'a> {
     /// Text with what it cites.
     #[serde(borrow)]
     pub citations_content: Option<CitationsContent<'a>>,
+    /// An image that the model made.
+    #[serde(borrow)]
+    pub image: Option<Media<'a>>,
+    /// What the model spoke.
+    #[serde(borrow)]
+    pub audio: Option<Media<'a>>,
+}
+
+/// An image or sound, or a piece of one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Media<'a> {
+    /// For example `png`; in a stream it stands where the block starts.
+    #[serde(borrow)]
+    pub format: Option<Cow<'a, str>>,
+    /// Where it is.
+    #[serde(borrow)]
+    pub source: Option<MediaSource<'a>>,
+}
+
+/// Where an image or sound is; one member is there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MediaSource<'a> {
+    /// In the answer, in base64.
+    #[serde(borrow)]
+    pub bytes: Option<Cow<'a, str>>,
+    /// In Amazon S3.
+    #[serde(borrow)]
+    pub s3_location: Option<S3Location<'a>>,
+}
+
+/// Where an object of Amazon S3 is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct S3Location<'a> {
+    /// `s3://bucket/key`
+    #[serde(borrow)]
+    pub uri: Cow<'a, str>,
 }
 
 /// A call of a tool.

@@ -6,7 +6,7 @@
 //! The name of an event stands in the message's headers, its members in the payload. One flat type for all of
 //! them: unknown members, the padding `p` among them, are passed over.
 
-use super::answer::{ServiceTier, TokenUsage, ToolUse};
+use super::answer::{Media, ServiceTier, TokenUsage, ToolUse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -41,6 +41,9 @@ pub struct StreamEvent<'a> {
     pub usage: Option<TokenUsage>,
     /// How it was processed, in `metadata`.
     pub service_tier: Option<ServiceTier>,
+    /// What guardrails found, in `metadata`.
+    #[serde(borrow)]
+    pub trace: Option<&'a RawValue>,
 }
 
 /// What a block is, unless it is text or reasoning, which have no start.
@@ -50,6 +53,9 @@ pub struct BlockStart<'a> {
     /// A call.
     #[serde(borrow)]
     pub tool_use: Option<ToolUse<'a>>,
+    /// An image.
+    #[serde(borrow)]
+    pub image: Option<Media<'a>>,
 }
 
 /// What is added to a block; one member is there.
@@ -68,6 +74,9 @@ pub struct BlockDelta<'a> {
     /// One more citation.
     #[serde(borrow)]
     pub citation: Option<&'a RawValue>,
+    /// More of an image.
+    #[serde(borrow)]
+    pub image: Option<Media<'a>>,
 }
 
 /// More reasoning; one member is there.

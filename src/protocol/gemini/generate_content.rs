@@ -285,6 +285,36 @@ pub struct GenerationConfig<'a> {
     /// How closely media are looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_resolution: Option<&'static str>,
+    /// `TEXT`, `IMAGE`, `AUDIO`; empty: text.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub response_modalities: Vec<&'static str>,
+    /// How the model speaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speech_config: Option<SpeechConfig<'a>>,
+}
+
+/// How the model speaks (<https://ai.google.dev/gemini-api/docs/speech-generation>).
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpeechConfig<'a> {
+    /// Whose voice it has.
+    pub voice_config: VoiceConfig<'a>,
+}
+
+/// Whose voice a model has.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VoiceConfig<'a> {
+    /// One that Google has made.
+    pub prebuilt_voice_config: PrebuiltVoiceConfig<'a>,
+}
+
+/// A voice that Google has made.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrebuiltVoiceConfig<'a> {
+    /// For example `Kore`.
+    pub voice_name: Cow<'a, str>,
 }
 
 impl GenerationConfig<'_> {
@@ -305,6 +335,8 @@ impl GenerationConfig<'_> {
             && self.response_json_schema.is_none()
             && self.thinking_config.is_none()
             && self.media_resolution.is_none()
+            && self.response_modalities.is_empty()
+            && self.speech_config.is_none()
     }
 }
 

@@ -52,6 +52,9 @@ pub struct Candidate<'a> {
     /// What was found on the web: a [`GroundingMetadata`], which few answers have.
     #[serde(borrow)]
     pub grounding_metadata: Option<&'a RawValue>,
+    /// What was recited: a [`CitationMetadata`], which few answers have.
+    #[serde(borrow)]
+    pub citation_metadata: Option<&'a RawValue>,
     /// Log probabilities.
     #[serde(borrow)]
     pub logprobs_result: Option<LogprobsResult<'a>>,
@@ -66,7 +69,8 @@ pub struct Content<'a> {
     pub parts: Option<Vec<Part<'a>>>,
 }
 
-/// A part of what was said. One of `text` and `function_call` is there, or something that the client gets none of.
+/// A part of what was said. One of `text`, `function_call`, `inline_data` and `file_data` is there, or something that
+/// the client gets none of.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Part<'a> {
@@ -81,6 +85,36 @@ pub struct Part<'a> {
     /// A call.
     #[serde(borrow)]
     pub function_call: Option<FunctionCall<'a>>,
+    /// An image or sound.
+    #[serde(borrow)]
+    pub inline_data: Option<Blob<'a>>,
+    /// An image elsewhere.
+    #[serde(borrow)]
+    pub file_data: Option<FileData<'a>>,
+}
+
+/// Media in the answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Blob<'a> {
+    /// Its type.
+    #[serde(borrow)]
+    pub mime_type: Cow<'a, str>,
+    /// Its bytes, in base64.
+    #[serde(borrow)]
+    pub data: Cow<'a, str>,
+}
+
+/// Media elsewhere.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FileData<'a> {
+    /// Its type.
+    #[serde(borrow)]
+    pub mime_type: Cow<'a, str>,
+    /// Its address.
+    #[serde(borrow)]
+    pub file_uri: Cow<'a, str>,
 }
 
 /// A call.
@@ -125,8 +159,85 @@ pub struct UsageMetadata {
     pub candidates_token_count: Option<u64>,
     /// Tokens of thoughts.
     pub thoughts_token_count: Option<u64>,
+    /// What the prompt was made of.
+    pub prompt_tokens_details: Option<Modalities>,
+    /// What the answers are made of.
+    pub candidates_tokens_details: Option<Modalities>,
     /// The processing tier that served it; not told by Vertex AI.
     pub service_tier: Option<ServiceTier>,
+    /// What Vertex AI tells instead.
+    pub traffic_type: Option<TrafficType>,
+}
+
+/// Tokens by what they stand for. Sums of a list of [`ModalityTokenCount`].
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(from = "Vec<ModalityTokenCount<'_>>")]
+pub struct Modalities {
+    /// Sound.
+    pub audio: Option<u64>,
+    /// Images.
+    pub image: Option<u64>,
+    /// Text.
+    pub text: Option<u64>,
+}
+
+/// Tokens that stand for one thing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ModalityTokenCount<'a> {
+    /// `TEXT`, `IMAGE`, `VIDEO`, `AUDIO` or `DOCUMENT`.
+    #[serde(borrow)]
+    pub modality: Cow<'a, str>,
+    /// How many.
+    pub token_count: u64,
+}
+
+impl From<Vec<ModalityTokenCount<'_>>> for Modalities {
+    fn from(counts: Vec<ModalityTokenCount<'_>>) -> Self {
+        let mut sums = Self::default();
+        for count in counts {
+            let sum = match &*count.modality {
+                "AUDIO" => &mut sums.audio,
+                "IMAGE" => &mut sums.image,
+                "TEXT" => &mut sums.text,
+                _ => continue,
+            };
+            *sum = Some(sum.unwrap_or(0).saturating_add(count.token_count));
+        }
+        sums
+    }
+}
+
+/// How Vertex AI processed a request
+/// (<https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest/v1/GenerateContentResponse#TrafficType>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TrafficType {
+    /// As everyone.
+    OnDemand,
+    /// Dearer, and before others.
+    OnDemandPriority,
+    /// Cheaper, and slower.
+    OnDemandFlex,
+    /// `PROVISIONED_THROUGHPUT`, which OpenAI has no name for, and what the vendor adds.
+    #[serde(other)]
+    Other,
+}
+
+impl UsageMetadata {
+    /// The processing tier by OpenAI's name.
+    #[must_use]
+    pub fn service_tier_at_openai(&self) -> Option<&'static str> {
+        if let Some(tier) = self.service_tier {
+            return tier.at_openai();
+        }
+        match self.traffic_type? {
+            TrafficType::OnDemand => Some("default"),
+            TrafficType::OnDemandPriority => Some("priority"),
+            TrafficType::OnDemandFlex => Some("flex"),
+            TrafficType::Other => None,
+        }
+    }
 }
 
 /// A processing tier.
@@ -162,9 +273,9 @@ impl ServiceTier {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct GroundingMetadata<'a> {
-    /// The sources.
+    /// The sources, each a [`GroundingChunk`].
     #[serde(borrow)]
-    pub grounding_chunks: Option<Vec<GroundingChunk<'a>>>,
+    pub grounding_chunks: Option<Vec<&'a RawValue>>,
     /// What rests on them.
     pub grounding_supports: Option<Vec<GroundingSupport>>,
 }
@@ -179,14 +290,20 @@ pub struct GroundingChunk<'a> {
     /// A document of the client's own.
     #[serde(borrow)]
     pub retrieved_context: Option<Source<'a>>,
+    /// A place on a map.
+    #[serde(borrow)]
+    pub maps: Option<Source<'a>>,
+    /// An image on a web page.
+    #[serde(borrow)]
+    pub image: Option<Source<'a>>,
 }
 
 /// Where a source is.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Source<'a> {
-    /// Its address.
-    #[serde(borrow)]
+    /// Its address; of an image, that of the page.
+    #[serde(borrow, alias = "sourceUri")]
     pub uri: Option<Cow<'a, str>>,
     /// Its title.
     #[serde(borrow)]
@@ -213,6 +330,31 @@ pub struct Segment {
     pub start_index: usize,
     /// The byte after its last.
     pub end_index: usize,
+}
+
+/// What was recited (<https://ai.google.dev/api/generate-content#citationmetadata>). Vertex AI has another name for it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CitationMetadata<'a> {
+    /// Each a [`Citation`].
+    #[serde(borrow, rename = "citationSources", alias = "citations")]
+    pub citations: Option<Vec<&'a RawValue>>,
+}
+
+/// Where a piece of the answer comes from. Offsets are bytes of the whole text.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Citation<'a> {
+    /// Its first byte.
+    pub start_index: usize,
+    /// The byte after its last.
+    pub end_index: usize,
+    /// The address of what was recited.
+    #[serde(borrow)]
+    pub uri: Option<Cow<'a, str>>,
+    /// Its title.
+    #[serde(borrow)]
+    pub title: Option<Cow<'a, str>>,
 }
 
 /// Log probabilities, step by step.

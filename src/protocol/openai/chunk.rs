@@ -7,7 +7,7 @@
 //! keeps it; a chunk is then the kept head, one small [`Delta`], and a constant tail. Nothing is allocated for a
 //! chunk but the room in the output.
 
-use super::completion::{Annotation, ExtraContent, FinishReason, Logprobs, Usage};
+use super::completion::{Annotation, Audio, ExtraContent, FinishReason, Image, Logprobs, Usage};
 use crate::protocol::json_text;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -42,6 +42,12 @@ pub struct Delta<'a> {
     /// A citation without one, in the provider's form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub citations: Option<[&'a RawValue; 1]>,
+    /// An image that the model made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<[Image<'a>; 1]>,
+    /// A piece of what the model spoke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio: Option<Audio<'a>>,
     /// State of the provider's that belongs to the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_content: Option<ExtraContent<'a>>,
@@ -159,11 +165,20 @@ impl ChunkWriter {
 
     /// Appends the usage chunk, if the client asked for it.
     pub fn usage(&self, usage: &Usage, out: &mut Vec<u8>) {
+        self.usage_and_trace(usage, None, out);
+    }
+
+    /// Appends the usage chunk with what guardrails found, which no other chunk has room for.
+    pub fn usage_and_trace(&self, usage: &Usage, trace: Option<&RawValue>, out: &mut Vec<u8>) {
         if self.with_usage {
             out.extend_from_slice(&self.head);
             out.extend_from_slice(br#"[],"usage":"#);
             write(out, usage);
             self.write_service_tier(out);
+            if let Some(trace) = trace {
+                out.extend_from_slice(br#","trace":"#);
+                write(out, &trace);
+            }
             out.extend_from_slice(b"}\n\n");
         }
     }

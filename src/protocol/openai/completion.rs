@@ -4,7 +4,8 @@
 //!
 //! `reasoning_content` and `thinking_blocks` are not OpenAI's: they are the names under which its clients have
 //! come to expect the reasoning of other providers. `citations` carries those that have no URL, in the
-//! provider's own form.
+//! provider's own form, and `images` those that the model made, in OpenRouter's
+//! (<https://openrouter.ai/docs/features/multimodal/image-generation>).
 
 use crate::protocol::json_text;
 use crate::usage::TokenUsage;
@@ -31,6 +32,9 @@ pub struct ChatCompletion<'a> {
     /// The processing tier that served it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<&'static str>,
+    /// What the provider's guardrails found, in its own form, if the client asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<&'a RawValue>,
 }
 
 /// One answer.
@@ -47,7 +51,7 @@ pub struct Choice<'a> {
 }
 
 /// The assistant's message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct AnswerMessage<'a> {
     /// Always `assistant`.
     pub role: &'static str,
@@ -74,9 +78,76 @@ pub struct AnswerMessage<'a> {
     /// Citations without one, in the provider's form.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub citations: Vec<&'a RawValue>,
+    /// Images that the model made.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub images: Vec<Image<'a>>,
+    /// What the model spoke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio: Option<Audio<'a>>,
     /// State of the provider's that belongs to the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_content: Option<ExtraContent<'a>>,
+}
+
+/// An image that the model made.
+#[derive(Debug, Serialize)]
+pub struct Image<'a> {
+    /// Always `image_url`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Where it is.
+    image_url: ImageUrl<'a>,
+    /// Which image of the answer, from 0.
+    index: u32,
+    /// State of the provider's that belongs to the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_content: Option<ExtraContent<'a>>,
+}
+
+/// Where an image is.
+#[derive(Debug, Serialize)]
+struct ImageUrl<'a> {
+    /// `https:` or `data:` URL.
+    #[serde(serialize_with = "json_text::text")]
+    url: Cow<'a, str>,
+}
+
+impl<'a> Image<'a> {
+    /// The image at a URL.
+    #[must_use]
+    pub const fn at(url: Cow<'a, str>, index: u32) -> Self {
+        Self {
+            kind: "image_url",
+            image_url: ImageUrl { url },
+            index,
+            extra_content: None,
+        }
+    }
+
+    /// An image whose bytes are told in base64.
+    #[must_use]
+    pub fn inline(mime_type: &str, base64: &str, index: u32) -> Self {
+        Self::at(
+            Cow::Owned(["data:", mime_type, ";base64,", base64].concat()),
+            index,
+        )
+    }
+}
+
+/// What the model spoke, or a piece of it.
+#[derive(Debug, Serialize)]
+pub struct Audio<'a> {
+    /// An id. Nothing is kept under it: the sound cannot be referred to.
+    pub id: &'a str,
+    /// Its bytes, in base64.
+    #[serde(serialize_with = "json_text::text")]
+    pub data: Cow<'a, str>,
+    /// Unix seconds: the time of the request, since nothing is kept.
+    pub expires_at: u64,
+    /// What is said, as far as the provider tells it.
+    pub transcript: &'static str,
+    /// What the bytes are, which OpenAI's clients know from what they asked for.
+    pub mime_type: Cow<'a, str>,
 }
 
 /// State that a provider wants back unchanged, under the name of its owner. The form is that of Google's own
@@ -240,10 +311,14 @@ impl From<&TokenUsage> for Usage {
             prompt_tokens_details: PromptTokensDetails {
                 cached_tokens: usage.cache_read_input_tokens.unwrap_or(0),
                 cache_write_tokens: usage.cache_creation_input_tokens,
+                ..PromptTokensDetails::default()
             },
-            completion_tokens_details: usage
-                .reasoning_output_tokens
-                .map(|reasoning_tokens| CompletionTokensDetails { reasoning_tokens }),
+            completion_tokens_details: usage.reasoning_output_tokens.map(|reasoning_tokens| {
+                CompletionTokensDetails {
+                    reasoning_tokens: Some(reasoning_tokens),
+                    ..CompletionTokensDetails::default()
+                }
+            }),
         }
     }
 }
@@ -256,11 +331,30 @@ pub struct PromptTokensDetails {
     /// Written to a cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_tokens: Option<u64>,
+    /// Sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_tokens: Option<u64>,
+    /// Images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_tokens: Option<u64>,
+    /// Text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_tokens: Option<u64>,
 }
 
 /// What the tokens produced were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CompletionTokensDetails {
     /// Reasoning.
-    pub reasoning_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u64>,
+    /// Sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_tokens: Option<u64>,
+    /// Images, which OpenAI's own answers do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_tokens: Option<u64>,
+    /// Text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_tokens: Option<u64>,
 }

@@ -356,7 +356,7 @@ mod tests {
         let reasoning = reasoning(&request, &circumstances, &mut report).unwrap();
         let sent = serde_json::to_string(&(reasoning.thinking, reasoning.effort)).unwrap();
         assert_eq!(sent, expected.0, "{model} {body}");
-        assert_eq!(report.into_dropped(), expected.1, "{model} {body}");
+        assert_eq!(report.into_parts().0, expected.1, "{model} {body}");
     }
 
     #[crate::test]

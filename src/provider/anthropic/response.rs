@@ -65,6 +65,7 @@ pub(in crate::provider) fn translate_response(
         }],
         usage: Usage::from(&usage),
         service_tier,
+        trace: None,
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
@@ -175,7 +176,7 @@ impl<'a> Answer<'a> {
             tool_calls,
             annotations,
             citations,
-            extra_content: None,
+            ..AnswerMessage::default()
         }
     }
 }

@@ -143,7 +143,7 @@ mod tests {
         let mut report = Report::new(OnUnsupported::Drop);
         let choice = Tools::read(&request, &mut report).unwrap().choice;
         assert_eq!(serde_json::to_string(&choice).unwrap(), expected_choice, "{body}");
-        assert_eq!(report.into_dropped(), expected_dropped, "{body}");
+        assert_eq!(report.into_parts().0, expected_dropped, "{body}");
     }
 
     #[crate::test]
@@ -181,7 +181,7 @@ mod tests {
             serde_json::to_string(&tools).unwrap(),
             r#"[{"name":"f","input_schema":{"type":"object","properties":{}},"strict":true}]"#
         );
-        assert_eq!(report.into_dropped(), ["tools[].x"]);
+        assert_eq!(report.into_parts().0, ["tools[].x"]);
     }
 
     #[crate::test]

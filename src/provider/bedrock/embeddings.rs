@@ -5,7 +5,7 @@
 //!
 //! Titan and Nova embed one text a call, and the gateway makes one call a request: more texts are refused. What a
 //! vector is for has no place in OpenAI's request; clients tell it by the vendor's own members (`input_type`,
-//! `embeddingPurpose`), else it is that of a document to be found.
+//! `embeddingPurpose`), else it is that of a document to be found, which is reported.
 
 use super::model_path;
 use super::tools::unwritten;
@@ -68,6 +68,15 @@ impl Family {
         !matches!(self, Self::TitanText1 | Self::Cohere3)
     }
 
+    /// The member that tells what a vector is for.
+    const fn purpose(self) -> Option<&'static str> {
+        match self {
+            Self::TitanText1 | Self::TitanText2 | Self::TitanImage => None,
+            Self::Cohere3 | Self::Cohere4 => Some("input_type"),
+            Self::Nova => Some("embeddingPurpose"),
+        }
+    }
+
     /// The vendor's own members that are passed on.
     const fn own(self) -> &'static [&'static str] {
         match self {
@@ -103,6 +112,11 @@ pub(super) fn translate_request(
     }
     if request.dimensions.is_some() && !family.has_dimensions() {
         report.drop_field("dimensions")?;
+    }
+    if let Some(purpose) = family.purpose()
+        && !request.rest.iter().any(|(name, _)| name == purpose)
+    {
+        report.approximate_field("input");
     }
     write(&request, family, out)?;
     let (dropped, approximated) = report.into_parts();

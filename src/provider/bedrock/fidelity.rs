@@ -110,7 +110,7 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
         (
             "input",
             Fate::Mapped("inputText"),
-            ", one by one for Titan; `texts` for Cohere",
+            ", one by one for Titan; `texts` for Cohere, approximated unless `input_type` is given",
         ),
         ("input as ids", Fate::Refused, ""),
         ("encoding_format", Fate::LeftOut, ": the gateway sees to it"),

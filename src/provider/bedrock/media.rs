@@ -127,6 +127,15 @@ pub(super) fn audio_format(name: &str) -> Option<&'static str> {
     })
 }
 
+/// The media type of what a model made; `None` if the format is no word.
+pub(super) fn mime_type(kind: &str, format: &str) -> Option<String> {
+    let is_word = !format.is_empty()
+        && format
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_word.then(|| [kind, "/", format].concat())
+}
+
 /// The longest name of a document.
 const MAX_NAME_BYTES: usize = 200;
 

@@ -4,22 +4,24 @@
 //!
 //! Text blocks, cited or not, are joined as they stand. Blocks of tools that Bedrock runs itself have no
 //! counterpart and are left out. Reasoning never enters `content`. Bedrock's answers have neither an id nor the
-//! model's name: the one is the exchange's, the other the name that was asked for.
+//! model's name: the one is the exchange's, the other the name that was asked for, or that a prompt router tells.
 
 use super::citations::annotation;
 use super::error::{disguised_fault, malformed_answer};
+use super::media::mime_type;
 use super::reasoning::{decode, redacted};
 use super::stop_reason::finish_reason;
 use super::usage::token_usage;
 use crate::protocol::bedrock::answer::{
-    CitationsContent, ContentBlock, ConverseResponse, ReasoningContent, ServiceTier, ToolUse,
+    CitationsContent, ContentBlock, ConverseResponse, Media, ReasoningContent, ServiceTier, ToolUse, Trace,
 };
 use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
-    Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ThinkingBlock, ToolCall,
-    Usage,
+    Annotation, AnswerMessage, ChatCompletion, Choice, FinishReason, FunctionCall, Image, ThinkingBlock,
+    ToolCall, Usage,
 };
 use crate::provider::json_slice::{compact, text};
+use crate::provider::sound::audio;
 use crate::provider::tool_names::at_client;
 use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
@@ -46,14 +48,18 @@ pub(super) fn translate_response(
     }
     let output_bytes = answer.output_bytes;
     let usage = token_usage(&response.usage.unwrap_or_default());
+    let trace: Option<Trace<'_>> = response
+        .trace
+        .and_then(|trace| serde_json::from_str(trace.get()).ok());
+    let invoked = trace.and_then(|trace| trace.prompt_router?.invoked_model_id);
     let completion = ChatCompletion {
         id: &settings.answer_id,
         object: "chat.completion",
         created: settings.created,
-        model: &settings.upstream_model,
+        model: invoked.as_deref().unwrap_or(&settings.upstream_model),
         choices: vec![Choice {
             index: 0,
-            message: answer.into_message(),
+            message: answer.into_message(settings),
             logprobs: None,
             finish_reason: response
                 .stop_reason
@@ -62,6 +68,7 @@ pub(super) fn translate_response(
         }],
         usage: Usage::from(&usage),
         service_tier: response.service_tier.and_then(ServiceTier::at_openai),
+        trace: response.trace,
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally { usage, output_bytes })
@@ -76,6 +83,10 @@ struct Answer<'a> {
     tool_calls: Vec<ToolCall<'a>>,
     annotations: Vec<Annotation<'a>>,
     citations: Vec<&'a RawValue>,
+    images: Vec<Image<'a>>,
+    /// Pieces of sound, in base64, and their format.
+    sound: Vec<&'a str>,
+    sound_format: &'a str,
     /// Characters of `text`, which annotations count in.
     characters: u64,
     output_bytes: u64,
@@ -91,6 +102,9 @@ impl<'a> Answer<'a> {
             tool_calls: Vec::new(),
             annotations: Vec::new(),
             citations: Vec::new(),
+            images: Vec::new(),
+            sound: Vec::new(),
+            sound_format: "",
             characters: 0,
             output_bytes: 0,
         }
@@ -109,6 +123,15 @@ impl<'a> Answer<'a> {
         }
         if let Some(cited) = &block.citations_content {
             self.add_cited(cited)?;
+        }
+        if let Some(image) = &block.image {
+            self.add_image(image)?;
+        }
+        if let Some(sound) = &block.audio
+            && let Some(source) = &sound.source
+        {
+            self.sound.extend(source.bytes.as_deref());
+            self.sound_format = sound.format.as_deref().unwrap_or_default();
         }
         Some(())
     }
@@ -133,6 +156,20 @@ impl<'a> Answer<'a> {
                 None => self.citations.push(citation),
             }
         }
+        Some(())
+    }
+
+    fn add_image(&mut self, image: &'a Media<'a>) -> Option<()> {
+        let index = u32::try_from(self.images.len()).ok()?;
+        let source = image.source.as_ref()?;
+        self.images.push(match (&source.bytes, &source.s3_location) {
+            (Some(base64), _) => {
+                let mime_type = mime_type("image", image.format.as_deref()?)?;
+                Image::inline(&mime_type, base64, index)
+            }
+            (None, Some(object)) => Image::at(Cow::Borrowed(&object.uri), index),
+            (None, None) => return Some(()),
+        });
         Some(())
     }
 
@@ -189,7 +226,7 @@ impl<'a> Answer<'a> {
         self.output_bytes = self.output_bytes.saturating_add(bytes);
     }
 
-    fn into_message(self) -> AnswerMessage<'a> {
+    fn into_message(self, settings: &'a Settings) -> AnswerMessage<'a> {
         let content = match self.text {
             None if self.tool_calls.is_empty() => Some(Cow::Borrowed("")),
             text => text,
@@ -197,13 +234,15 @@ impl<'a> Answer<'a> {
         AnswerMessage {
             role: "assistant",
             content,
-            refusal: None,
             reasoning_content: self.reasoning.filter(|reasoning| !reasoning.is_empty()),
             thinking_blocks: self.thinking_blocks,
             tool_calls: self.tool_calls,
             annotations: self.annotations,
             citations: self.citations,
-            extra_content: None,
+            images: self.images,
+            audio: mime_type("audio", self.sound_format)
+                .and_then(|kind| audio(&self.sound, kind.into(), &settings.answer_id, settings.created)),
+            ..AnswerMessage::default()
         }
     }
 }

@@ -5,13 +5,16 @@
 
 use crate::protocol::openai::completion::FinishReason;
 
-/// The counterpart of a stop reason. One that the vendor adds later means `stop`: the answer is complete.
+/// The counterpart of a stop reason. One that the vendor adds later means `stop`: the answer is complete. One that could
+/// not be read is not what the model would have said, for which OpenAI knows one word.
 pub(super) fn finish_reason(stop_reason: &str) -> FinishReason {
     match stop_reason {
         "tool_use" => FinishReason::ToolCalls,
         "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
-        "guardrail_intervened" | "content_filtered" => FinishReason::ContentFilter,
-        // end_turn, stop_sequence, malformed_model_output, malformed_tool_use.
+        "guardrail_intervened" | "content_filtered" | "malformed_model_output" | "malformed_tool_use" => {
+            FinishReason::ContentFilter
+        }
+        // end_turn, stop_sequence.
         _ => FinishReason::Stop,
     }
 }
@@ -31,8 +34,8 @@ mod tests {
             ("tool_use", FinishReason::ToolCalls),
             ("guardrail_intervened", FinishReason::ContentFilter),
             ("content_filtered", FinishReason::ContentFilter),
-            ("malformed_model_output", FinishReason::Stop),
-            ("malformed_tool_use", FinishReason::Stop),
+            ("malformed_model_output", FinishReason::ContentFilter),
+            ("malformed_tool_use", FinishReason::ContentFilter),
             ("a later invention", FinishReason::Stop),
         ] {
             assert_eq!(finish_reason(stop_reason), expected, "{stop_reason}");

@@ -23,6 +23,7 @@ use crate::protocol::bedrock::answer::ServiceTier;
 use crate::protocol::bedrock::stream_event::{EVENT_TYPE, MESSAGE_TYPE, StreamEvent};
 use crate::protocol::openai::chunk::{ChunkWriter, DONE, Delta};
 use crate::protocol::openai::completion::{FinishReason, Usage};
+use crate::provider::json_slice::compact;
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use crate::usage::TokenUsage;
 use blocks::OpenBlock;
@@ -53,6 +54,8 @@ impl ConverseStream {
                 calls: 0,
                 characters: 0,
                 usage: TokenUsage::default(),
+                images: 0,
+                trace: None,
                 output_bytes: 0,
                 progress: Progress::Preamble,
                 has_begun: false,
@@ -108,6 +111,9 @@ struct State {
     /// Characters of text, which annotations count in.
     characters: u64,
     usage: TokenUsage,
+    images: u32,
+    /// What guardrails found.
+    trace: Option<Box<RawValue>>,
     output_bytes: u64,
     progress: Progress,
     /// The chunk with the role has been said.
@@ -180,6 +186,10 @@ impl State {
         if let Some(usage) = &event.usage {
             self.usage.update(token_usage(usage));
         }
+        if let Some(trace) = event.trace {
+            // White space between parts could be a line break, which would end the event.
+            self.trace = RawValue::from_string(compact(trace).into_owned()).ok();
+        }
         self.writer
             .set_service_tier(event.service_tier.and_then(ServiceTier::at_openai));
         if self.is_finished {
@@ -190,7 +200,8 @@ impl State {
 
     /// The stream is complete.
     fn end(&mut self, out: &mut Vec<u8>) {
-        self.writer.usage(&Usage::from(&self.usage), out);
+        let usage = Usage::from(&self.usage);
+        self.writer.usage_and_trace(&usage, self.trace.as_deref(), out);
         out.extend_from_slice(DONE);
         self.progress = Progress::Done;
     }

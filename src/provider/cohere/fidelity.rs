@@ -53,7 +53,11 @@ pub(in crate::provider) const CONTRACT: Contract = Contract {
         ("modalities", Fate::Dropped, ""),
         ("audio", Fate::Dropped, ""),
         ("web_search_options", Fate::Dropped, ""),
-        ("thinking", Fate::Kept, ""),
+        (
+            "thinking",
+            Fate::Kept,
+            "; `budget_tokens` as `thinking.token_budget`",
+        ),
         ("cache_control", Fate::Dropped, ""),
         ("moderation", Fate::Dropped, ""),
     ],

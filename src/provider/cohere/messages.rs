@@ -95,11 +95,17 @@ fn parts<'r>(
                 text: Cow::Borrowed(text),
             },
             (Some("image_url"), _, Some(image)) if has_images => {
-                report.drop_rest(place.object("image_url"), &image.rest)?;
+                report.drop_rest(place, &image.rest)?;
+                // OpenAI has more words.
+                let detail = image.detail.as_deref();
+                let known = detail.filter(|detail| matches!(*detail, "auto" | "low" | "high"));
+                if known != detail {
+                    report.drop_member(place, "image_url.detail")?;
+                }
                 Part::ImageUrl {
                     image_url: ImageUrl {
                         url: image.url.as_deref().unwrap_or_default(),
-                        detail: image.detail.as_deref(),
+                        detail: known,
                     },
                 }
             }

@@ -11,6 +11,7 @@ use crate::protocol::openai::chat::{ChatCompletionRequest, Stop};
 use crate::provider::tool_names::Rule;
 use crate::provider::unsupported::{Place, Report, unsupported};
 use crate::provider::{Settings, UpstreamRequest};
+use serde::Deserialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -175,13 +176,39 @@ fn response_format<'r>(
     }))
 }
 
+/// What the client gave, in Cohere's words: Anthropic's, which clients send to any model, have another for the budget
+/// and one more for thinking without one.
+fn given_thinking(given: &RawValue) -> Thinking<'_> {
+    #[derive(Deserialize)]
+    struct Anthropic<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Cow<'a, str>,
+        budget_tokens: Option<u32>,
+        token_budget: Option<u32>,
+    }
+    match serde_json::from_str(given.get()) {
+        Ok(Anthropic {
+            kind,
+            budget_tokens,
+            token_budget: None,
+        }) if budget_tokens.is_some() || kind == "adaptive" => Thinking::Effort {
+            kind: "enabled",
+            token_budget: budget_tokens,
+        },
+        _ => Thinking::Given(given),
+    }
+}
+
 /// Efforts become budgets, of about the size that they have with others; the largest has none.
 fn thinking<'r>(
     request: &'r ChatCompletionRequest<'r>,
     report: &mut Report,
 ) -> Result<Option<Thinking<'r>>, ApiError> {
     if let Some(given) = request.thinking {
-        return Ok(Some(Thinking::Given(given)));
+        if request.reasoning_effort.is_some() {
+            report.drop_field("reasoning_effort")?;
+        }
+        return Ok(Some(given_thinking(given)));
     }
     let Some(effort) = request.reasoning_effort.as_deref() else {
         return Ok(None);

@@ -76,19 +76,17 @@ pub(super) fn translate_response(
             message: completion::AnswerMessage {
                 role: "assistant",
                 content: text.filter(|text| !text.is_empty() || tool_calls.is_empty()),
-                refusal: None,
                 reasoning_content: reasoning.filter(|text| !text.is_empty()),
-                thinking_blocks: Vec::new(),
                 tool_calls,
-                annotations: Vec::new(),
                 citations: message.citations.unwrap_or_default(),
-                extra_content: None,
+                ..completion::AnswerMessage::default()
             },
             logprobs: None,
             finish_reason,
         }],
         usage: openai_usage(&usage),
         service_tier: None,
+        trace: None,
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(Tally {

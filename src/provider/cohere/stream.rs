@@ -116,7 +116,8 @@ impl State {
                 writer.delta(&opening, out);
                 self.writer = Some(writer);
             }
-            (Some("content-delta"), _) => self.on_content(message, out)?,
+            // Contents begin empty, but nothing says that they must.
+            (Some("content-start" | "content-delta"), _) => self.on_content(message, out)?,
             (Some("tool-plan-delta"), _) => {
                 self.text(message.and_then(|message| message.tool_plan), out)?;
             }
@@ -133,7 +134,7 @@ impl State {
                 }
             }
             (Some("message-end"), _) => self.on_end(delta, out)?,
-            // Beginnings and ends of contents and citations, and what is added later.
+            // Ends of contents and citations, and what is added later.
             (Some(_), _) => {}
         }
         Ok(())

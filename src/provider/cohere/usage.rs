@@ -47,7 +47,7 @@ pub(super) fn openai_usage(usage: &TokenUsage) -> completion::Usage {
         total_tokens: usage.total(),
         prompt_tokens_details: PromptTokensDetails {
             cached_tokens: usage.cache_read_input_tokens.unwrap_or(0),
-            cache_write_tokens: None,
+            ..PromptTokensDetails::default()
         },
         completion_tokens_details: None,
     }

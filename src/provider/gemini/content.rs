@@ -117,6 +117,11 @@ impl Reader {
         Ok(())
     }
 
+    /// An image that an answer came with.
+    pub(super) fn generated<'r>(&self, url: &'r str) -> Option<Data<'r>> {
+        self.media(url, &IMAGE).map(|media| media.data)
+    }
+
     fn image<'r>(
         &mut self,
         image: &'r ImageUrl<'r>,

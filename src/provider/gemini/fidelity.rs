@@ -120,8 +120,16 @@ const fn chat(metadata: Clause) -> [Clause; CHAT_FIELDS.len()] {
         ("prediction", Fate::Dropped, ""),
         ("store", Fate::Dropped, ""),
         ("verbosity", Fate::Dropped, ""),
-        ("modalities", Fate::Dropped, ""),
-        ("audio", Fate::Dropped, ""),
+        (
+            "modalities",
+            Fate::Approximated("generationConfig.responseModalities"),
+            ": sound is made without text; without `audio` it is kept",
+        ),
+        (
+            "audio",
+            Fate::Approximated("generationConfig.speechConfig"),
+            " unless its format is `pcm16`, which all sound has",
+        ),
         (
             "web_search_options",
             Fate::Approximated("tools"),

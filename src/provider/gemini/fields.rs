@@ -6,7 +6,9 @@
 //! (<https://ai.google.dev/gemini-api/docs/openai#extra-body>), and `safety_settings`.
 
 use crate::api_error::ApiError;
+use crate::protocol::gemini::generate_content::{PrebuiltVoiceConfig, SpeechConfig, VoiceConfig};
 use crate::protocol::openai::chat::ChatCompletionRequest;
+use crate::provider::json_slice;
 use crate::provider::unsupported::{Place, Report, wrong};
 use serde::Deserialize;
 use serde_json::Number;
@@ -27,6 +29,8 @@ pub(super) struct Fields<'r> {
     pub(super) safety_settings: Option<&'r RawValue>,
     pub(super) cached_content: Option<Cow<'r, str>>,
     pub(super) thinking_config: Option<&'r RawValue>,
+    pub(super) response_modalities: Vec<&'static str>,
+    pub(super) speech_config: Option<SpeechConfig<'r>>,
 }
 
 impl<'r> Fields<'r> {
@@ -64,6 +68,8 @@ impl<'r> Fields<'r> {
                         report.approximate_field("web_search_options");
                     }
                 }
+                "modalities" => fields.response_modalities = modalities(value, report)?,
+                "audio" => fields.speech_config = speech(value, report)?,
                 "safety_settings" | "safetySettings" => {
                     let _: Vec<&RawValue> = read("safety_settings", value, "an array")?;
                     fields.safety_settings = Some(value);
@@ -71,6 +77,9 @@ impl<'r> Fields<'r> {
                 "extra_body" => fields.read_extra_body(value, report)?,
                 _ => report.drop_rest(Place::TOP, core::slice::from_ref(given))?,
             }
+        }
+        if !fields.logprobs && fields.top_logprobs.is_some_and(|alternatives| alternatives > 0) {
+            report.drop_field("top_logprobs")?;
         }
         Ok(fields)
     }
@@ -100,6 +109,53 @@ impl<'r> Fields<'r> {
     }
 }
 
+/// The kinds of output. Text alone goes without saying, and models that speak do nothing else: where OpenAI wants both
+/// words, Google takes one.
+fn modalities(given: &RawValue, report: &mut Report) -> Result<Vec<&'static str>, ApiError> {
+    let given: Vec<Cow<'_, str>> = read("modalities", given, "an array of strings")?;
+    let mut modalities = Vec::with_capacity(given.len());
+    for word in &given {
+        match &**word {
+            "text" => modalities.push("TEXT"),
+            "image" => modalities.push("IMAGE"),
+            "audio" => modalities.push("AUDIO"),
+            _ => report.drop_field("modalities")?,
+        }
+    }
+    if modalities == ["TEXT"] {
+        return Ok(Vec::new());
+    }
+    if modalities.contains(&"AUDIO") && modalities.len() > 1 {
+        report.approximate_field("modalities");
+        modalities = vec!["AUDIO"];
+    }
+    Ok(modalities)
+}
+
+/// The voice. Gemini speaks raw samples of 16 bits, whatever the format, and has voices of its own.
+fn speech<'r>(given: &'r RawValue, report: &mut Report) -> Result<Option<SpeechConfig<'r>>, ApiError> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Audio<'a> {
+        #[serde(borrow)]
+        voice: Option<&'a RawValue>,
+        #[serde(borrow)]
+        format: Option<Cow<'a, str>>,
+    }
+    let audio: Audio<'r> = read("audio", given, "an object")?;
+    let Some(voice_name) = audio.voice.and_then(json_slice::text) else {
+        return report.drop_field("audio").map(|()| None);
+    };
+    if audio.format.as_deref() != Some("pcm16") {
+        report.approximate_field("audio");
+    }
+    Ok(Some(SpeechConfig {
+        voice_config: VoiceConfig {
+            prebuilt_voice_config: PrebuiltVoiceConfig { voice_name },
+        },
+    }))
+}
+
 fn read<'r, T: Deserialize<'r>>(name: &str, value: &'r RawValue, expected: &str) -> Result<T, ApiError> {
     serde_json::from_str(value.get()).map_err(|_| wrong(name.to_owned(), expected))
 }
@@ -119,7 +175,7 @@ mod tests {
         let fields = Fields::read(&request, &mut report).unwrap();
         assert_eq!(fields.cached_content.as_deref(), Some("cachedContents/1"));
         assert_eq!(fields.thinking_config.unwrap().get(), r#"{"thinking_budget":5}"#);
-        assert_eq!(report.into_dropped(), ["extra_body.google.x", "extra_body.other"]);
+        assert_eq!(report.into_parts().0, ["extra_body.google.x", "extra_body.other"]);
     }
 
     #[crate::test]
@@ -144,6 +200,6 @@ mod tests {
         let request = ChatCompletionRequest::parse(br#"{"seed":2147483648}"#).unwrap();
         let mut report = Report::new(OnUnsupported::Drop);
         assert_eq!(Fields::read(&request, &mut report).unwrap().seed, None);
-        assert_eq!(report.into_dropped(), ["seed"]);
+        assert_eq!(report.into_parts().0, ["seed"]);
     }
 }

@@ -17,6 +17,7 @@ pub(super) mod fidelity;
 mod fields;
 mod function_name;
 mod logprobs;
+mod media;
 mod model;
 mod prompt;
 mod reasoning;

@@ -10,6 +10,7 @@
 
 use super::content::{Kinds, Reader, push_text};
 use super::function_name::encode;
+use super::media;
 use super::model::Generation;
 use super::signature;
 use crate::api_error::ApiError;
@@ -147,6 +148,12 @@ impl<'r> Prompt<'r> {
                 last.thought_signature = Some(given);
             }
         }
+        if let Some((_, images)) = message.rest.iter().find(|(name, _)| &**name == media::MEMBER) {
+            match self.images(images, reader) {
+                Some(mut images) => parts.append(&mut images),
+                None => report.drop_told(place, media::MEMBER),
+            }
+        }
         let mut calls = Vec::new();
         for (number, call) in message.tool_calls.iter().flatten().enumerate() {
             calls.push(self.call(call, place.item("tool_calls", number), report)?);
@@ -159,6 +166,19 @@ impl<'r> Prompt<'r> {
         }
         parts.append(&mut calls);
         Ok(parts)
+    }
+
+    /// Images that the model made before; `None` if they are no such images.
+    fn images(&self, images: &'r RawValue, reader: &Reader) -> Option<Vec<Part<'r>>> {
+        let unsigned = Some(Cow::Borrowed(signature::NONE)).filter(|_| self.generation.demands_signatures);
+        let images = media::returned(images)?.into_iter().map(|image| {
+            let signature = image.extra_content.and_then(signature::read);
+            Some(Part {
+                data: reader.generated(image.image_url.url)?,
+                thought_signature: signature.or_else(|| unsigned.clone()),
+            })
+        });
+        images.collect()
     }
 
     fn call(
@@ -319,7 +339,7 @@ fn extra_content<'r>(
 fn report_rest(message: &Message<'_>, role: &str, place: Place, report: &mut Report) -> Result<(), ApiError> {
     let is_assistant = role == "assistant";
     for given in &message.rest {
-        if is_assistant && &*given.0 == signature::MEMBER {
+        if is_assistant && [signature::MEMBER, media::MEMBER].contains(&&*given.0) {
             continue;
         }
         if is_assistant && is_told_by_answers(&given.0) && given.1.get() != "[]" {

@@ -123,6 +123,8 @@ fn generate_content<'r>(
         logprobs: fields.top_logprobs.filter(|_| fields.logprobs),
         thinking_config: thinking_config(request, &fields, generation, report)?,
         media_resolution: reader.media_resolution(report)?,
+        response_modalities: fields.response_modalities.clone(),
+        speech_config: fields.speech_config.clone(),
         ..GenerationConfig::default()
     };
     if let Some(format) = &request.response_format {

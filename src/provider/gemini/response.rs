@@ -3,25 +3,29 @@
 //! The whole answer: Gemini's `GenerateContentResponse` as OpenAI's chat completion.
 //!
 //! Text parts are joined as they stand; summaries of thoughts never enter `content`. Parts of Google's own tools
-//! (code, searches) have no counterpart and are left out; the text that rests on them, and its sources, are kept. A
+//! (code, searches) have no counterpart and are left out; the text that rests on them, and its sources, are kept.
+//! Images and sound stand beside the text ([`super::media`]). A
 //! prompt that was blocked is answered without a candidate, which is an answer without text that was withheld. An
 //! answer may also come as the list that a stream without events would have been.
 
-use super::citations::{Text, annotations};
+use super::citations::{MAX_CITATIONS, Sources, Text, citations};
 use super::error::{malformed_answer, reported_fault};
 use super::function_name::decode;
 use super::logprobs::logprobs;
+use super::media::{Media, media};
 use super::stop_reason::finish_reason;
-use super::usage::{token_usage, update};
+use super::usage::{openai_usage, token_usage, update};
 use crate::protocol::gemini::response::{
-    Candidate, GenerateContentResponse, GroundingMetadata, LogprobsResult, Part, ServiceTier, UsageMetadata,
+    Candidate, GenerateContentResponse, LogprobsResult, Part, UsageMetadata,
 };
 use crate::protocol::json_text;
 use crate::protocol::openai::completion::{
-    AnswerMessage, ChatCompletion, Choice, ExtraContent, FinishReason, FunctionCall, ToolCall,
+    AnswerMessage, ChatCompletion, Choice, ExtraContent, FinishReason, FunctionCall, Image, ToolCall,
 };
 use crate::provider::json_slice::{compact, text};
+use crate::provider::sound::audio;
 use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// Translates a whole answer and appends it to `out`.
@@ -84,17 +88,19 @@ pub(super) fn translate_response(
     };
     let call_ids = CallIds::new(id, settings.created);
     let mut number = 0;
+    let id = response_id(id, settings.created);
     let completion = ChatCompletion {
-        id: &response_id(id, settings.created),
+        id: &id,
         object: "chat.completion",
         created: settings.created,
         model: model.unwrap_or(&settings.upstream_model),
         choices: answers
             .into_iter()
-            .map(|answer| answer.into_choice(&call_ids, &mut number))
+            .map(|answer| answer.into_choice(&id, settings.created, &call_ids, &mut number))
             .collect(),
-        usage: (&tally.usage).into(),
-        service_tier: usage.service_tier.and_then(ServiceTier::at_openai),
+        usage: openai_usage(&usage),
+        service_tier: usage.service_tier_at_openai(),
+        trace: None,
     };
     json_text::write(out, &completion).map_err(|_| malformed_answer())?;
     Ok(tally)
@@ -144,9 +150,14 @@ struct Answer<'a> {
     signature: Option<&'a str>,
     /// Calls; an id that is still to be made is empty.
     tool_calls: Vec<ToolCall<'a>>,
+    images: Vec<Image<'a>>,
+    /// Pieces of sound, in base64, and its type.
+    sound: Vec<&'a str>,
+    sound_type: &'a str,
     finish_reason: Option<&'a str>,
     finish_message: Option<&'a str>,
-    grounding: Option<GroundingMetadata<'a>>,
+    grounding: Option<&'a RawValue>,
+    recited: Vec<&'a RawValue>,
     logprobs: Option<&'a LogprobsResult<'a>>,
     output_bytes: u64,
 }
@@ -155,14 +166,18 @@ impl<'a> Answer<'a> {
     fn new(index: u32) -> Self {
         Self {
             index,
-            text: Text::default(),
+            text: Text::new(),
             has_text: false,
             reasoning: None,
             signature: None,
             tool_calls: Vec::new(),
+            images: Vec::new(),
+            sound: Vec::new(),
+            sound_type: "",
             finish_reason: None,
             finish_message: None,
             grounding: None,
+            recited: Vec::new(),
             logprobs: None,
             output_bytes: 0,
         }
@@ -188,8 +203,10 @@ impl<'a> Answer<'a> {
         }
         self.finish_reason = candidate.finish_reason.as_deref().or(self.finish_reason);
         self.finish_message = candidate.finish_message.as_deref().or(self.finish_message);
-        if let Some(grounding) = candidate.grounding_metadata {
-            self.grounding = serde_json::from_str(grounding.get()).ok();
+        self.grounding = candidate.grounding_metadata.or(self.grounding);
+        if let Some(metadata) = candidate.citation_metadata {
+            let room = MAX_CITATIONS.saturating_sub(self.recited.len());
+            self.recited.extend(citations(metadata).into_iter().take(room));
         }
         self.logprobs = candidate.logprobs_result.as_ref().or(self.logprobs);
         Some(())
@@ -216,6 +233,17 @@ impl<'a> Answer<'a> {
                     .map(|signature| ExtraContent::thought_signature(Cow::Borrowed(signature))),
             });
             return Some(());
+        }
+        match media(part, u32::try_from(self.images.len()).unwrap_or(u32::MAX)) {
+            Some(Media::Image(image)) => {
+                self.images.push(image);
+                return Some(());
+            }
+            Some(Media::Sound { mime_type, base64 }) => {
+                self.sound.push(base64);
+                self.sound_type = mime_type;
+            }
+            None => {}
         }
         self.signature = part.thought_signature.as_deref().or(self.signature);
         let Some(said) = part.text else {
@@ -244,7 +272,7 @@ impl<'a> Answer<'a> {
         self.output_bytes = self.output_bytes.saturating_add(bytes);
     }
 
-    fn into_choice(mut self, call_ids: &CallIds, number: &mut u32) -> Choice<'a> {
+    fn into_choice(mut self, id: &'a str, created: u64, call_ids: &CallIds, number: &mut u32) -> Choice<'a> {
         for call in &mut self.tool_calls {
             if call.id.is_empty() {
                 call.id = Cow::Owned(call_ids.id(*number));
@@ -255,11 +283,11 @@ impl<'a> Answer<'a> {
         let refusal = self
             .finish_message
             .filter(|_| finish_reason == FinishReason::ContentFilter);
-        let annotations = self
-            .grounding
-            .as_ref()
-            .map(|grounding| annotations(grounding, &self.text))
-            .unwrap_or_default();
+        let mut sources = Sources::default();
+        if let Some(grounding) = self.grounding {
+            sources.ground(grounding, &self.text);
+        }
+        sources.recite(self.recited.into_iter(), &self.text);
         let has_content = self.has_text || self.tool_calls.is_empty();
         Choice {
             index: self.index,
@@ -268,13 +296,15 @@ impl<'a> Answer<'a> {
                 content: has_content.then_some(self.text.joined),
                 refusal: refusal.map(Cow::Borrowed),
                 reasoning_content: self.reasoning.filter(|reasoning| !reasoning.is_empty()),
-                thinking_blocks: Vec::new(),
                 tool_calls: self.tool_calls,
-                annotations,
-                citations: Vec::new(),
+                annotations: sources.annotations,
+                citations: sources.citations,
+                images: self.images,
+                audio: audio(&self.sound, Cow::Borrowed(self.sound_type), id, created),
                 extra_content: self
                     .signature
                     .map(|signature| ExtraContent::thought_signature(Cow::Borrowed(signature))),
+                ..AnswerMessage::default()
             },
             logprobs: self.logprobs.map(logprobs),
             finish_reason,

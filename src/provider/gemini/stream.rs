@@ -8,19 +8,20 @@
 //! models give a finish reason with every event, so the last one counts, and is told with the usage when the
 //! provider closes the stream. A stream that closes without one is incomplete.
 
-use super::citations::{Text, annotations};
+use super::citations::{MAX_CITATIONS, Sources, Text, citations};
 use super::error::{incomplete_stream, malformed_answer, reported_fault};
 use super::function_name::decode;
 use super::logprobs::logprobs;
+use super::media::{Media, media};
 use super::response::{CallIds, index_of, read, response_id};
 use super::stop_reason::finish_reason;
 use super::usage;
 use crate::codec::sse::{Decoder, Event};
 use crate::protocol::gemini::response::{
-    Candidate, FunctionCall, GenerateContentResponse, GroundingMetadata, Part, ServiceTier, UsageMetadata,
+    Candidate, FunctionCall, GenerateContentResponse, Part, UsageMetadata,
 };
 use crate::protocol::openai::chunk::{Arguments, ChunkWriter, DONE, Delta, FunctionDelta, ToolCallDelta};
-use crate::protocol::openai::completion::{ExtraContent, FinishReason};
+use crate::protocol::openai::completion::{Audio, ExtraContent, FinishReason};
 use crate::provider::json_slice::{compact, escaped, size, text};
 use crate::provider::{Progress, ResponseStream, Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde_json::value::RawValue;
@@ -48,6 +49,7 @@ impl ContentStream {
                 keeps_text: request.keeps_text,
                 max_kept_bytes: settings.max_event_bytes,
                 writer: None,
+                id: String::new(),
                 answers: Vec::new(),
                 calls: 0,
                 usage: UsageMetadata::default(),
@@ -98,6 +100,8 @@ struct State {
     max_kept_bytes: usize,
     /// There from the first candidate on, with the ids of calls.
     writer: Option<(ChunkWriter, CallIds)>,
+    /// The answer's id, from the first candidate on.
+    id: String,
     answers: Vec<Answer>,
     /// Calls of all candidates, which their ids count.
     calls: u32,
@@ -110,11 +114,14 @@ struct State {
 struct Answer {
     index: u32,
     calls: u32,
+    images: u32,
     finish_reason: Option<String>,
     finish_message: Option<String>,
     /// What it rests on, as it came last.
     grounding: Option<Box<RawValue>>,
-    /// Its text, if that is kept.
+    /// What it recites.
+    recited: Vec<Box<RawValue>>,
+    /// Its text, as far as it is kept.
     text: Text<'static>,
 }
 
@@ -145,12 +152,8 @@ impl State {
         if self.writer.is_none() && (!candidates.is_empty() || blocked.is_some()) {
             let id = piece.response_id.as_deref();
             let model = piece.model_version.as_deref().unwrap_or(&self.upstream_model);
-            let writer = ChunkWriter::new(
-                &response_id(id, self.created),
-                model,
-                self.created,
-                self.include_usage,
-            );
+            self.id = response_id(id, self.created);
+            let writer = ChunkWriter::new(&self.id, model, self.created, self.include_usage);
             self.writer = Some((writer, CallIds::new(id, self.created)));
         }
         if let Some(feedback) = blocked {
@@ -179,10 +182,12 @@ impl State {
         self.answers.push(Answer {
             index,
             calls: 0,
+            images: 0,
             finish_reason: None,
             finish_message: None,
             grounding: None,
-            text: Text::default(),
+            recited: Vec::new(),
+            text: Text::new(),
         });
         let empty: Option<&RawValue> = serde_json::from_str("\"\"").ok();
         let role = Delta {
@@ -215,6 +220,9 @@ impl State {
         if let Some(grounding) = candidate.grounding_metadata {
             answer.grounding = Some(grounding.to_owned());
         }
+        if let Some(metadata) = candidate.citation_metadata {
+            answer.recite(metadata);
+        }
         if let Some(result) = &candidate.logprobs_result {
             let index = answer.index;
             let (writer, _) = self.writer.as_ref().ok_or_else(malformed_answer)?;
@@ -225,7 +233,7 @@ impl State {
 
     fn on_part(&mut self, at: usize, part: &Part<'_>, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
         let answer = self.answers.get_mut(at).ok_or_else(malformed_answer)?;
-        if self.keeps_text {
+        if self.keeps_text && answer.text.part_starts.len() < self.max_kept_bytes {
             answer.text.part_starts.push(answer.text.joined.len());
         }
         let index = answer.index;
@@ -233,6 +241,34 @@ impl State {
         if let Some(call) = &part.function_call {
             return self.say_call(at, call, signature, out);
         }
+        match media(part, answer.images) {
+            Some(Media::Image(image)) => {
+                answer.images = answer.images.saturating_add(1);
+                let delta = Delta {
+                    images: Some([image]),
+                    ..Delta::default()
+                };
+                self.progress = Progress::Content;
+                return self.write(index, &delta, out);
+            }
+            Some(Media::Sound { mime_type, base64 }) => {
+                let audio = Audio {
+                    id: &self.id,
+                    data: Cow::Borrowed(base64),
+                    expires_at: self.created,
+                    transcript: "",
+                    mime_type: Cow::Borrowed(mime_type),
+                };
+                let delta = Delta {
+                    audio: Some(audio),
+                    ..Delta::default()
+                };
+                self.progress = Progress::Content;
+                self.write(index, &delta, out)?;
+            }
+            None => {}
+        }
+        let answer = self.answers.get_mut(at).ok_or_else(malformed_answer)?;
         let mut delta = Delta {
             extra_content: signature
                 .map(|signature| ExtraContent::thought_signature(Cow::Borrowed(signature))),
@@ -253,9 +289,13 @@ impl State {
                 }
             }
             let is_said = !inner.is_empty();
+            let size = size(inner);
+            if !is_thought {
+                answer.text.add(size);
+            }
             delta.content = Some(piece).filter(|_| is_said && !is_thought);
             delta.reasoning_content = Some(piece).filter(|_| is_said && is_thought);
-            self.output_bytes = self.output_bytes.saturating_add(size(inner).bytes);
+            self.output_bytes = self.output_bytes.saturating_add(size.bytes);
         }
         if delta.content.is_none() && delta.reasoning_content.is_none() && delta.extra_content.is_none() {
             return Ok(());
@@ -312,7 +352,7 @@ impl State {
     /// The provider has closed the stream: tells how each answer ended, and what it cost.
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
         let (writer, _) = self.writer.as_mut().ok_or_else(incomplete_stream)?;
-        writer.set_service_tier(self.usage.service_tier.and_then(ServiceTier::at_openai));
+        writer.set_service_tier(self.usage.service_tier_at_openai());
         if self.answers.iter().any(|answer| answer.finish_reason.is_none()) {
             return Err(incomplete_stream());
         }
@@ -329,8 +369,7 @@ impl State {
             };
             writer.chunk(answer.index, &delta, None, Some(reason), out);
         }
-        let usage = usage::token_usage(&self.usage);
-        writer.usage(&(&usage).into(), out);
+        writer.usage(&usage::openai_usage(&self.usage), out);
         out.extend_from_slice(DONE);
         self.progress = Progress::Done;
         Ok(())
@@ -344,16 +383,36 @@ impl State {
 }
 
 impl Answer {
+    /// Remembers what is recited. Events may tell it again.
+    fn recite(&mut self, metadata: &RawValue) {
+        for citation in citations(metadata) {
+            let is_known = self.recited.iter().any(|known| known.get() == citation.get());
+            if !is_known && self.recited.len() < MAX_CITATIONS {
+                self.recited.push(citation.to_owned());
+            }
+        }
+    }
+
     fn cite(&self, writer: &ChunkWriter, out: &mut Vec<u8>) {
-        let grounding = self.grounding.as_deref();
-        let grounding =
-            grounding.and_then(|raw| serde_json::from_str::<GroundingMetadata<'_>>(raw.get()).ok());
-        for annotation in grounding
-            .iter()
-            .flat_map(|grounding| annotations(grounding, &self.text))
-        {
+        let mut sources = Sources::default();
+        if let Some(grounding) = &self.grounding {
+            sources.ground(grounding, &self.text);
+        }
+        sources.recite(self.recited.iter().map(|citation| &**citation), &self.text);
+        for annotation in sources.annotations {
             let delta = Delta {
                 annotations: Some([annotation]),
+                ..Delta::default()
+            };
+            writer.chunk(self.index, &delta, None, None, out);
+        }
+        for citation in sources.citations {
+            // White space between parts could be a line break, which would end the event.
+            let Ok(citation) = RawValue::from_string(compact(citation).into_owned()) else {
+                continue;
+            };
+            let delta = Delta {
+                citations: Some([&*citation]),
                 ..Delta::default()
             };
             writer.chunk(self.index, &delta, None, None, out);

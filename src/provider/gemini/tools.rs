@@ -209,7 +209,7 @@ mod tests {
             serde_json::to_string(&config.function_calling_config).unwrap()
         });
         assert_eq!(sent, expected, "{body}");
-        assert_eq!(report.into_dropped(), expected_dropped, "{body}");
+        assert_eq!(report.into_parts().0, expected_dropped, "{body}");
     }
 
     #[crate::test]
@@ -262,7 +262,7 @@ mod tests {
             serde_json::to_string(&tools).unwrap(),
             r#"[{"functionDeclarations":[{"name":"f","description":"d","parametersJsonSchema":{"type":"object","properties":{"a":{"type":["string","null"]}}}},{"name":"g"}]},{"googleSearch":{}}]"#
         );
-        assert_eq!(report.into_dropped(), ["tools[].x"]);
+        assert_eq!(report.into_parts().0, ["tools[].x"]);
     }
 
     #[crate::test]

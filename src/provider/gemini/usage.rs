@@ -6,7 +6,8 @@
 //! brought beside the prompt; we count both within. Every event of a stream tells running totals, any of which
 //! may be absent: a count that comes again replaces the one before it.
 
-use crate::protocol::gemini::response::UsageMetadata;
+use crate::protocol::gemini::response::{Modalities, UsageMetadata};
+use crate::protocol::openai::completion::Usage;
 use crate::usage::TokenUsage;
 
 /// Replaces every count that `later` reports.
@@ -20,7 +21,30 @@ pub(super) fn update(usage: &mut UsageMetadata, later: UsageMetadata) {
         .or(usage.tool_use_prompt_token_count);
     usage.candidates_token_count = later.candidates_token_count.or(usage.candidates_token_count);
     usage.thoughts_token_count = later.thoughts_token_count.or(usage.thoughts_token_count);
+    usage.prompt_tokens_details = later.prompt_tokens_details.or(usage.prompt_tokens_details);
+    usage.candidates_tokens_details = later
+        .candidates_tokens_details
+        .or(usage.candidates_tokens_details);
     usage.service_tier = later.service_tier.or(usage.service_tier);
+    usage.traffic_type = later.traffic_type.or(usage.traffic_type);
+}
+
+/// The counts as OpenAI's clients read them. What tokens stand for is told where it is not text alone.
+pub(super) fn openai_usage(usage: &UsageMetadata) -> Usage {
+    let mut told = Usage::from(&token_usage(usage));
+    let mixed = |modalities: &Modalities| modalities.audio.or(modalities.image).is_some();
+    if let Some(prompt) = usage.prompt_tokens_details.filter(mixed) {
+        told.prompt_tokens_details.audio_tokens = prompt.audio;
+        told.prompt_tokens_details.image_tokens = prompt.image;
+        told.prompt_tokens_details.text_tokens = prompt.text;
+    }
+    if let Some(answers) = usage.candidates_tokens_details.filter(mixed) {
+        let details = told.completion_tokens_details.get_or_insert_default();
+        details.audio_tokens = answers.audio;
+        details.image_tokens = answers.image;
+        details.text_tokens = answers.text;
+    }
+    told
 }
 
 /// The counts with everything included. An answer without tokens comes without their count.
@@ -48,7 +72,7 @@ mod tests {
             tool_use_prompt_token_count: Some(7),
             candidates_token_count: Some(20),
             thoughts_token_count: Some(30),
-            service_tier: None,
+            ..UsageMetadata::default()
         };
         let counts = token_usage(&usage);
         assert_eq!((counts.input_tokens, counts.output_tokens), (Some(107), Some(50)));

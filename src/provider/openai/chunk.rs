@@ -93,6 +93,10 @@ struct Delta<'a> {
     #[serde(borrow)]
     audio: Option<&'a RawValue>,
     #[serde(borrow)]
+    images: Option<&'a RawValue>,
+    #[serde(borrow)]
+    annotations: Option<&'a RawValue>,
+    #[serde(borrow)]
     function_call: Option<Function<'a>>,
     #[serde(borrow)]
     tool_calls: Option<Vec<ToolCall<'a>>>,
@@ -106,6 +110,8 @@ struct ToolCall<'a> {
     index: Option<&'a RawValue>,
     #[serde(borrow)]
     function: Option<Function<'a>>,
+    #[serde(borrow)]
+    custom: Option<Custom<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +120,16 @@ struct Function<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
+}
+
+/// A call of a tool that takes any text
+/// (<https://platform.openai.com/docs/guides/function-calling#custom-tools>).
+#[derive(Deserialize)]
+struct Custom<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
 }
 
 fn calls_of<'c, 'a>(delta: Option<&'c Delta<'a>>) -> impl Iterator<Item = &'c ToolCall<'a>> {
@@ -128,6 +144,9 @@ impl ToolCall<'_> {
     }
 
     fn lacks_arguments(&self) -> bool {
+        if self.custom.is_some() {
+            return false;
+        }
         let arguments = self.function.as_ref().and_then(|function| function.arguments);
         arguments.is_none_or(|arguments| arguments.get() == "\"\"")
     }
@@ -228,6 +247,7 @@ impl<'a> Choices<'a> {
         match delta.content.map(RawValue::get) {
             Some(parts) if parts.starts_with('[') => {
                 self.is_foreign = true;
+                self.has_content |= parts.len() > 2;
                 self.output(reshape::bytes_of_parts(parts));
             }
             text => {
@@ -235,8 +255,17 @@ impl<'a> Choices<'a> {
                 self.output(output_bytes(delta.content));
             }
         }
-        // Sound is missed by a client, but its base64 says nothing of its tokens.
-        self.has_content |= delta.audio.is_some();
+        // Sound and images are missed by a client, but their base64 says nothing of their tokens.
+        let is_said = |raw: Option<&RawValue>| raw.is_some_and(|raw| raw.get().len() > 2);
+        self.has_content |= is_said(delta.audio) || is_said(delta.images) || is_said(delta.annotations);
+        for custom in delta
+            .tool_calls
+            .iter()
+            .flatten()
+            .filter_map(|call| call.custom.as_ref())
+        {
+            self.output(output_bytes(custom.name).saturating_add(output_bytes(custom.input)));
+        }
         let calls = delta.tool_calls.iter().flatten().map(|call| &call.function);
         for function in calls.chain(delta.function_call.is_some().then_some(&delta.function_call)) {
             self.has_content = true;
@@ -346,6 +375,39 @@ mod tests {
             (0, true, false, false),
         );
         check(r#""delta":{"tool_calls":[]}"#, (0, false, false, false));
+        let image = r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,YQ=="}}"#;
+        check(
+            &format!(r#""delta":{{"content":"","images":[{image}]}}"#),
+            (0, true, false, false),
+        );
+        check(
+            r#""delta":{"images":[],"annotations":[]}"#,
+            (0, false, false, false),
+        );
+        check(
+            r#""delta":{"audio":{"id":"a","data":""}}"#,
+            (0, true, false, false),
+        );
+        check(
+            r#""delta":{"annotations":[{"type":"url_citation"}]}"#,
+            (0, true, false, false),
+        );
+    }
+
+    #[crate::test]
+    fn what_goes_into_a_custom_tool_is_output() {
+        check(
+            r#""delta":{"tool_calls":[{"index":0,"id":"x","type":"custom","custom":{"name":"sh","input":""}}]}"#,
+            (2, true, false, false),
+        );
+        check(
+            r#""delta":{"tool_calls":[{"index":0,"custom":{"input":"ls -l"}}]}"#,
+            (5, true, false, false),
+        );
+        check(
+            r#""message":{"tool_calls":[{"id":"x","type":"custom","custom":{"name":"sh","input":"ls"}}]},"finish_reason":"tool_calls""#,
+            (4, true, true, false),
+        );
     }
 
     #[crate::test]

@@ -1,38 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Embeddings of OpenAI and the servers that speak its language
-//! (<https://platform.openai.com/docs/api-reference/embeddings/create>), and of Mistral
-//! (<https://docs.mistral.ai/api/#tag/embeddings>), which has another name for `dimensions`, takes texts only and
-//! refuses members that it does not know.
+//! (<https://platform.openai.com/docs/api-reference/embeddings/create>).
 
 use super::azure;
 use super::error::reported_fault;
-use super::mistral::{Losses, move_member};
 use super::usage;
 use crate::api_error::ApiError;
-use crate::config::ProviderKind;
 use crate::protocol::json_object::{Editor, Object, quote};
 use crate::protocol::openai::embeddings::{EmbeddingsRequest, Vector};
-use crate::provider::embeddings::{not_embeddings, tally, texts, vector};
+use crate::provider::embeddings::{not_embeddings, tally, vector};
 use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-/// The members of Mistral's `EmbeddingRequest`.
-const MISTRAL: [&str; 6] = [
-    "model",
-    "input",
-    "metadata",
-    "output_dimension",
-    "output_dtype",
-    "encoding_format",
-];
 
 /// Translates a request.
 ///
 /// # Errors
 ///
-/// A body that is no request for embeddings, or one that Mistral has no counterpart for.
+/// A body that is no request for embeddings.
 pub(super) fn translate_request(
     body: &[u8],
     settings: &Settings,
@@ -46,21 +32,6 @@ pub(super) fn translate_request(
     if request.model != settings.upstream_model {
         editor.set("model", quote(&settings.upstream_model));
     }
-    let mut dropped = Vec::new();
-    if settings.kind == ProviderKind::Mistral {
-        texts(&request)?;
-        let losses = Losses::default();
-        move_member(&object, &mut editor, "dimensions", "output_dimension");
-        editor.retain(|field| {
-            let key = field.key.as_ref();
-            let is_known = MISTRAL.contains(&key) || key == "dimensions";
-            if !is_known && object.value(field) != Some("null") {
-                losses.add("", key);
-            }
-            is_known
-        });
-        dropped = losses.into_dropped(settings.on_unsupported)?;
-    }
     if editor.is_unchanged() {
         out.extend_from_slice(body);
     } else {
@@ -68,7 +39,6 @@ pub(super) fn translate_request(
     }
     Ok(UpstreamRequest {
         path: azure::path(settings, "/embeddings")?,
-        dropped,
         encoding_format: request.encoding_format,
         ..UpstreamRequest::default()
     })

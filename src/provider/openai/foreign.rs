@@ -9,20 +9,55 @@
 //!
 //! A value is parsed only if a name occurs in its text, and what holds none stays byte for byte.
 
-use super::mistral::Losses;
-use super::reshape::{each, written};
 use crate::protocol::json_object::{Editor, Object};
+use crate::provider::json_edit::{changed, elements};
+use crate::provider::losses::Losses;
 
-/// Members of the request that are Anthropic's or OpenRouter's own.
-const TOP: [&str; 4] = ["cache_control", "reasoning", "thinking", "top_k"];
+/// Members of the request that are other providers' own, as far as the gateway passes them on to these.
+const TOP: [&str; 27] = [
+    // Anthropic's.
+    "cache_control",
+    "thinking",
+    "top_k",
+    // Bedrock's.
+    "additionalModelRequestFields",
+    "cachePoint",
+    "guardrailConfig",
+    "performanceConfig",
+    "promptVariables",
+    "requestMetadata",
+    // Cohere's.
+    "citation_options",
+    "documents",
+    "priority",
+    "raw_prompting",
+    "safety_mode",
+    "strict_tools",
+    // Google's.
+    "extra_body",
+    "safetySettings",
+    "safety_settings",
+    // Mistral's.
+    "prompt_mode",
+    "random_seed",
+    "safe_prompt",
+    // OpenRouter's.
+    "models",
+    "plugins",
+    "provider",
+    "reasoning",
+    "transforms",
+    "usage",
+];
 
 const CACHE_CONTROL: &str = "cache_control";
 const IN_PART: [&str; 1] = [CACHE_CONTROL];
 const IN_CALL: [&str; 2] = [CACHE_CONTROL, "extra_content"];
-const IN_MESSAGE: [&str; 7] = [
+const IN_MESSAGE: [&str; 8] = [
     CACHE_CONTROL,
     "citations",
     "extra_content",
+    "images",
     "reasoning",
     "reasoning_content",
     "reasoning_details",
@@ -30,10 +65,11 @@ const IN_MESSAGE: [&str; 7] = [
 ];
 
 /// What the names in messages begin with.
-const MARKS: [&str; 5] = [
+const MARKS: [&str; 6] = [
     CACHE_CONTROL,
     "citations",
     "extra_content",
+    "images",
     "reasoning",
     "thinking_blocks",
 ];
@@ -60,17 +96,6 @@ fn occur(text: &str, marks: &[&str]) -> bool {
         let rest = text.get(at.saturating_add(1)..).unwrap_or_default();
         marks.iter().any(|mark| rest.starts_with(mark))
     })
-}
-
-/// An array with its elements edited; `None` if none changes.
-pub(super) fn elements(array: &str, mut edit: impl FnMut(&str) -> Option<String>) -> Option<String> {
-    let mut is_changed = false;
-    let edited = each(array, |text| {
-        let edited = edit(text);
-        is_changed |= edited.is_some();
-        edited
-    })?;
-    is_changed.then_some(edited)
 }
 
 fn message(text: &str, losses: &Losses) -> Option<String> {
@@ -121,20 +146,12 @@ fn strip(object: &Object<'_>, names: &[&str], path: &str, losses: &Losses, edito
     });
 }
 
-pub(super) fn changed(editor: Editor<'_, '_>) -> Option<String> {
-    if editor.is_unchanged() {
-        None
-    } else {
-        written(editor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::take_out;
     use crate::config::OnUnsupported;
     use crate::protocol::json_object::{Editor, Object};
-    use crate::provider::openai::mistral::Losses;
+    use crate::provider::losses::Losses;
 
     fn check(given: &str, expected: &str, dropped: &[&str]) {
         let object = Object::parse(given).unwrap();
@@ -159,6 +176,20 @@ mod tests {
                 "messages[].reasoning_content",
                 "messages[].extra_content",
             ],
+        );
+    }
+
+    #[crate::test]
+    fn what_other_providers_are_sent_goes() {
+        check(
+            r#"{"model":"m","safety_settings":[],"extra_body":{"google":{}},"guardrailConfig":{},"documents":[],"provider":{},"seed":1}"#,
+            r#"{"model":"m","seed":1}"#,
+            &["safety_settings", "extra_body", "guardrailConfig", "documents", "provider"],
+        );
+        check(
+            r#"{"messages":[{"role":"assistant","content":"a","images":[{"type":"image_url"}]}]}"#,
+            r#"{"messages":[{"role":"assistant","content":"a"}]}"#,
+            &["messages[].images"],
         );
     }
 

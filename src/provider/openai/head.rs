@@ -7,9 +7,9 @@
 //! same id however they are cut.
 
 use super::chunk::Chunk;
-use super::mistral::call_id;
 use crate::protocol::json_object::{Editor, quote};
 use crate::provider::Settings;
+use crate::provider::call_id::call_id;
 use serde_json::value::RawValue;
 
 /// What the members of the first chunk said, as JSON text.
@@ -64,7 +64,7 @@ impl Head {
         let known = self.known.get_or_insert_with(|| Known {
             id: text(chunk.id).unwrap_or_else(|| {
                 let seed = format!("{}.{json}", self.created_by_gateway);
-                quote(&format!("chatcmpl-{}", call_id::call_id(&seed)))
+                quote(&format!("chatcmpl-{}", call_id(&seed)))
             }),
             created: chunk
                 .created

@@ -4,7 +4,7 @@
 //!
 //! The gateway's own dialect is OpenAI's, so this translator is mostly a passthrough: bytes that need no change
 //! are never spelt anew. One file answers one question: what is sent (`request`, without what OpenAI refuses, `foreign`,
-//! in words that other servers know, `older`, and with names of tools that are allowed, `names`; `mistral` for its stricter API, `azure` for its paths), `embeddings` both ways, what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
+//! in words that other servers know, `older`, and with names of tools that are allowed, `names`; `azure` for its paths), `embeddings` both ways, what a whole answer or a chunk says (`chunk`, `response`, `stream`, `usage`), what
 //! has to be reshaped for OpenAI's SDKs (`reshape`, `head`, `finish_reason`) and what a refusal means (`error`).
 
 mod azure;
@@ -15,9 +15,8 @@ pub(super) mod fidelity;
 mod finish_reason;
 mod foreign;
 mod head;
-mod mistral;
-mod names;
-mod older;
+pub(super) mod names;
+pub(super) mod older;
 mod refused;
 mod request;
 mod reshape;

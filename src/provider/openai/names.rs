@@ -5,8 +5,8 @@
 //! Only a request that may hold one is read for them: a glance at the strings that members called `name` have says
 //! whether it may. Such a request is written anew with other names and then translated as if the client had sent it.
 
-use super::foreign::{changed, elements};
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::provider::json_edit::{changed, elements};
 use crate::provider::tool_names::Rule;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 type Renamed = (Vec<u8>, BTreeMap<String, String>);
 
 /// The request with every tool's name as the provider takes it; `None` if all of them are.
-pub(super) fn plain(object: &Object<'_>, rule: Rule) -> Option<Renamed> {
+pub(in crate::provider) fn plain(object: &Object<'_>, rule: Rule) -> Option<Renamed> {
     let text = |key| object.get(key).filter(|text| may_hold_another(text, rule));
     let (tools, messages) = (text("tools"), text("messages"));
     if tools.is_none() && messages.is_none() {

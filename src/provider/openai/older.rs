@@ -6,13 +6,16 @@
 //! language have followed unevenly: some ignore the bound, which then bounds nothing, and the chat templates of many
 //! open models refuse the role. All of them know `max_tokens` and `system`, which mean the same there.
 
-use super::foreign::{changed, elements};
-use super::mistral::move_member;
 use crate::protocol::json_object::{Editor, Object};
 use crate::provider::Settings;
+use crate::provider::json_edit::{changed, elements, move_member};
 
 /// Puts the output bound in the one field that there is, as far as a limit leaves it.
-pub(super) fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Editor<'o, '_>) {
+pub(in crate::provider) fn bound_output<'o>(
+    object: &'o Object<'_>,
+    settings: &Settings,
+    editor: &mut Editor<'o, '_>,
+) {
     // The newer name wins over the deprecated one.
     move_member(object, editor, "max_completion_tokens", "max_tokens");
     let given = |field| object.get(field).filter(|given| *given != "null");

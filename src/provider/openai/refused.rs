@@ -2,12 +2,12 @@
 
 //! What a service is known to refuse, though OpenAI's language has it ([`crate::config::Preset`]).
 
-use super::foreign::{changed, elements};
-use super::mistral::Losses;
 use super::older;
 use crate::api_error::ApiError;
 use crate::protocol::json_object::{Editor, Object};
 use crate::provider::Settings;
+use crate::provider::json_edit::{changed, elements};
+use crate::provider::losses::Losses;
 use crate::provider::unsupported::unsupported;
 use std::borrow::Cow;
 

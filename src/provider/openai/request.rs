@@ -8,10 +8,12 @@
 //! between it and the provider
 //! (<https://platform.openai.com/docs/api-reference/chat/create>).
 
-use super::{azure, foreign, mistral, names, older, refused};
+use super::{azure, foreign, names, older, refused};
 use crate::api_error::ApiError;
 use crate::config::{OutputBoundField, ProviderKind};
-use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::protocol::json_object::{Editor, Object, quote};
+use crate::provider::json_edit::{is_string, written};
+use crate::provider::losses::Losses;
 use crate::provider::tool_names::Rule;
 use crate::provider::{Settings, UpstreamRequest};
 
@@ -22,7 +24,7 @@ mod tests;
 ///
 /// # Errors
 ///
-/// A body that is no JSON object, or a field that Mistral does not know and that the configuration refuses.
+/// A body that is no JSON object, or a field that the provider does not know and that the configuration refuses.
 pub(super) fn translate_request(
     body: &[u8],
     settings: &Settings,
@@ -48,32 +50,27 @@ pub(super) fn translate_request(
     let include_usage = options.as_ref().and_then(|options| options.get("include_usage")) == Some("true");
 
     let mut editor = Editor::new(&object);
-    if !names(object.get("model"), &settings.upstream_model) {
+    if !is_string(object.get("model"), &settings.upstream_model) {
         editor.set("model", quote(&settings.upstream_model));
     }
-    let losses = mistral::Losses::default();
+    let losses = Losses::default();
     if matches!(settings.kind, ProviderKind::AzureOpenAi | ProviderKind::OpenAi) {
         foreign::take_out(&object, &mut editor, &losses);
     }
-    if settings.kind != ProviderKind::Mistral {
-        match settings.output_bound_field {
-            OutputBoundField::MaxCompletionTokens => bound_output(&object, settings, &mut editor),
-            OutputBoundField::MaxTokens => older::bound_output(&object, settings, &mut editor),
-        }
-        if !settings.developer_role
-            && let Some(messages) = object.get("messages").and_then(older::without_developer)
-        {
-            editor.set("messages", messages);
-        }
+    match settings.output_bound_field {
+        OutputBoundField::MaxCompletionTokens => bound_output(&object, settings, &mut editor),
+        OutputBoundField::MaxTokens => older::bound_output(&object, settings, &mut editor),
+    }
+    if !settings.developer_role
+        && let Some(messages) = object.get("messages").and_then(older::without_developer)
+    {
+        editor.set("messages", messages);
     }
     if !settings.unsupported.is_empty() {
         refused::take_out(&object, settings, &mut editor, &losses)?;
     }
-    let mut dropped = losses.into_dropped(settings.on_unsupported)?;
-    let mut approximated = Vec::new();
-    if settings.kind == ProviderKind::Mistral {
-        (dropped, approximated) = mistral::edit_request(&object, settings, &mut editor)?;
-    } else if is_streaming && settings.stream_usage && !include_usage {
+    let dropped = losses.into_dropped(settings.on_unsupported)?;
+    if is_streaming && settings.stream_usage && !include_usage {
         editor.set("stream_options", with_usage(options.as_ref()));
     } else if let Some(options) = options.filter(|_| include_usage && !settings.stream_usage) {
         // The client gets its usage chunk from what the provider reports unasked, if it does.
@@ -91,7 +88,6 @@ pub(super) fn translate_request(
     Ok(UpstreamRequest {
         path: azure::path(settings, "/chat/completions")?,
         dropped,
-        approximated,
         is_streaming,
         include_usage: is_streaming && include_usage,
         ..UpstreamRequest::default()
@@ -102,7 +98,6 @@ pub(super) fn translate_request(
 const fn name_rule(kind: ProviderKind) -> Option<Rule> {
     match kind {
         ProviderKind::AzureOpenAi | ProviderKind::OpenAi => Some(Rule::OPENAI),
-        ProviderKind::Mistral => Some(Rule::MISTRAL),
         _ => None,
     }
 }
@@ -134,18 +129,12 @@ fn bound_output<'o>(object: &'o Object<'_>, settings: &Settings, editor: &mut Ed
     }
 }
 
-/// Whether a JSON value is the given string.
-fn names(json: Option<&str>, name: &str) -> bool {
-    json.and_then(|json| unescape(json).ok())
-        .is_some_and(|model| model == name)
-}
-
 fn with_usage(options: Option<&Object<'_>>) -> String {
     let alone = || r#"{"include_usage":true}"#.to_owned();
     options.map_or_else(alone, |options| {
         let mut editor = Editor::new(options);
         editor.set("include_usage", "true");
-        super::reshape::written(editor).unwrap_or_else(alone)
+        written(editor).unwrap_or_else(alone)
     })
 }
 
@@ -155,5 +144,5 @@ fn without_usage(options: &Object<'_>) -> Option<String> {
     }
     let mut editor = Editor::new(options);
     editor.remove("include_usage");
-    super::reshape::written(editor)
+    written(editor)
 }

@@ -4,14 +4,16 @@
 //!
 //! Mistral's reasoning models send `content` as parts
 //! (<https://docs.mistral.ai/capabilities/reasoning/>): text parts become the `content` string, thinking parts
-//! `reasoning_content`, the name that vLLM and `DeepSeek` made common. What others call `reasoning` is told under that
+//! `reasoning_content`, the name that vLLM and `DeepSeek` made common, images `images`, and references `citations`. What
+//! others call `reasoning` is told under that
 //! name too. Tool arguments sent as an object become the string they should be, a call without an id is given one,
 //! finish reasons become OpenAI's, and
 //! tools get their client's names back. Everything else stays.
 
 use super::finish_reason;
-use super::mistral::call_id;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
+use crate::provider::call_id::call_id;
+use crate::provider::json_edit::{each, written};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -23,6 +25,8 @@ struct Part<'a> {
     text: Option<Cow<'a, str>>,
     #[serde(borrow)]
     thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    image_url: Option<&'a RawValue>,
 }
 
 /// Numbers for what a server leaves unnumbered, over a whole answer.
@@ -59,31 +63,6 @@ pub(super) fn choices(object: &Object<'_>, numbers: &mut Numbers) -> Option<Stri
         index = index.saturating_add(1);
         reshaped
     })
-}
-
-/// An array with every element passed through `edit`.
-pub(super) fn each(array: &str, mut edit: impl FnMut(&str) -> Option<String>) -> Option<String> {
-    let items: Vec<&RawValue> = serde_json::from_str(array).ok()?;
-    let mut out = String::with_capacity(array.len());
-    out.push('[');
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        match edit(item.get()) {
-            Some(edited) => out.push_str(&edited),
-            None => out.push_str(item.get()),
-        }
-    }
-    out.push(']');
-    Some(out)
-}
-
-/// The edited object as text.
-pub(super) fn written(editor: Editor<'_, '_>) -> Option<String> {
-    let mut out = Vec::new();
-    editor.write(&mut out);
-    String::from_utf8(out).ok()
 }
 
 fn choice(json: &str, index: u32, numbers: &mut Numbers) -> Option<String> {
@@ -130,10 +109,16 @@ fn message(json: &str, is_delta: bool, numbers: &mut Numbers) -> Option<String> 
     let object = Object::parse(json).ok()?;
     let mut editor = Editor::new(&object);
     if let Some(parts) = object.get("content").filter(|content| content.starts_with('[')) {
-        let (text, reasoning) = split_parts(parts);
-        editor.set("content", quote(&text));
-        if !reasoning.is_empty() {
-            editor.set("reasoning_content", quote(&reasoning));
+        let parts = Parts::split(parts);
+        editor.set("content", quote(&parts.text));
+        if !parts.reasoning.is_empty() {
+            editor.set("reasoning_content", quote(&parts.reasoning));
+        }
+        if !parts.images.is_empty() {
+            editor.set("images", parts.images());
+        }
+        if !parts.citations.is_empty() {
+            editor.set("citations", ["[", &parts.citations.join(","), "]"].concat());
         }
     }
     let is_told = |text: &&str| text.starts_with('"') && text.len() > 2;
@@ -154,26 +139,66 @@ fn message(json: &str, is_delta: bool, numbers: &mut Numbers) -> Option<String> 
 
 /// Bytes of text and thinking in content parts.
 pub(super) fn bytes_of_parts(parts: &str) -> u64 {
-    let (text, reasoning) = split_parts(parts);
-    u64::try_from(text.len().saturating_add(reasoning.len())).unwrap_or(u64::MAX)
+    let parts = Parts::split(parts);
+    u64::try_from(parts.text.len().saturating_add(parts.reasoning.len())).unwrap_or(u64::MAX)
 }
 
-fn split_parts(parts: &str) -> (String, String) {
-    let (mut text, mut reasoning) = (String::new(), String::new());
-    let items: Vec<&RawValue> = serde_json::from_str(parts).unwrap_or_default();
-    for item in items {
-        // References and other parts have no place in a string.
-        let Ok(part) = serde_json::from_str::<Part<'_>>(item.get()) else {
-            continue;
-        };
-        text.push_str(part.text.as_deref().unwrap_or_default());
-        match part.thinking.map(RawValue::get) {
-            Some(thinking) if thinking.starts_with('[') => reasoning.push_str(&split_thinking(thinking)),
-            Some(thinking) => reasoning.push_str(&unescape(thinking).unwrap_or_default()),
-            None => {}
+/// Content parts, each where OpenAI's clients look for it.
+#[derive(Default)]
+struct Parts<'p> {
+    text: String,
+    reasoning: String,
+    /// Addresses of images, as JSON.
+    images: Vec<&'p str>,
+    /// References and what else has no place in a string, as it came.
+    citations: Vec<&'p str>,
+}
+
+impl<'p> Parts<'p> {
+    fn split(parts: &'p str) -> Self {
+        let mut split = Self::default();
+        let items: Vec<&'p RawValue> = serde_json::from_str(parts).unwrap_or_default();
+        for item in items {
+            let Ok(part) = serde_json::from_str::<Part<'p>>(item.get()) else {
+                continue;
+            };
+            if let Some(image) = part.image_url {
+                split.images.push(address(image.get()));
+            } else if part.text.is_none() && part.thinking.is_none() {
+                split.citations.push(item.get());
+            }
+            split.text.push_str(part.text.as_deref().unwrap_or_default());
+            match part.thinking.map(RawValue::get) {
+                Some(thinking) if thinking.starts_with('[') => {
+                    split.reasoning.push_str(&split_thinking(thinking));
+                }
+                Some(thinking) => split.reasoning.push_str(&unescape(thinking).unwrap_or_default()),
+                None => {}
+            }
         }
+        split
     }
-    (text, reasoning)
+
+    /// The images in the form that [`crate::protocol::openai::completion::Image`] has.
+    fn images(&self) -> String {
+        let images = self.images.iter().enumerate();
+        let images: Vec<String> = images
+            .map(|(index, url)| {
+                format!(r#"{{"type":"image_url","image_url":{{"url":{url}}},"index":{index}}}"#)
+            })
+            .collect();
+        ["[", &images.join(","), "]"].concat()
+    }
+}
+
+/// The address of an image, which stands alone or in an object.
+fn address(image: &str) -> &str {
+    #[derive(Deserialize)]
+    struct ImageUrl<'a> {
+        #[serde(borrow)]
+        url: &'a RawValue,
+    }
+    serde_json::from_str::<ImageUrl<'_>>(image).map_or(image, |image| image.url.get())
 }
 
 fn split_thinking(parts: &str) -> String {
@@ -196,7 +221,7 @@ fn tool_call(json: &str, is_delta: bool, numbers: &mut Numbers) -> Option<String
     if begins {
         if given("id").is_none() {
             let seed = format!("{}.{}.{json}", numbers.created, numbers.calls);
-            editor.set("id", quote(&format!("call_{}", call_id::call_id(&seed))));
+            editor.set("id", quote(&format!("call_{}", call_id(&seed))));
         }
         if given("type").is_none() {
             editor.set("type", r#""function""#);
@@ -250,7 +275,15 @@ mod tests {
         );
         check(
             r#""message":{"content":[{"type":"text","text":"a"},{"type":"reference","reference_ids":[1]},{"type":"text","text":"\"b"}],"role":"assistant"}"#,
-            r#""message":{"content":"a\"b","role":"assistant"},"finish_reason":"stop""#,
+            r#""message":{"content":"a\"b","role":"assistant","citations":[{"type":"reference","reference_ids":[1]}]},"finish_reason":"stop""#,
+        );
+    }
+
+    #[crate::test]
+    fn parts_that_are_no_text_are_kept_beside_it() {
+        check(
+            r#""delta":{"content":[{"type":"image_url","image_url":{"url":"https://a"}},{"type":"text","text":"b"},{"type":"image_url","image_url":"https://c"},{"type":"tool_reference","title":"t","url":"https://d"}]}"#,
+            r#""delta":{"content":"b","images":[{"type":"image_url","image_url":{"url":"https://a"},"index":0},{"type":"image_url","image_url":{"url":"https://c"},"index":1}],"citations":[{"type":"tool_reference","title":"t","url":"https://d"}]}"#,
         );
     }
 

@@ -4,7 +4,8 @@
 //! (<https://platform.openai.com/docs/api-reference/chat/object#chat/object-usage>).
 //!
 //! `prompt_tokens` already includes cached tokens and `completion_tokens` reasoning, so nothing is added. A
-//! count that is missing, null or no natural number is not reported; the others still are.
+//! count that is missing, null or no natural number is not reported; the others still are. `DeepSeek` counts
+//! cached tokens in a member of its own (<https://api-docs.deepseek.com/guides/kv_cache>).
 
 use crate::usage::TokenUsage;
 use serde::Deserialize;
@@ -20,6 +21,8 @@ struct Usage<'a> {
     prompt_tokens_details: Option<&'a RawValue>,
     #[serde(borrow)]
     completion_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt_cache_hit_tokens: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -42,7 +45,7 @@ pub(super) fn read(json: &str) -> TokenUsage {
     TokenUsage {
         input_tokens: count(usage.prompt_tokens),
         output_tokens: count(usage.completion_tokens),
-        cache_read_input_tokens: count(prompt.cached_tokens),
+        cache_read_input_tokens: count(prompt.cached_tokens).or_else(|| count(usage.prompt_cache_hit_tokens)),
         cache_creation_input_tokens: count(prompt.cache_write_tokens),
         reasoning_output_tokens: count(completion.reasoning_tokens),
     }
@@ -77,6 +80,14 @@ mod tests {
             reasoning_output_tokens: Some(3),
         };
         assert_eq!(usage, expected);
+    }
+
+    #[crate::test]
+    fn cached_tokens_are_found_where_deepseek_counts_them() {
+        let usage = read(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":8,"prompt_cache_miss_tokens":2}"#,
+        );
+        assert_eq!(usage.cache_read_input_tokens, Some(8));
     }
 
     #[crate::test]

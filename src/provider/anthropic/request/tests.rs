@@ -56,6 +56,20 @@ fn check_refusal(body: &str, param: &str, code: Option<&str>) {
 }
 
 #[crate::test]
+fn tools_of_earlier_calls_are_not_declared() {
+    let body = br#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"t","content":"b"}]}"#;
+    for kind in [ProviderKind::Anthropic, ProviderKind::VertexAi] {
+        let mut out = Vec::new();
+        let settings = Settings::of(kind, "claude-sonnet-4-5");
+        let request = translate_request(body, &settings, &mut out).unwrap();
+        let sent: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(sent["messages"][1]["content"][0]["type"], "tool_use");
+        assert!(sent.get("tools").is_none() && sent.get("tool_choice").is_none());
+        assert!(request.dropped.is_empty() && request.approximated.is_empty());
+    }
+}
+
+#[crate::test]
 fn the_request_goes_to_messages_with_its_version() {
     let body = r#"{"messages":[{"role":"user","content":"Hi"}],"stream":true,"stream_options":{"include_usage":true}}"#;
     let (found, request) = translate(body, &settings("claude", OnUnsupported::Drop)).unwrap();

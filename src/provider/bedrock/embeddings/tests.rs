@@ -33,6 +33,20 @@ fn check(model: &str, members: &str, expected: &str, dropped: &[&str]) {
 }
 
 #[crate::test]
+fn a_purpose_that_the_client_did_not_tell_is_reported() {
+    for (model, members, expected) in [
+        (TITAN, r#""input":"a""#, &[][..]),
+        (COHERE, r#""input":"a""#, &["input"]),
+        (COHERE, r#""input":"a","input_type":"search_query""#, &[]),
+        (NOVA, r#""input":"a""#, &["input"]),
+        (NOVA, r#""input":"a","embeddingPurpose":"TEXT_RETRIEVAL""#, &[]),
+    ] {
+        let (_, request) = translate(model, &format!(r#"{{"model":"m",{members}}}"#)).unwrap();
+        assert_eq!(request.approximated, expected, "{model} {members}");
+    }
+}
+
+#[crate::test]
 fn each_vendor_is_asked_in_its_own_words() {
     check(
         TITAN,

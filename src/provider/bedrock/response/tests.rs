@@ -134,3 +134,27 @@ fn what_is_no_answer_is_a_fault() {
         );
     }
 }
+
+#[crate::test]
+fn what_the_model_made_is_kept_where_clients_look_for_it() {
+    let found = message(
+        r#"{"text":"A cat"},{"image":{"format":"png","source":{"bytes":"YQ=="}}},{"image":{"format":"png","source":{"s3Location":{"uri":"s3://b/k"}}}},{"image":{"format":"png","source":{},"error":{"message":"x"}}},{"audio":{"format":"wav","source":{"bytes":"AAE="}}}"#,
+    );
+    let expected = json!([
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,YQ=="}, "index": 0},
+        {"type": "image_url", "image_url": {"url": "s3://b/k"}, "index": 1},
+    ]);
+    assert_eq!(found["images"], expected);
+    assert_eq!(found["audio"]["data"], "AAE=");
+    assert_eq!(found["audio"]["mime_type"], "audio/wav");
+}
+
+#[crate::test]
+fn a_trace_is_passed_on_and_tells_the_model() {
+    let (completion, _) = translate(
+        r#"{"output":{"message":{"content":[{"text":"a"}]}},"stopReason":"end_turn","trace":{"guardrail":{"x":1},"promptRouter":{"invokedModelId":"arn:m"}}}"#,
+    )
+    .unwrap();
+    assert_eq!(completion["model"], "arn:m");
+    assert_eq!(completion["trace"]["guardrail"], json!({"x": 1}));
+}

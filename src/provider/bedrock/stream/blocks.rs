@@ -8,18 +8,21 @@
 //! Reasoning is told twice: while it arrives, as `reasoning_content`, and when its block ends, whole and with its
 //! signature, as `thinking_blocks`, in which form it can be sent back. That needs the text kept until then, still
 //! escaped. It is kept up to the bound of a single event; a longer block is told as text only and cannot be sent
-//! back. Redacted reasoning may come in pieces, and is told when it is whole.
+//! back. Redacted reasoning may come in pieces, and is told when it is whole; so is an image.
 
 use super::State;
-use crate::protocol::bedrock::answer::ToolUse;
+use crate::protocol::bedrock::answer::{MediaSource, ToolUse};
 use crate::protocol::bedrock::stream_event::{BlockDelta, ReasoningDelta, StreamEvent};
 use crate::protocol::openai::chunk::{Arguments, Delta, FunctionDelta, ToolCallDelta};
-use crate::protocol::openai::completion::ThinkingBlock;
+use crate::protocol::openai::completion::{Image, ThinkingBlock};
 use crate::provider::UpstreamFault;
 use crate::provider::bedrock::citations::annotation;
 use crate::provider::bedrock::error::malformed_answer;
+use crate::provider::bedrock::media::mime_type;
 use crate::provider::bedrock::reasoning::{decode, redacted};
 use crate::provider::json_slice::{compact, escaped, size, text};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -43,6 +46,8 @@ enum OpenKind {
         signature: String,
         redacted: Vec<u8>,
     },
+    /// An image, whose bytes come in pieces.
+    Image { mime_type: String, bytes: Vec<u8> },
     /// A block whose deltas say nothing to the client.
     Other,
 }
@@ -54,9 +59,19 @@ impl State {
         out: &mut Vec<u8>,
     ) -> Result<(), UpstreamFault> {
         let index = event.content_block_index.ok_or_else(malformed_answer)?;
-        let call = event.start.as_ref().and_then(|start| start.tool_use.as_ref());
-        let kind = match call {
-            Some(call) if !call.is_server_s() => self.open_call(call, out)?,
+        let start = event.start.as_ref();
+        let call = start.and_then(|start| start.tool_use.as_ref());
+        let image = start.and_then(|start| start.image.as_ref());
+        let kind = match (call, image) {
+            (Some(call), _) if !call.is_server_s() => self.open_call(call, out)?,
+            (_, Some(image)) => OpenKind::Image {
+                mime_type: image
+                    .format
+                    .as_deref()
+                    .and_then(|format| mime_type("image", format))
+                    .ok_or_else(malformed_answer)?,
+                bytes: Vec::new(),
+            },
             _ => OpenKind::Other,
         };
         self.open(index, kind)
@@ -73,6 +88,7 @@ impl State {
             tool_use,
             reasoning_content,
             citation,
+            image,
         } = event.delta.as_ref().ok_or_else(malformed_answer)?;
         if let Some(piece) = text {
             self.add_text(index, piece, out)?;
@@ -85,6 +101,9 @@ impl State {
         }
         if let Some(citation) = citation {
             self.cite(index, citation, out)?;
+        }
+        if let Some(source) = image.as_ref().and_then(|image| image.source.as_ref()) {
+            self.add_image(index, source, out)?;
         }
         Ok(())
     }
@@ -112,7 +131,16 @@ impl State {
                 signature,
                 redacted,
             } => self.end_reasoning(kept, signature, &redacted, out),
-            OpenKind::Call { .. } | OpenKind::Text { .. } | OpenKind::Other => Ok(()),
+            OpenKind::Image { mime_type, bytes } if !bytes.is_empty() => {
+                self.say_image(
+                    Image::inline(&mime_type, &STANDARD.encode(bytes), self.images),
+                    out,
+                );
+                Ok(())
+            }
+            OpenKind::Call { .. } | OpenKind::Text { .. } | OpenKind::Image { .. } | OpenKind::Other => {
+                Ok(())
+            }
         }
     }
 
@@ -305,6 +333,40 @@ impl State {
             out,
         );
         Ok(())
+    }
+
+    /// More of an image, which is told when it is whole, or where it is.
+    fn add_image(
+        &mut self,
+        index: u64,
+        source: &MediaSource<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), UpstreamFault> {
+        if let Some(object) = &source.s3_location {
+            self.say_image(Image::at(Cow::Borrowed(&object.uri), self.images), out);
+        }
+        let max_kept_bytes = self.max_kept_bytes;
+        if let Some(base64) = source.bytes.as_deref()
+            && let Some(OpenKind::Image { bytes, .. }) = self.block(index)
+        {
+            if bytes.len().saturating_add(base64.len()) > max_kept_bytes {
+                let message = "The provider's stream holds an image that is too large.";
+                return Err(UpstreamFault::misbehaved(message));
+            }
+            bytes.extend(decode(base64).ok_or_else(malformed_answer)?);
+        }
+        Ok(())
+    }
+
+    fn say_image(&mut self, image: Image<'_>, out: &mut Vec<u8>) {
+        self.images = self.images.saturating_add(1);
+        self.say(
+            &Delta {
+                images: Some([image]),
+                ..Delta::default()
+            },
+            out,
+        );
     }
 
     fn cite(&mut self, index: u64, citation: &RawValue, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {

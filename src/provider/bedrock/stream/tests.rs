@@ -434,3 +434,91 @@ fn nothing_but_content_and_ends_is_progress() {
     assert_eq!(feed(END[0].0, END[0].1), Progress::Content);
     assert_eq!(feed(END[1].0, END[1].1), Progress::Done);
 }
+
+#[crate::test]
+fn an_image_is_told_when_it_is_whole() {
+    let told = check(&events(&[
+        ("messageStart", r#"{"role":"assistant"}"#),
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":0,"start":{"image":{"format":"png"}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"image":{"source":{"bytes":"YQ=="}}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"image":{"source":{"bytes":"Yg=="}}}}"#,
+        ),
+        ("contentBlockStop", r#"{"contentBlockIndex":0}"#),
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":1,"start":{"image":{"format":"png"}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":1,"delta":{"image":{"source":{"s3Location":{"uri":"s3://b/k"}}}}}"#,
+        ),
+        ("contentBlockStop", r#"{"contentBlockIndex":1}"#),
+        ("messageStop", r#"{"stopReason":"end_turn"}"#),
+    ]));
+    told.outcome.unwrap();
+    let images: Vec<_> = told
+        .chunks
+        .iter()
+        .filter_map(|delta| delta.get("images"))
+        .collect();
+    assert_eq!(
+        images,
+        [
+            &json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,YWI="}, "index": 0}]),
+            &json!([{"type": "image_url", "image_url": {"url": "s3://b/k"}, "index": 1}]),
+        ]
+    );
+    let long = "YWFh".repeat(200);
+    let too_large = check(&events(&[
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":0,"start":{"image":{"format":"png"}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            &format!(
+                r#"{{"contentBlockIndex":0,"delta":{{"image":{{"source":{{"bytes":"{}"}}}}}}}}"#,
+                &long[..400]
+            ),
+        ),
+        (
+            "contentBlockDelta",
+            &format!(
+                r#"{{"contentBlockIndex":0,"delta":{{"image":{{"source":{{"bytes":"{}"}}}}}}}}"#,
+                &long[..400]
+            ),
+        ),
+    ]));
+    assert!(too_large.outcome.is_err());
+}
+
+#[crate::test]
+fn what_guardrails_found_is_told_beside_the_usage() {
+    let told = |include_usage| {
+        let request = UpstreamRequest {
+            include_usage,
+            ..UpstreamRequest::default()
+        };
+        let mut stream = ConverseStream::new(&Settings::of(ProviderKind::AwsBedrock, "m"), &request);
+        let mut out = Vec::new();
+        let bytes = events(&[
+            ("messageStop", r#"{"stopReason":"guardrail_intervened"}"#),
+            (
+                "metadata",
+                "{\"usage\":{},\"trace\":{\"guardrail\":\n{\"actionReason\":\"a b\"}}}",
+            ),
+        ]);
+        stream.on_bytes(&bytes, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert!(told(true).contains(r#""trace":{"guardrail":{"actionReason":"a b"}}}"#));
+    assert!(!told(false).contains("trace"));
+}

@@ -188,4 +188,31 @@ fn effort_becomes_a_budget() {
         with(json!({"reasoning_effort": "low", "thinking": given})).0["thinking"],
         given
     );
+    let (_, request) = with(json!({"reasoning_effort": "low", "thinking": given}));
+    assert_eq!(request.dropped, ["reasoning_effort"]);
+}
+
+#[crate::test]
+fn thinking_in_anthropic_s_words_is_understood() {
+    for (given, expected) in [
+        (
+            json!({"type": "enabled", "budget_tokens": 2048}),
+            json!({"type": "enabled", "token_budget": 2048}),
+        ),
+        (json!({"type": "adaptive"}), json!({"type": "enabled"})),
+        (json!({"type": "disabled"}), json!({"type": "disabled"})),
+    ] {
+        assert_eq!(with(json!({"thinking": given})).0["thinking"], expected);
+    }
+}
+
+#[crate::test]
+fn a_word_for_detail_that_cohere_does_not_know_is_dropped() {
+    let image = json!([{"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "original"}}]);
+    let (sent, request) = with(json!({"messages": [{"role": "user", "content": image}]}));
+    assert_eq!(
+        sent["messages"][0]["content"][0]["image_url"],
+        json!({"url": "https://x/y.png"})
+    );
+    assert_eq!(request.dropped, ["messages[].content[].image_url.detail"]);
 }

@@ -207,3 +207,19 @@ fn the_first_chunk_is_no_content_yet() {
         Ok(Progress::Preamble)
     );
 }
+
+#[crate::test]
+fn what_a_content_begins_with_is_told() {
+    let (choices, outcome, _) = choices(&[
+        r#"{"type":"message-start","id":"c-1","delta":{"message":{"role":"assistant","content":[]}}}"#,
+        r#"{"type":"content-start","index":0,"delta":{"message":{"content":{"type":"text","text":"He"}}}}"#,
+        r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"y"}}}}"#,
+        r#"{"type":"message-end","delta":{"finish_reason":"COMPLETE"}}"#,
+    ]);
+    outcome.unwrap();
+    let text: String = choices
+        .iter()
+        .filter_map(|choices| choices[0]["delta"]["content"].as_str())
+        .collect();
+    assert_eq!(text, "Hey");
+}

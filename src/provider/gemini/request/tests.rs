@@ -234,3 +234,73 @@ fn a_streamed_answer_s_text_is_kept_only_if_it_may_be_cited() {
             .keeps_text
     );
 }
+
+#[crate::test]
+fn kinds_of_output_and_the_voice_are_asked_for() {
+    let config = |fields: &Value| {
+        let (request, sent) = gemini("gemini-2.5-flash-image", &hi(fields));
+        (request, sent["generationConfig"].clone())
+    };
+    let (request, sent) = config(&json!({"modalities": ["text", "image"]}));
+    assert_eq!(sent, json!({"responseModalities": ["TEXT", "IMAGE"]}));
+    assert!(request.dropped.is_empty() && request.approximated.is_empty());
+    // Text goes without saying.
+    let (request, sent) = config(&json!({"modalities": ["text"]}));
+    assert_eq!((sent, request.approximated.len()), (Value::Null, 0));
+    let spoken = json!({"modalities": ["text", "audio"], "audio": {"voice": "Kore", "format": "pcm16"}});
+    let (request, sent) = config(&spoken);
+    assert_eq!(sent["responseModalities"], json!(["AUDIO"]));
+    assert_eq!(
+        sent["speechConfig"],
+        json!({"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Kore"}}})
+    );
+    assert_eq!(request.approximated, ["modalities"]);
+    let (request, sent) = config(&json!({"modalities": ["smell"], "audio": {"voice": {"id": "v"}}}));
+    assert_eq!(sent, Value::Null);
+    assert_eq!(request.dropped, ["audio", "modalities"]);
+    let (request, _) = config(&json!({"top_logprobs": 3}));
+    assert_eq!(request.dropped, ["top_logprobs"]);
+}
+
+#[crate::test]
+fn an_image_of_an_answer_goes_back_with_its_signature() {
+    let body = |images: &Value| {
+        json!({"messages": [
+            {"role": "user", "content": "A cat"},
+            {"role": "assistant", "content": "Here", "images": images, "audio": {"id": "a"}},
+            {"role": "user", "content": "Bigger"},
+        ]})
+    };
+    let image = |extra: &Value| {
+        let mut image =
+            json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,YQ=="}, "index": 0});
+        image["extra_content"] = extra.clone();
+        json!([image])
+    };
+    let signed = image(&json!({"google": {"thought_signature": "s"}}));
+    let (request, sent) = gemini("gemini-2.5-flash-image", &body(&signed));
+    let data = json!({"mimeType": "image/png", "data": "YQ=="});
+    assert_eq!(
+        sent["contents"][1]["parts"],
+        json!([{"text": "Here"}, {"inlineData": data, "thoughtSignature": "s"}])
+    );
+    assert_eq!(request.dropped, ["messages[].audio"]);
+    // Newer models refuse an image without one.
+    let unsigned = image(&Value::Null);
+    let (_, sent) = gemini("gemini-3-pro-image-preview", &body(&unsigned));
+    assert_eq!(
+        sent["contents"][1]["parts"][1]["thoughtSignature"],
+        "skip_thought_signature_validator"
+    );
+    let (request, sent) = gemini("gemini-2.5-flash-image", &body(&json!(["x"])));
+    assert_eq!(sent["contents"][1]["parts"], json!([{"text": "Here"}]));
+    assert_eq!(request.dropped, ["messages[].audio", "messages[].images"]);
+    let strict = Settings {
+        on_unsupported: OnUnsupported::Reject,
+        ..settings(ProviderKind::Gemini, "gemini-2.5-flash-image")
+    };
+    assert!(
+        translate(&strict, &body(&signed)).is_ok(),
+        "an answer may come back"
+    );
+}

@@ -130,3 +130,53 @@ fn an_error_may_come_in_a_list() {
     .unwrap_err();
     assert_eq!((fault.error.status, &*fault.error.message), (429, "Slow down."));
 }
+
+#[crate::test]
+fn what_the_model_makes_is_told_as_it_comes() {
+    let choices = run(
+        stream(false),
+        &[
+            r#"{"responseId":"r","candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"YQ=="}}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"Yg=="}},{"inlineData":{"mimeType":"audio/L16","data":"AAE="}}]},"finishReason":"STOP"}]}"#,
+        ],
+    )
+    .unwrap();
+    let told: Vec<_> = choices.iter().map(|choice| &choice["delta"]).collect();
+    let images: Vec<_> = told.iter().filter_map(|delta| delta.get("images")).collect();
+    assert_eq!(images[0][0]["image_url"]["url"], "data:image/png;base64,YQ==");
+    assert_eq!((&images[1][0]["index"], images.len()), (&1.into(), 2));
+    let sound: Vec<_> = told.iter().filter_map(|delta| delta.get("audio")).collect();
+    assert_eq!(
+        (&sound[0]["data"], &sound[0]["id"]),
+        (&"AAE=".into(), &"r".into())
+    );
+}
+
+#[crate::test]
+fn an_image_is_content() {
+    let mut stream = stream(false);
+    let event =
+        r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"YQ=="}}]}}]}"#;
+    let progress = stream
+        .on_bytes(format!("data: {event}\n\n").as_bytes(), &mut Vec::new())
+        .unwrap();
+    assert_eq!(progress, Progress::Content);
+}
+
+#[crate::test]
+fn what_is_recited_is_told_once_at_the_end() {
+    let choices = run(
+        stream(false),
+        &[
+            r#"{"candidates":[{"content":{"parts":[{"text":"Call me "}]},"citationMetadata":{"citations":[{"endIndex":4,"uri":"u"}]}}]}"#,
+            "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Ishmael\"}]},\"citationMetadata\":{\"citations\":[{\"endIndex\":4,\"uri\":\"u\"},{\"endIndex\":9,\ndata:\"title\":\"Book\"}]},\"finishReason\":\"STOP\"}]}",
+        ],
+    )
+    .unwrap();
+    let deltas = || choices.iter().map(|choice| &choice["delta"]);
+    let annotations: Vec<_> = deltas().filter_map(|delta| delta.get("annotations")).collect();
+    assert_eq!(annotations.len(), 1);
+    assert_eq!(annotations[0][0]["url_citation"]["end_index"], 4);
+    let others: Vec<_> = deltas().filter_map(|delta| delta.get("citations")).collect();
+    assert_eq!(others, [&serde_json::json!([{"endIndex":9,"title":"Book"}])]);
+}

@@ -40,34 +40,6 @@ fn the_request_keeps_every_byte_but_the_model() {
 }
 
 #[crate::test]
-fn mistral_gets_its_own_names_and_no_others() {
-    check_request(
-        ProviderKind::Mistral,
-        r#"{"model":"m","input":["a"],"dimensions":256,"encoding_format":"base64","output_dtype":"float","user":"u","x":null}"#,
-        r#"{"model":"up-1","input":["a"],"output_dimension":256,"encoding_format":"base64","output_dtype":"float"}"#,
-        &["user"],
-    );
-    check_request(
-        ProviderKind::Mistral,
-        r#"{"model":"m","input":"a","dimensions":null}"#,
-        r#"{"model":"up-1","input":"a"}"#,
-        &[],
-    );
-}
-
-#[crate::test]
-fn what_mistral_cannot_serve_is_refused_by_name() {
-    let refuse = |body: &str| {
-        let settings = settings(ProviderKind::Mistral, OnUnsupported::Reject);
-        translate_request(body.as_bytes(), &settings, &mut Vec::new()).unwrap_err()
-    };
-    let error = refuse(r#"{"model":"m","input":"a","user":"u"}"#);
-    assert_eq!((error.status, error.param.as_deref()), (400, Some("user")));
-    let error = refuse(r#"{"model":"m","input":[1,2]}"#);
-    assert_eq!((error.status, error.param.as_deref()), (400, Some("input")));
-}
-
-#[crate::test]
 fn a_provider_without_embeddings_refuses() {
     let settings = settings(ProviderKind::Anthropic, OnUnsupported::Drop);
     let error = translate_request(br#"{"model":"m","input":"a"}"#, &settings, &mut Vec::new()).unwrap_err();

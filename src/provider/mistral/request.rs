@@ -11,19 +11,20 @@
 //! role User or Tool (or Assistant with prefix True)`, <https://docs.mistral.ai/capabilities/completion/prefix>), which
 //! is reported as approximated. Of a choice among some of the tools only these are declared. A user right after a tool, which older models refused, is taken as it is.
 
-mod allowed_tools;
-pub(super) mod call_id;
-
-use super::older;
-use super::reshape::{each, written};
+use super::allowed_tools;
 use crate::api_error::ApiError;
-use crate::config::OnUnsupported;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
-use crate::provider::Settings;
-use crate::provider::dropped::{Dropped, is_told_by_answers, plain_name};
+use crate::provider::call_id::call_id;
+use crate::provider::json_edit::{changed, elements, is_string, move_member, written};
+use crate::provider::losses::{Losses, MESSAGE, TOOL_CALL};
+use crate::provider::openai::{names, older};
+use crate::provider::tool_names::Rule;
+use crate::provider::{Settings, UpstreamRequest};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::cell::RefCell;
+
+#[cfg(test)]
+mod tests;
 
 /// The members of Mistral's `ChatCompletionRequest`.
 const REQUEST: &[&str] = &[
@@ -59,25 +60,62 @@ const REQUEST: &[&str] = &[
     "safe_prompt",
 ];
 
-/// Where a message stands.
-const MESSAGE: &str = "messages[]";
-/// Where a call stands in it.
-const TOOL_CALL: &str = "messages[].tool_calls[]";
-
-/// What was left out, and what was not kept exactly.
-type Reported = (Vec<Cow<'static, str>>, Vec<Cow<'static, str>>);
-
-/// Adds to `editor` what Mistral needs changed, and names what had to be left out.
+/// Translates a request.
 ///
 /// # Errors
 ///
-/// With [`OnUnsupported::Reject`], 400 that names the first field without a counterpart.
-pub(super) fn edit_request<'o>(
+/// A body that is no JSON object, a choice that leaves no tool, or what Mistral does not know and the configuration
+/// refuses.
+pub(super) fn translate_request(
+    body: &[u8],
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<UpstreamRequest, ApiError> {
+    let text = simdutf8::basic::from_utf8(body)
+        .map_err(|_| ApiError::bad_request(None, "expected UTF-8, found an invalid byte"))?;
+    let object = Object::parse(text)
+        .map_err(|_| ApiError::bad_request(None, "expected a JSON object, found something else"))?;
+    if let Some((renamed, renamed_tools)) = names::plain(&object, Rule::MISTRAL) {
+        let request = translate_request(&renamed, settings, out)?;
+        return Ok(UpstreamRequest {
+            renamed_tools,
+            ..request
+        });
+    }
+    let is_streaming = object.get("stream") == Some("true");
+    let options = object
+        .get("stream_options")
+        .and_then(|options| Object::parse(options).ok());
+    let wants_usage = options.is_some_and(|options| options.get("include_usage") == Some("true"));
+    let mut editor = Editor::new(&object);
+    if !is_string(object.get("model"), &settings.upstream_model) {
+        editor.set("model", quote(&settings.upstream_model));
+    }
+    let losses = Losses::default();
+    let approximated = edit(&object, settings, &losses, &mut editor)?;
+    if editor.is_unchanged() {
+        out.extend_from_slice(body);
+    } else {
+        out.reserve(body.len());
+        editor.write(out);
+    }
+    Ok(UpstreamRequest {
+        path: "/chat/completions".into(),
+        dropped: losses.into_dropped(settings.on_unsupported)?,
+        approximated,
+        is_streaming,
+        include_usage: is_streaming && wants_usage,
+        ..UpstreamRequest::default()
+    })
+}
+
+/// Adds to `editor` what Mistral needs changed, names what has to be left out, and returns what is not kept exactly.
+fn edit<'o>(
     object: &'o Object<'_>,
     settings: &Settings,
+    losses: &Losses,
     editor: &mut Editor<'o, '_>,
-) -> Result<Reported, ApiError> {
-    let losses = Losses::default();
+) -> Result<Vec<Cow<'static, str>>, ApiError> {
     older::bound_output(object, settings, editor);
     move_member(object, editor, "seed", "random_seed");
     editor.remove("stream_options");
@@ -90,9 +128,20 @@ pub(super) fn edit_request<'o>(
         }
         is_known
     });
+    match object.get("service_tier") {
+        None | Some("null" | r#""auto""# | r#""standard_only""#) => {}
+        Some(r#""default""#) => editor.set("service_tier", r#""standard_only""#),
+        Some(_) => {
+            editor.remove("service_tier");
+            losses.add("", "service_tier");
+        }
+    }
+    if let Some(prediction) = object.get("prediction").and_then(prediction) {
+        editor.set("prediction", prediction);
+    }
     let mut approximated = Vec::new();
     if let Some(messages) = object.get("messages") {
-        let edited = edited(messages, &losses, message);
+        let edited = edited(messages, losses, message);
         if let Some(ordered) = ordered(edited.as_deref().unwrap_or(messages)) {
             approximated.push(Cow::Borrowed("messages"));
             editor.set("messages", ordered);
@@ -108,10 +157,10 @@ pub(super) fn edit_request<'o>(
         editor.set("tools", allowed.clone());
         tools = Some(Cow::Owned(allowed));
     }
-    if let Some(tools) = tools.and_then(|tools| edited(&tools, &losses, tool)) {
+    if let Some(tools) = tools.and_then(|tools| edited(&tools, losses, tool)) {
         editor.set("tools", tools);
     }
-    Ok((losses.into_dropped(settings.on_unsupported)?, approximated))
+    Ok(approximated)
 }
 
 /// The messages with the last one marked as the answer's beginning; `None` if it is not the assistant's.
@@ -138,54 +187,19 @@ fn ordered(messages: &str) -> Option<String> {
     Some(out)
 }
 
-/// What has no counterpart.
-#[derive(Default)]
-pub(super) struct Losses {
-    dropped: RefCell<Dropped>,
-    /// The first loss that is a reason to refuse the request.
-    refused: RefCell<Option<String>>,
-}
-
-impl Losses {
-    /// A member of the object at `path`, which is empty for the request itself.
-    pub(super) fn add(&self, path: &str, member: &str) {
-        let dot = if path.is_empty() { "" } else { "." };
-        let is_answer_s = matches!(path, MESSAGE | TOOL_CALL) && is_told_by_answers(member);
-        let is_refusable = !is_answer_s;
-        let path = [path, dot, plain_name(member)].concat();
-        if is_refusable {
-            self.refused.borrow_mut().get_or_insert_with(|| path.clone());
-        }
-        self.dropped.borrow_mut().add(path.into());
+/// A prediction with its parts as one text, which is all that Mistral takes.
+fn prediction(given: &str) -> Option<String> {
+    let given = Object::parse(given).ok()?;
+    let parts = given.get("content").filter(|content| content.starts_with('['))?;
+    let parts: Vec<&RawValue> = serde_json::from_str(parts).ok()?;
+    let mut text = String::new();
+    for part in parts {
+        let part = Object::parse(part.get()).ok()?;
+        text.push_str(&unescape(part.get("text")?).ok()?);
     }
-
-    /// What was left out, or the refusal of the first of it.
-    pub(super) fn into_dropped(
-        self,
-        on_unsupported: OnUnsupported,
-    ) -> Result<Vec<Cow<'static, str>>, ApiError> {
-        match (on_unsupported, self.refused.into_inner()) {
-            (OnUnsupported::Reject, Some(first)) => {
-                let message = format!("The provider of this model has no counterpart for `{first}`.");
-                Err(ApiError::bad_request(None, message)
-                    .with_param(first)
-                    .with_code("unsupported_parameter"))
-            }
-            _ => Ok(self.dropped.into_inner().into_paths()),
-        }
-    }
-}
-
-/// Moves the value of `from` to `to`; a null is removed and leaves `to` alone.
-pub(super) fn move_member<'o>(object: &'o Object<'_>, editor: &mut Editor<'o, '_>, from: &str, to: &'o str) {
-    match object.get(from) {
-        None => {}
-        Some("null") => editor.remove(from),
-        Some(_) => {
-            editor.remove(to);
-            editor.rename(from, to);
-        }
-    }
+    let mut editor = Editor::new(&given);
+    editor.set("content", quote(&text));
+    written(editor)
 }
 
 /// An array with its elements edited, or `None` if no element changed.
@@ -194,13 +208,7 @@ fn edited(
     losses: &Losses,
     edit: impl Fn(&Object<'_>, &Losses) -> Option<String>,
 ) -> Option<String> {
-    let is_changed = core::cell::Cell::new(false);
-    let items = each(array, |item| {
-        let changed = edit(&Object::parse(item).ok()?, losses);
-        is_changed.set(is_changed.get() || changed.is_some());
-        changed
-    })?;
-    is_changed.get().then_some(items)
+    elements(array, |item| edit(&Object::parse(item).ok()?, losses))
 }
 
 fn message(message: &Object<'_>, losses: &Losses) -> Option<String> {
@@ -245,7 +253,7 @@ fn tool_call(call: &Object<'_>, losses: &Losses) -> Option<String> {
 /// Gives a call's id the form that Mistral takes. What is no string is for Mistral to judge.
 fn plain_id<'o>(object: &'o Object<'_>, member: &'o str, editor: &mut Editor<'o, '_>) {
     if let Some(given) = object.get(member).and_then(|id| unescape(id).ok())
-        && let Cow::Owned(id) = call_id::call_id(&given)
+        && let Cow::Owned(id) = call_id(&given)
     {
         editor.set(member, quote(&id));
     }
@@ -306,14 +314,6 @@ fn tool(tool: &Object<'_>, losses: &Losses) -> Option<String> {
         }
     }
     changed(editor)
-}
-
-fn changed(editor: Editor<'_, '_>) -> Option<String> {
-    if editor.is_unchanged() {
-        None
-    } else {
-        written(editor)
-    }
 }
 
 /// Removes the members that are not allowed and reports those that said something.

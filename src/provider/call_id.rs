@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The ids of tool calls as Mistral takes them: nine letters or digits
-//! (<https://mistralai.github.io/mistral-common/usage/tools/>).
+//! The ids of tool calls as Mistral takes them, nine letters or digits
+//! (<https://mistralai.github.io/mistral-common/usage/tools/>), and of whatever else is to be named after a text.
 //!
 //! Mistral refuses any other id, also in the turns that came before. A conversation that began with another
 //! provider (a failover, a change of model) is full of those, so they are replaced. A call and its answer pass
@@ -14,7 +14,7 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /// The id itself if Mistral takes it, else nine digits of its hash. Two ids of one conversation becoming one is
 /// as likely as two of 2^53 numbers being the same.
-pub(in super::super) fn call_id(id: &str) -> Cow<'_, str> {
+pub(super) fn call_id(id: &str) -> Cow<'_, str> {
     if id.len() == LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Cow::Borrowed(id);
     }
