@@ -140,6 +140,9 @@ pub(super) struct Charge {
     pub(super) window: Window,
     pub(super) max: u64,
     pub(super) is_shadow: bool,
+    /// What there has to be room for: more than the amount where another limit lowers the output and this one does not.
+    pub(super) asked: u64,
+    /// What is taken.
     pub(super) amount: u64,
     /// The block's time when the amount was taken.
     pub(super) taken_at: u64,
@@ -165,14 +168,14 @@ impl Charge {
         self.reset = self.window.reset(&counter, block.clock());
     }
 
-    /// Whether the block's counter has room for the amount.
+    /// Whether the block's counter has room for what is asked.
     pub(super) fn check(&self, block: &Block<'_>) -> Result<(), Denied> {
-        if self.amount == 0 || self.used.saturating_add(self.amount) <= self.max {
+        if self.asked == 0 || self.used.saturating_add(self.asked) <= self.max {
             return Ok(());
         }
         let counter = block.counter(&self.key, self.window);
         self.window
-            .check(&counter, self.amount, self.max, block.clock())
+            .check(&counter, self.asked, self.max, block.clock())
             .map_err(|wait| Denied {
                 limit: self.limit,
                 wait,

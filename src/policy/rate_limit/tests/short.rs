@@ -98,7 +98,7 @@ fn only_the_limits_that_allow_it_are_lowered_to() {
     ]);
     let (limiter, store, caller) = (limiter_in(json, 4, 16), LocalStore::default(), principal("a"));
     let refusal = limiter.reserve(&demand(&caller, 0, 400), at(0), &store);
-    assert!(matches!(refusal, Err(Refusal::TooLarge { limit, asked: 300, .. }) if limit == "hard"));
+    assert!(matches!(refusal, Err(Refusal::TooLarge { limit, asked: 400, .. }) if limit == "hard"));
     assert_eq!(
         fit(limiter.reserve(&demand(&caller, 0, 70), at(0), &store)),
         (70, false)
@@ -109,6 +109,38 @@ fn only_the_limits_that_allow_it_are_lowered_to() {
     };
     let refusal = limiter.reserve(&guess, at(0), &store);
     assert!(refusal.is_err(), "230 are left, and less than 256 is of no use");
+}
+
+/// What a limit that lowers has left must not decide what one that refuses is asked for: later it has more left.
+#[crate::test]
+fn who_comes_back_when_told_is_admitted_though_a_limit_that_lowers_has_more_by_then() {
+    let json = json!([
+        {"name": "soft", "count": "output_tokens", "max": 300, "window": "2s", "on_short": "clamp", "min_useful_output": 20},
+        {"name": "hard", "count": "total_tokens", "max": 400, "window": "60s"},
+    ]);
+    let (limiter, store, caller) = (limiter_in(json, 4, 16), LocalStore::default(), principal("a"));
+    let take = |amount, now| {
+        let held = limiter
+            .reserve(&demand(&caller, 0, amount), at(now), &store)
+            .unwrap();
+        limiter.settle(held, spent(0, amount), at(now), &store);
+    };
+    take(170, 0);
+    take(170, 10_000);
+    // The soft limit has 130 left and the hard one 60: each alone would soon do.
+    let wanted = demand(&caller, 0, 250);
+    let wait = retry_after(limiter.reserve(&wanted, at(10_100), &store));
+    let then = at(10_100).plus(wait);
+    let before = at(10_100).plus(wait.saturating_sub(Duration::from_nanos(1)));
+    assert!(
+        limiter.reserve(&wanted, before, &store).is_err(),
+        "no later than it must"
+    );
+    assert_eq!(
+        fit(limiter.reserve(&wanted, then, &store)),
+        (250, false),
+        "{wait:?}"
+    );
 }
 
 /// Counts what is asked of it.
