@@ -417,3 +417,50 @@ fn a_request_of_a_wrong_clock_can_be_taken_back() {
     assert!(limiter.reserve(&demand(&caller, 0, 1), at(600), &store).is_ok());
     limiter.settle(second, spent(0, 1), at(700), &store);
 }
+
+#[crate::test]
+fn a_hold_of_a_wrong_clock_is_let_go_however_late_its_request_ends() {
+    let (limiter, store, caller) = (
+        limiter_in(super::total(100, "60s"), 4, 16),
+        LocalStore::default(),
+        principal("a"),
+    );
+    let flying = limiter.reserve(&demand(&caller, 0, 40), at(DAY), &store).unwrap();
+    // The clock is set right, and holds are moved to the present generation. The request ends in a later one.
+    let other = limiter.reserve(&demand(&caller, 0, 5), at(0), &store).unwrap();
+    let later = 1_000_000;
+    limiter.settle(flying, Spent::default(), at(later), &store);
+    let after = limiter
+        .reserve(&demand(&caller, 0, 90), at(later), &store)
+        .unwrap();
+    assert_eq!(remaining(&after), 5, "and those of others stay");
+    limiter.settle(other, Spent::default(), at(later), &store);
+}
+
+#[crate::test]
+fn who_is_told_to_come_back_while_time_stands_still_is_told_to_wait_for_that_too() {
+    for pace in [
+        json!({"window": "60s"}),
+        json!({"bucket": {"every": "60s"}}),
+        json!({"calendar": {"every": "hour"}}),
+    ] {
+        let mut limit = json!({"name": "all", "count": "total_tokens", "max": 100});
+        limit
+            .as_object_mut()
+            .unwrap()
+            .extend(pace.as_object().unwrap().clone());
+        let limiter = limiter_in(json!([limit]), 4, 16);
+        let (store, caller) = (LocalStore::default(), principal("a"));
+        let held = limiter
+            .reserve(&demand(&caller, 0, 100), at(30_000), &store)
+            .unwrap();
+        limiter.settle(held, spent(0, 100), at(30_000), &store);
+        // The clock goes back by half a minute.
+        let wanted = demand(&caller, 0, 100);
+        let wait = retry_after(limiter.reserve(&wanted, at(0), &store));
+        assert!(
+            limiter.reserve(&wanted, at(0).plus(wait), &store).is_ok(),
+            "{pace}: {wait:?}"
+        );
+    }
+}
