@@ -254,12 +254,14 @@ class Stack:
     environment   additions to Envoy's environment, a dict
     credentials   what a credential's variable holds if the environment does not have it
     log_level     Envoy's log level; the filter's own lines are always logged
+    options       further options of Envoy's command line
     """
 
     def __init__(self, config, name, port=0, concurrency=1, settings=None, real=(), environment=None,
-                 credentials="stand-in-key", log_level="warning"):  # fmt: skip
+                 credentials="stand-in-key", log_level="warning", options=()):  # fmt: skip
         self.config, self.name, self.concurrency = Path(config), name, concurrency
         self.settings, self.real, self.log_level = dict(settings or {}), set(real), log_level
+        self.options = tuple(options)
         self.folder = RUN / name
         self.providers = providers_of(self.config.read_text(encoding="utf-8"))
         replaced = [entry for entry in self.providers if entry.name not in self.real]
@@ -347,12 +349,16 @@ class Stack:
 
     def start_gateway(self):
         """Starts Envoy alone and waits until it answers."""
-        command = [setup.ensure_envoy(), "-c", self.render(), "--concurrency", self.concurrency]
-        command += ["--use-dynamic-base-id", "--log-level", self.log_level, "--component-log-level", "wasm:info"]
-        # The access log is read while the stack runs; Envoy would keep it back for ten seconds.
-        command += ["--file-flush-interval-msec", "100"]
+        command = self.command(self.render()) + ["--use-dynamic-base-id"]
         self.gateway = Child("envoy", command, self.log("access"), self.log("envoy"), self.environment)
         self.gateway.wait_until(lambda: answers(self.admin, "/ready") and listens(self.port), 60)
+
+    def command(self, config):
+        """What starts Envoy, but for what tells its shared memory from that of others."""
+        command = [setup.ensure_envoy(), "-c", config, "--concurrency", self.concurrency]
+        command += ["--log-level", self.log_level, "--component-log-level", "wasm:info"]
+        # The access log is read while the stack runs; Envoy would keep it back for ten seconds.
+        return command + ["--file-flush-interval-msec", "100", *self.options]
 
     def restart_gateway(self):
         """Ends Envoy and starts it anew; the stand-ins know nothing of it."""

@@ -156,6 +156,8 @@ pub struct AttemptRecord {
     pub credential_owner: CredentialOwner,
     /// How many events with output have been seen, each at least a token, if they were counted.
     pub output_events: u64,
+    /// How many bytes were seen of a successful answer that could not be read; `None` where that is not what happened.
+    pub unread_bytes: Option<u64>,
     /// How far the attempt has come.
     pub phase: Phase,
 }

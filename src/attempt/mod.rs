@@ -49,6 +49,8 @@ pub struct Attempt {
     /// How more output is reserved than was at first.
     extend: Option<Extend>,
     is_credential_refused: bool,
+    /// Whether what has come claims to be an answer, and not a page of whatever else stands at the provider's address.
+    is_answer: bool,
     /// Whose credential was presented.
     owner: CredentialOwner,
     /// The credential that was presented, which no error may repeat.
@@ -90,6 +92,7 @@ impl Attempt {
             output_events: 0,
             extend: None,
             is_credential_refused: false,
+            is_answer: false,
             owner: CredentialOwner::Gateway,
             presented: None,
         };
@@ -160,6 +163,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         tally: provider::Tally::default(),
         credential_owner: CredentialOwner::Gateway,
         output_events: 0,
+        unread_bytes: None,
         phase: Phase::Waiting,
     };
     let mut settings = seat.settings(upstream_model, handoff.operation, handoff.created);

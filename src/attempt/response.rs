@@ -90,11 +90,13 @@ impl Attempt {
         if (200..300).contains(&status) {
             self.record(|record| record.phase = Phase::Begun);
         }
-        let content_type = headers.str("content-type").unwrap_or_default();
-        let is_stream = content_type
+        let content_type = headers
+            .str("content-type")
+            .unwrap_or_default()
             .trim_start()
-            .to_ascii_lowercase()
-            .starts_with(provider::stream_media_type(self.settings.kind));
+            .to_ascii_lowercase();
+        let is_stream = content_type.starts_with(provider::stream_media_type(self.settings.kind));
+        self.is_answer = (200..300).contains(&status) && (is_stream || content_type.contains("json"));
         let encoding = headers.str("content-encoding").unwrap_or("identity");
         self.response = if !encoding.eq_ignore_ascii_case("identity") {
             let fault = if credential::is_refusal(status) {
@@ -162,8 +164,8 @@ impl Attempt {
         u32::try_from(bytes).is_ok_and(|bytes| bytes <= self.seat.bounds.max_response_body_bytes.0)
     }
 
-    /// The body is larger than may be held.
-    pub fn on_response_too_large(&mut self, out: &mut Vec<u8>) -> BodyStep {
+    /// The body, of which `bytes` have come, is larger than may be held.
+    pub fn on_response_too_large(&mut self, bytes: usize, out: &mut Vec<u8>) -> BodyStep {
         let head = match core::mem::replace(&mut self.response, Response::Ended { dropped: 0 }) {
             Response::Json { head } | Response::Error { head, .. } | Response::Preamble { head, .. } => head,
             Response::Awaiting
@@ -174,12 +176,9 @@ impl Attempt {
                 return BodyStep::Stop;
             }
         };
-        self.fail(
-            UpstreamFault::misbehaved("The provider's answer is larger than the gateway accepts."),
-            head,
-            false,
-            out,
-        )
+        let fault = UpstreamFault::misbehaved("The provider's answer is larger than the gateway accepts.");
+        self.note_unread(&fault, bytes);
+        self.fail(fault, head, false, out)
     }
 
     /// Takes the next bytes of the body, or the whole of it, and appends to `out` what the client gets.
@@ -191,7 +190,10 @@ impl Attempt {
                 BodyStep::Stop
             }
             Response::Ended { dropped } => self.drop_rest(dropped.saturating_add(chunk.len())),
-            Response::Refused { fault, head } => self.fail(fault, head, end_of_stream, out),
+            Response::Refused { fault, head } => {
+                self.note_unread(&fault, chunk.len());
+                self.fail(fault, head, end_of_stream, out)
+            }
             Response::Error {
                 status,
                 headers,
@@ -255,7 +257,10 @@ impl Attempt {
                 head.set("content-length", &out.len().to_string());
                 BodyStep::Release(head)
             }
-            Err(fault) => self.fail(fault, head, true, out),
+            Err(fault) => {
+                self.note_unread(&fault, body.len());
+                self.fail(fault, head, true, out)
+            }
         }
     }
 
@@ -271,6 +276,8 @@ impl Attempt {
         let mut held = core::mem::take(&mut self.held);
         let start = held.len();
         let mut result = self.feed(&mut *stream, chunk, &mut held);
+        // A stream that ends too early could be read, and had nothing in it.
+        let unread = if result.is_err() { self.preamble_bytes } else { 0 };
         if end_of_stream && let Ok(Fed::Passed(progress)) = result {
             result = stream
                 .on_end(&mut held)
@@ -286,7 +293,10 @@ impl Attempt {
                 self.end_with_error(fault, out);
                 BodyStep::Release(head)
             }
-            Err(fault) => self.fail(fault, head, end_of_stream, out),
+            Err(fault) => {
+                self.note_unread(&fault, unread);
+                self.fail(fault, head, end_of_stream, out)
+            }
             Ok(Fed::Stopped) => {
                 self.release_stream(&mut head, out);
                 self.stopped(end_of_stream);
@@ -351,6 +361,14 @@ impl Attempt {
         }
         if !end_of_stream {
             self.response = Response::Streaming { stream, is_done };
+        }
+    }
+
+    /// Writes down what was seen of an answer that cannot be read: its provider has written it, and charges for it.
+    fn note_unread(&self, fault: &UpstreamFault, bytes: usize) {
+        if self.is_answer && fault.is_misbehaviour() {
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            self.record(|record| record.unread_bytes = Some(bytes));
         }
     }
 

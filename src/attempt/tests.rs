@@ -123,6 +123,10 @@ impl Bench {
         (head, body)
     }
 
+    fn unread_bytes(&self) -> Option<u64> {
+        self.handoff.borrow().attempt.as_ref().unwrap().unread_bytes
+    }
+
     fn phase(&self) -> String {
         format!("{:?}", self.handoff.borrow().attempt.as_ref().unwrap().phase)
     }
@@ -305,9 +309,42 @@ fn what_an_answer_claims_decides_how_it_fails() {
     bench.answer_head("200", "application/json", &[]);
     assert!(!bench.attempt.may_hold(long.len()));
     assert!(matches!(
-        bench.attempt.on_response_too_large(&mut Vec::new()),
+        bench.attempt.on_response_too_large(long.len(), &mut Vec::new()),
         BodyStep::Reply(_)
     ));
+    assert_eq!(bench.unread_bytes(), Some(5_000));
+}
+
+/// An error that the provider tells, and what is no answer of a model, were not produced.
+#[crate::test]
+fn what_was_seen_of_an_answer_that_cannot_be_read_is_written_down() {
+    let (json, stream) = ("application/json; charset=utf-8", "text/event-stream");
+    let error = r#"{"error":{"message":"busy"}}"#;
+    let completion = r#"{"id":"c","object":"chat.completion","choices":[]}"#;
+    for (request, status, content_type, encoding, body, expected) in [
+        (PLAIN, "200", json, "identity", "", Some(0)),
+        (PLAIN, "200", json, "identity", r#"{"choices":[{"#, Some(13)),
+        (PLAIN, "200", json, "gzip", "\u{1f}\u{8}", Some(2)),
+        (PLAIN, "200", json, "identity", error, None),
+        (PLAIN, "200", json, "identity", completion, None),
+        (PLAIN, "200", "text/html", "identity", "<html>", None),
+        (PLAIN, "302", json, "identity", "{", None),
+        (PLAIN, "503", json, "identity", "<html>", None),
+        (BODY, "200", json, "identity", "{", Some(1)),
+        (BODY, "200", json, "identity", completion, None),
+        (BODY, "200", stream, "identity", "", Some(0)),
+        (BODY, "200", stream, "identity", "data: {\"a\n\n", Some(11)),
+        (BODY, "200", stream, "identity", STREAM, None),
+    ] {
+        let mut bench = bench(request, &[]);
+        bench.answer_head(status, content_type, &[("content-encoding", encoding)]);
+        bench.answer_body([body.as_bytes()]);
+        assert_eq!(
+            bench.unread_bytes(),
+            expected,
+            "{status} {content_type} {encoding} {body}"
+        );
+    }
 }
 
 #[crate::test]

@@ -79,8 +79,13 @@ impl Account {
 /// before and is not seen, as far as it was reserved.
 fn output_seen(policy: &Policy, attempt: &AttemptRecord, reserved: u64, store: &dyn SharedStore) -> u64 {
     let estimator = &policy.estimator;
-    let by_bytes = estimator.tokens_of_output(attempt.provider_model, attempt.tally.output_bytes, store);
-    let seen = by_bytes.max(attempt.output_events);
+    // Of what could not be read nobody knows how much was output.
+    let (bytes, most) = match attempt.unread_bytes {
+        Some(bytes) => (bytes, reserved),
+        None => (attempt.tally.output_bytes, u64::MAX),
+    };
+    let by_bytes = estimator.tokens_of_output(attempt.provider_model, bytes, store);
+    let seen = by_bytes.max(attempt.output_events).min(most);
     if seen == 0 {
         return 0;
     }
@@ -149,6 +154,11 @@ fn cost(
         reserved.output_tokens,
         UsageSource::Estimated,
     );
+    // The provider has answered and will charge for it, whether or not anybody can read it.
+    if attempt.unread_bytes.is_some() {
+        let input = usage.input_tokens.unwrap_or(reserved.input_tokens);
+        return Cost::new(input, output_seen(), UsageSource::Estimated);
+    }
     match (&attempt.phase, outcome) {
         // The client left before anything came back, and the provider may answer in full to nobody.
         (Phase::Waiting | Phase::Begun, Outcome::Passed) => return in_full,

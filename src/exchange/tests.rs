@@ -103,6 +103,7 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
         tally: Tally { usage, output_bytes },
         credential_owner: Default::default(),
         output_events: 0,
+        unread_bytes: None,
         phase,
     });
 }
@@ -582,6 +583,45 @@ fn an_answer_that_never_came_whole_is_charged_as_far_as_it_may_have_been_written
             expected,
             "{label}"
         );
+    }
+}
+
+/// A provider has written what nobody can read, and charges for it.
+#[crate::test]
+fn an_answer_that_cannot_be_read_is_charged_by_its_size_up_to_what_was_reserved() {
+    let failed = || Phase::Failed(ApiError::new(502, "api_error", "x"));
+    let (estimate, _, _) = cost_of(vec![(TokenUsage::default(), 0, Phase::Waiting)], None, true);
+    let read_only = TokenUsage {
+        input_tokens: Some(30),
+        ..TokenUsage::default()
+    };
+    for (unread, usage, expected) in [
+        (0, TokenUsage::default(), (estimate, 0)),
+        (400, TokenUsage::default(), (estimate, 100)),
+        (9_000_000, TokenUsage::default(), (estimate, 500)),
+        (0, read_only, (30, 0)),
+    ] {
+        for is_retried in [false, true] {
+            let (policy, store) = (policy(10_000), LocalStore::default());
+            let whole = remaining(&policy, &store);
+            let (exchange, _) = admit(&policy, &chat("fast", 500), &store);
+            serve(&exchange, usage, 0, failed());
+            let handoff = exchange.handoff().unwrap();
+            handoff.borrow_mut().attempt.as_mut().unwrap().unread_bytes = Some(unread);
+            let mut expected = expected;
+            if is_retried {
+                serve(&exchange, reported(10, 20), 80, Phase::Complete);
+                expected = (expected.0 + 10, expected.1 + 20);
+            }
+            let record = exchange.finish(NOW, &store);
+            assert_eq!(
+                (record.input_tokens, record.output_tokens),
+                expected,
+                "{unread} {is_retried}"
+            );
+            assert_eq!(record.usage_source, Some(UsageSource::Estimated));
+            assert_eq!(whole - remaining(&policy, &store), expected.0 + expected.1);
+        }
     }
 }
 

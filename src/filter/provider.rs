@@ -126,7 +126,7 @@ impl ProviderFilter {
         let is_whole = attempt.wants_whole_body();
         if is_whole && !attempt.may_hold(size) {
             let mut out = Vec::new();
-            let step = attempt.on_response_too_large(&mut out);
+            let step = attempt.on_response_too_large(size, &mut out);
             return self.carry_out(step, size, Some(&out));
         }
         if is_whole && !end_of_stream {

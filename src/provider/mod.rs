@@ -179,6 +179,12 @@ impl UpstreamFault {
         }
     }
 
+    /// Whether it is not the provider that tells of a failure, but its answer that cannot be read.
+    #[must_use]
+    pub fn is_misbehaviour(&self) -> bool {
+        self.error.code.as_deref() == Some("upstream_misbehaved")
+    }
+
     /// The provider refused the gateway's own credential, which is none of the client's doing. `reason` is what the
     /// provider says of it, if that is fit for a client.
     #[must_use]

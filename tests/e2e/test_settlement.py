@@ -188,6 +188,39 @@ def test_only_the_attempt_that_served_is_charged(fault, is_streaming, case):
     assert entry.line["tollgate.attempts"] == "2" and entry.line["gen_ai.provider.name"] == "anthropic"
 
 
+@PROVIDERS
+@pytest.mark.parametrize("is_streaming", [False, True], ids=["json", "stream"])
+def test_an_answer_that_cannot_be_read_is_charged_by_its_size(family, is_streaming, case):
+    """The provider has written it, and sends its bill to somebody."""
+    body = '{"choices": [' + "7 " * 200
+    fault = {"body": "data: %s\n\n" % body, "content_type": "text/event-stream"} if is_streaming else {"body": body}
+    case.fault(fault, times=5)
+    answer = case.caller.post(chat(family + "-garbled", max_tokens=5000, stream=is_streaming))
+    assert_error(answer, 502, code="upstream_misbehaved")
+    case.assert_charged("estimated", ESTIMATED_INPUT, math.ceil(len(fault["body"]) / 4))
+
+
+@PROVIDERS
+def test_an_answer_that_is_too_large_costs_what_was_reserved(family, case):
+    """Nobody reads on to know what was in it."""
+    case.fault({"body": '{"a": "%s"}' % ("x" * 100_000)}, times=5)
+    answer = case.caller.post(chat(family + "-garbled", max_tokens=5000))
+    assert_error(answer, 502, code="upstream_misbehaved")
+    case.assert_charged("estimated", ESTIMATED_INPUT, 5000)
+
+
+def test_an_answer_that_cannot_be_read_is_paid_beside_the_one_that_served(case):
+    case.fault({"malformed_json": True}, model="gpt-garbled-first")
+    answer = case.caller.post(chat("garbled-first", max_tokens=5000))
+    assert answer.status_code == 200 and answer.headers["x-tollgate-provider"] == "anthropic"
+    entry = case.entry()
+    assert entry.source == "estimated" and len(entry.attempts) == 2
+    assert entry.charged_input == ESTIMATED_INPUT + INPUT
+    # All of the body is taken for output, its names and braces as well.
+    assert entry.produced_output < entry.charged_output < 200
+    assert case.taken() == entry.charged
+
+
 def test_a_request_that_the_provider_seat_refuses_costs_nothing(case):
     answer = case.caller.post(chat("claude-reported", n=2, max_tokens=5000))
     assert_error(answer, 400, param="n")

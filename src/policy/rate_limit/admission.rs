@@ -212,10 +212,8 @@ impl RateLimiter {
         for (group, block) in groups.zip(&blocks) {
             group.iter_mut().for_each(|charge| charge.look(block));
         }
-        let fit = self.fit(demand, charges).map_err(Setback::Refused)?;
-        for charge in charges.iter_mut() {
-            charge.amount = charge.rates.amount(demand.input_tokens, fit.output_tokens);
-        }
+        let fit = self.fit(demand, charges);
+        self.ask(demand, fit, charges).map_err(Setback::Refused)?;
         self.check(charges, &blocks).map_err(Setback::Refused)?;
 
         let mut taken = 0;
@@ -300,6 +298,7 @@ impl RateLimiter {
                 window: limit.window(now),
                 max: limit.max_for(demand),
                 is_shadow: limit.is_shadow,
+                asked: 0,
                 amount: 0,
                 taken_at: 0,
                 used: 0,
@@ -335,32 +334,25 @@ impl RateLimiter {
         }
     }
 
-    /// The output that the limits have room for, as far as they may change it. The charges have seen their counters.
+    /// The output that the limits have room for, as far as they may lower it. The charges have seen their counters.
     ///
     /// The least is common to all limits: with one for each, more room under one limit could raise the output
     /// above another's room, and a request would be refused at the very time it was told to come back.
-    pub(super) fn fit(&self, demand: &Demand<'_>, charges: &[Charge]) -> Result<Fit, Refusal> {
+    pub(super) fn fit(&self, demand: &Demand<'_>, charges: &[Charge]) -> Fit {
         let (mut room, mut room_to_clamp) = (u64::MAX, u64::MAX);
         let (mut least_guess, mut least_useful) = (u64::MAX, None::<u64>);
-        for charge in charges.iter().filter(|charge| !charge.is_shadow) {
-            let Some(limit) = self.limits.get(charge.limit) else {
+        for charge in charges.iter().filter(|charge| self.may_lower(charge, demand)) {
+            let output_within = |amount| charge.rates.output_within(amount, demand.input_tokens);
+            let Some(left) = output_within(charge.max.saturating_sub(charge.used)) else {
                 continue;
             };
-            let Some(left) = charge
-                .rates
-                .output_within(charge.max.saturating_sub(charge.used), demand.input_tokens)
-            else {
-                continue;
-            };
-            if let Some(useful) = limit.min_useful_output {
+            if let Some(useful) = self.min_useful_output(charge) {
                 room_to_clamp = room_to_clamp.min(left);
                 least_useful = least_useful.max(Some(useful));
-            } else if !demand.output_is_guess {
-                continue;
             }
             room = room.min(left);
-            let whole = charge.rates.output_within(charge.max, demand.input_tokens);
-            least_guess = least_guess.min((whole.unwrap_or(0) / LEAST_GUESS).max(1));
+            let whole = output_within(charge.max).unwrap_or(0);
+            least_guess = least_guess.min((whole / LEAST_GUESS).max(1));
         }
         let choices = demand.choices.max(1);
         let least = least_useful.map_or(least_guess, |useful| useful.saturating_mul(choices));
@@ -372,18 +364,42 @@ impl RateLimiter {
         } else {
             fitted
         };
-        let too_large = |charge: &&Charge| {
-            !charge.is_shadow && charge.rates.amount(demand.input_tokens, output_tokens) > charge.max
-        };
-        match charges.iter().find(too_large) {
-            Some(charge) => {
-                Err(self.too_large(charge, charge.rates.amount(demand.input_tokens, output_tokens)))
-            }
-            None => Ok(Fit {
-                output_tokens,
-                is_clamped,
-            }),
+        Fit {
+            output_tokens,
+            is_clamped,
         }
+    }
+
+    /// What each charge asks its limit for. A limit that lowers no output is asked for all that the client wants, even
+    /// where another has lowered it: that one may have more by the time a refused client comes back.
+    ///
+    /// # Errors
+    ///
+    /// A limit that is smaller than that.
+    pub(super) fn ask(&self, demand: &Demand<'_>, fit: Fit, charges: &mut [Charge]) -> Result<(), Refusal> {
+        for charge in charges.iter_mut() {
+            let amount = |output| charge.rates.amount(demand.input_tokens, output);
+            let asked = if charge.is_shadow || self.may_lower(charge, demand) {
+                fit.output_tokens
+            } else {
+                demand.output_tokens
+            };
+            (charge.asked, charge.amount) = (amount(asked), amount(fit.output_tokens));
+        }
+        let is_too_large = |charge: &&Charge| !charge.is_shadow && charge.asked > charge.max;
+        match charges.iter().find(is_too_large) {
+            Some(charge) => Err(self.too_large(charge)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a limit lowers the output to what it has left.
+    fn may_lower(&self, charge: &Charge, demand: &Demand<'_>) -> bool {
+        !charge.is_shadow && (demand.output_is_guess || self.min_useful_output(charge).is_some())
+    }
+
+    fn min_useful_output(&self, charge: &Charge) -> Option<u64> {
+        self.limits.get(charge.limit)?.min_useful_output
     }
 
     /// Whether every charge fits: of those that do not, the one with the longest wait, and the first among equals.
@@ -429,13 +445,13 @@ impl RateLimiter {
         }
     }
 
-    fn too_large(&self, charge: &Charge, asked: u64) -> Refusal {
+    fn too_large(&self, charge: &Charge) -> Refusal {
         Refusal::TooLarge {
             limit: self.name_of(charge.limit).to_owned(),
             count: charge.measure.name(),
             unit: charge.measure.unit(),
             max: charge.measure.told(charge.max),
-            asked: charge.measure.told(asked),
+            asked: charge.measure.told(charge.asked),
         }
     }
 }

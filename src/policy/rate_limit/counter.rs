@@ -103,6 +103,18 @@ pub(super) fn subtract(series: &mut Series, index: u64, amount: u64) {
     }
 }
 
+/// The same, whatever the indices: of the latest first.
+pub(super) fn subtract_latest(series: &mut Series, mut amount: u64) {
+    while let Some((_, latest)) = series.last_mut() {
+        let part = amount.min(*latest);
+        (*latest, amount) = (*latest - part, amount - part);
+        if *latest > 0 {
+            break;
+        }
+        series.pop();
+    }
+}
+
 /// Moves what stands under later indices to this one.
 pub(super) fn bring_back(series: &mut Series, latest: u64) {
     let first = series.partition_point(|&(index, _)| index <= latest);

@@ -12,8 +12,11 @@
 
 use super::measure::{Measure, Rates, Unit};
 use super::shard::{Block, CounterKey};
-use super::window::Window;
+use super::window::{WAIT_FOR_FLIGHTS, Window};
 use core::time::Duration;
+
+/// The shortest wait that is named.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// What a request has cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,6 +143,9 @@ pub(super) struct Charge {
     pub(super) window: Window,
     pub(super) max: u64,
     pub(super) is_shadow: bool,
+    /// What there has to be room for: more than the amount where another limit lowers the output and this one does not.
+    pub(super) asked: u64,
+    /// What is taken.
     pub(super) amount: u64,
     /// The block's time when the amount was taken.
     pub(super) taken_at: u64,
@@ -165,19 +171,25 @@ impl Charge {
         self.reset = self.window.reset(&counter, block.clock());
     }
 
-    /// Whether the block's counter has room for the amount.
+    /// Whether the block's counter, as it was seen, has room for what is asked.
+    ///
+    /// # Errors
+    ///
+    /// When enough will have come back, if all that is held stays held; [`WAIT_FOR_FLIGHTS`] if that never suffices.
     pub(super) fn check(&self, block: &Block<'_>) -> Result<(), Denied> {
-        if self.amount == 0 || self.used.saturating_add(self.amount) <= self.max {
+        let excess = self.used.saturating_add(self.asked).saturating_sub(self.max);
+        if excess == 0 || self.asked == 0 {
             return Ok(());
         }
         let counter = block.counter(&self.key, self.window);
-        self.window
-            .check(&counter, self.amount, self.max, block.clock())
-            .map_err(|wait| Denied {
-                limit: self.limit,
-                wait,
-                allowance: self.allowance(),
-            })
+        let wait = self.window.wait(&counter, excess, block.clock());
+        Err(Denied {
+            limit: self.limit,
+            wait: wait.map_or(WAIT_FOR_FLIGHTS, |nanos| {
+                Duration::from_nanos(nanos.saturating_add(block.ahead())).max(SHORTEST_WAIT)
+            }),
+            allowance: self.allowance(),
+        })
     }
 
     /// Takes the amount from the block's counter, which has room for it.
@@ -207,15 +219,14 @@ impl Charge {
     pub(super) fn settle(&self, spent: Spent, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
         let now = block.clock();
-        // What was dated later counts as of now.
-        let taken_at = self.taken_at.min(now);
         if self.measure != Measure::Requests {
-            self.window.release(&mut counter, self.amount, taken_at);
+            self.window.release(&mut counter, self.amount, self.taken_at, now);
             if spent.requests > 0 {
                 self.window.charge(&mut counter, self.measure.of(spent), now);
             }
         } else if spent.requests == 0 {
-            self.window.take_back(&mut counter, self.amount, taken_at);
+            self.window
+                .take_back(&mut counter, self.amount, self.taken_at, now);
         } else {
             self.window
                 .charge(&mut counter, spent.requests.saturating_sub(self.amount), now);
@@ -227,8 +238,7 @@ impl Charge {
     pub(super) fn renew(&mut self, amount: u64, block: &mut Block<'_>) {
         let mut counter = block.counter(&self.key, self.window);
         let now = block.clock();
-        self.window
-            .release(&mut counter, self.amount, self.taken_at.min(now));
+        self.window.release(&mut counter, self.amount, self.taken_at, now);
         self.amount = amount;
         self.taken_at = now;
         self.window.hold(&mut counter, self.amount, self.taken_at);

@@ -40,6 +40,8 @@ pub(super) const fn max_bytes(capacity: u64) -> u64 {
 /// A block, opened for an edit.
 pub(super) struct Block<'a> {
     clock: u64,
+    /// By how much that is ahead of the time at which the block was opened.
+    ahead: u64,
     entries: Vec<Entry<'a>>,
 }
 
@@ -61,6 +63,7 @@ impl<'a> Block<'a> {
     pub(super) fn open(bytes: &'a [u8], now: u64) -> Self {
         Self::read(bytes, now).unwrap_or(Self {
             clock: now,
+            ahead: 0,
             entries: Vec::new(),
         })
     }
@@ -97,12 +100,21 @@ impl<'a> Block<'a> {
                 });
             }
         }
-        Some(Self { clock, entries })
+        Some(Self {
+            clock,
+            ahead: clock.saturating_sub(now),
+            entries,
+        })
     }
 
     /// The time at which edits of this block happen, in nanoseconds: never before an earlier edit.
     pub(super) const fn clock(&self) -> u64 {
         self.clock
+    }
+
+    /// How much longer than by the block's time a caller has to wait, in nanoseconds: so long it stands still.
+    pub(super) const fn ahead(&self) -> u64 {
+        self.ahead
     }
 
     /// The counters that are not idle.

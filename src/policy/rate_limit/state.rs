@@ -64,17 +64,13 @@ impl RateLimiter {
         for (group, block) in groups.zip(&blocks) {
             group.iter_mut().for_each(|charge| charge.look(block));
         }
-        let fit = self
+        let fit = self.fit(demand, &charges);
+        let asked = self.ask(demand, fit, &mut charges);
+        let verdict = self
             .check_prices(demand, &charges)
-            .and_then(|()| self.fit(demand, &charges));
-        let output_tokens = fit.as_ref().map_or(demand.output_tokens, |fit| fit.output_tokens);
-        for charge in &mut charges {
-            charge.amount = charge.rates.amount(demand.input_tokens, output_tokens);
-        }
-        let verdict = fit.and_then(|fit| {
-            self.check(&charges, &blocks)?;
-            Ok((fit.output_tokens, fit.is_clamped))
-        });
+            .and(asked)
+            .and_then(|()| self.check(&charges, &blocks))
+            .map(|()| (fit.output_tokens, fit.is_clamped));
         let mut limits: Vec<(usize, LimitState)> = Vec::with_capacity(charges.len());
         for (group, block) in charges.chunk_by(|a, b| a.shard == b.shard).zip(&blocks) {
             limits.extend(
@@ -103,7 +99,7 @@ impl RateLimiter {
             allowance: charge.allowance(),
             spent: charge.measure.told(counter.spent_in_all()),
             held: charge.measure.told(counter.held_in_all()),
-            asked: charge.measure.told(charge.amount),
+            asked: charge.measure.told(charge.asked),
             wait: charge.check(block).err().map(|denied| denied.wait),
         }
     }

@@ -44,14 +44,6 @@ impl TokenBucket {
         }
     }
 
-    /// What is missing is not told apart by when it was spent, so as much as is left of it comes back.
-    pub(super) fn take_back(self, spent: &mut Series, amount: u64) {
-        if let Some((_, missing)) = spent.last_mut() {
-            *missing = missing.saturating_sub(amount);
-        }
-        spent.retain(|&(_, missing)| missing > 0);
-    }
-
     /// How long until `excess` has come back; `None` if not so much is missing.
     pub(super) fn wait(self, spent: &Series, excess: u64, now: u64) -> Option<u64> {
         let &(since, missing) = spent.last()?;

@@ -10,7 +10,7 @@
 //! and a sliding window later, for what it served last may be as young as that.
 
 use super::calendar::Period;
-use super::counter::{Counter, add, bring_back, subtract};
+use super::counter::{Counter, add, bring_back, subtract, subtract_latest};
 use super::sliding_window::SlidingWindow;
 use super::token_bucket::TokenBucket;
 use core::time::Duration;
@@ -23,9 +23,6 @@ pub(super) const GENERATIONS: u64 = 4;
 
 /// The wait that is named when only requests in flight stand in the way: nobody knows when they end.
 pub(super) const WAIT_FOR_FLIGHTS: Duration = Duration::from_secs(1);
-
-/// The shortest wait that is named.
-const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// How a limit forgets what was spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +91,14 @@ impl Window {
         add(&mut counter.held, now / self.generation, amount);
     }
 
-    /// Lets go what was held at `held_at`. Nothing happens if the hold has expired since.
-    pub(super) fn release(self, counter: &mut Counter, amount: u64, held_at: u64) {
-        subtract(&mut counter.held, held_at / self.generation, amount);
+    /// Lets go what was held at `held_at`. Nothing happens if the hold has expired since. What a clock that was wrong
+    /// has dated later than now was moved to some moment since: then the latest goes.
+    pub(super) fn release(self, counter: &mut Counter, amount: u64, held_at: u64, now: u64) {
+        if held_at > now {
+            subtract_latest(&mut counter.held, amount);
+        } else {
+            subtract(&mut counter.held, held_at / self.generation, amount);
+        }
     }
 
     /// Counts `amount` as spent now, whether it fits or not.
@@ -109,27 +111,22 @@ impl Window {
         }
     }
 
-    /// Takes back what was charged at `charged_at`. Nothing happens if the charge has expired since.
-    pub(super) fn take_back(self, counter: &mut Counter, amount: u64, charged_at: u64) {
+    /// Takes back what was charged at `charged_at`, as [`Window::release`] does.
+    pub(super) fn take_back(self, counter: &mut Counter, amount: u64, charged_at: u64, now: u64) {
         match self.pace {
+            _ if charged_at > now => subtract_latest(&mut counter.spent, amount),
             Pace::Sliding(sliding) => sliding.take_back(&mut counter.spent, amount, charged_at),
-            Pace::Bucket(bucket) => bucket.take_back(&mut counter.spent, amount),
+            // What is missing is not told apart by when it was spent, so as much as is left of it comes back.
+            Pace::Bucket(_) => subtract_latest(&mut counter.spent, amount),
             Pace::Calendar(period) => subtract(&mut counter.spent, period.end_at(charged_at), amount),
             Pace::InFlight => {}
         }
     }
 
-    /// Whether `amount` fits under `max` now. An amount of zero always fits.
-    ///
-    /// # Errors
-    ///
-    /// When enough will have come back, if all that is held stays held; [`WAIT_FOR_FLIGHTS`] if that never suffices.
-    pub(super) fn check(self, counter: &Counter, amount: u64, max: u64, now: u64) -> Result<(), Duration> {
-        let excess = counter.used().saturating_add(amount).saturating_sub(max);
-        if excess == 0 || amount == 0 {
-            return Ok(());
-        }
-        let wait = match self.pace {
+    /// How long until `excess` has come back, in nanoseconds, if all that is held stays held; `None` if that never
+    /// suffices.
+    pub(super) fn wait(self, counter: &Counter, excess: u64, now: u64) -> Option<u64> {
+        match self.pace {
             Pace::Sliding(sliding) => sliding.wait(&counter.spent, excess, now),
             Pace::Bucket(bucket) => bucket.wait(&counter.spent, excess, now),
             Pace::Calendar(_) => counter
@@ -138,10 +135,7 @@ impl Window {
                 .filter(|(_, spent)| *spent >= excess)
                 .map(|&(end, _)| Period::until(end).saturating_sub(now)),
             Pace::InFlight => None,
-        };
-        Err(wait.map_or(WAIT_FOR_FLIGHTS, |wait| {
-            Duration::from_nanos(wait).max(SHORTEST_WAIT)
-        }))
+        }
     }
 
     /// How long until the counter is empty again, if all that is held were spent right now.

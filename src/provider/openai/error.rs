@@ -38,10 +38,7 @@ pub(super) fn reported_fault(json: &[u8]) -> UpstreamFault {
 
 /// The provider's answer is not what it claims to be.
 pub(super) fn misbehaved(message: &'static str) -> UpstreamFault {
-    UpstreamFault {
-        error: ApiError::new(502, API_ERROR, message),
-        is_retryable: true,
-    }
+    UpstreamFault::misbehaved(message)
 }
 
 /// What an error body says.

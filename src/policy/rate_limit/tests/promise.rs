@@ -330,9 +330,7 @@ impl World {
             panic!("too large: {demand:?}");
         };
         assert!(*retry_after >= Duration::from_millis(1));
-        // Where one limit lowers the output and another refuses, more room in the one may ask too much of the other.
-        let may_be_lowered = demand.principal.consumer == "c" && !demand.output_is_guess;
-        if self.flights.is_empty() && self.behind == 0 && !may_be_lowered {
+        if self.flights.is_empty() && self.behind == 0 {
             for (wait, fits) in [
                 (*retry_after, true),
                 (retry_after.saturating_sub(Duration::from_nanos(1)), false),

@@ -98,7 +98,7 @@ fn only_the_limits_that_allow_it_are_lowered_to() {
     ]);
     let (limiter, store, caller) = (limiter_in(json, 4, 16), LocalStore::default(), principal("a"));
     let refusal = limiter.reserve(&demand(&caller, 0, 400), at(0), &store);
-    assert!(matches!(refusal, Err(Refusal::TooLarge { limit, asked: 300, .. }) if limit == "hard"));
+    assert!(matches!(refusal, Err(Refusal::TooLarge { limit, asked: 400, .. }) if limit == "hard"));
     assert_eq!(
         fit(limiter.reserve(&demand(&caller, 0, 70), at(0), &store)),
         (70, false)
@@ -109,6 +109,38 @@ fn only_the_limits_that_allow_it_are_lowered_to() {
     };
     let refusal = limiter.reserve(&guess, at(0), &store);
     assert!(refusal.is_err(), "230 are left, and less than 256 is of no use");
+}
+
+/// What a limit that lowers has left must not decide what one that refuses is asked for: later it has more left.
+#[crate::test]
+fn who_comes_back_when_told_is_admitted_though_a_limit_that_lowers_has_more_by_then() {
+    let json = json!([
+        {"name": "soft", "count": "output_tokens", "max": 300, "window": "2s", "on_short": "clamp", "min_useful_output": 20},
+        {"name": "hard", "count": "total_tokens", "max": 400, "window": "60s"},
+    ]);
+    let (limiter, store, caller) = (limiter_in(json, 4, 16), LocalStore::default(), principal("a"));
+    let take = |amount, now| {
+        let held = limiter
+            .reserve(&demand(&caller, 0, amount), at(now), &store)
+            .unwrap();
+        limiter.settle(held, spent(0, amount), at(now), &store);
+    };
+    take(170, 0);
+    take(170, 10_000);
+    // The soft limit has 130 left and the hard one 60: each alone would soon do.
+    let wanted = demand(&caller, 0, 250);
+    let wait = retry_after(limiter.reserve(&wanted, at(10_100), &store));
+    let then = at(10_100).plus(wait);
+    let before = at(10_100).plus(wait.saturating_sub(Duration::from_nanos(1)));
+    assert!(
+        limiter.reserve(&wanted, before, &store).is_err(),
+        "no later than it must"
+    );
+    assert_eq!(
+        fit(limiter.reserve(&wanted, then, &store)),
+        (250, false),
+        "{wait:?}"
+    );
 }
 
 /// Counts what is asked of it.
@@ -384,4 +416,51 @@ fn a_request_of_a_wrong_clock_can_be_taken_back() {
     limiter.settle(first, Spent::default(), at(500), &store);
     assert!(limiter.reserve(&demand(&caller, 0, 1), at(600), &store).is_ok());
     limiter.settle(second, spent(0, 1), at(700), &store);
+}
+
+#[crate::test]
+fn a_hold_of_a_wrong_clock_is_let_go_however_late_its_request_ends() {
+    let (limiter, store, caller) = (
+        limiter_in(super::total(100, "60s"), 4, 16),
+        LocalStore::default(),
+        principal("a"),
+    );
+    let flying = limiter.reserve(&demand(&caller, 0, 40), at(DAY), &store).unwrap();
+    // The clock is set right, and holds are moved to the present generation. The request ends in a later one.
+    let other = limiter.reserve(&demand(&caller, 0, 5), at(0), &store).unwrap();
+    let later = 1_000_000;
+    limiter.settle(flying, Spent::default(), at(later), &store);
+    let after = limiter
+        .reserve(&demand(&caller, 0, 90), at(later), &store)
+        .unwrap();
+    assert_eq!(remaining(&after), 5, "and those of others stay");
+    limiter.settle(other, Spent::default(), at(later), &store);
+}
+
+#[crate::test]
+fn who_is_told_to_come_back_while_time_stands_still_is_told_to_wait_for_that_too() {
+    for pace in [
+        json!({"window": "60s"}),
+        json!({"bucket": {"every": "60s"}}),
+        json!({"calendar": {"every": "hour"}}),
+    ] {
+        let mut limit = json!({"name": "all", "count": "total_tokens", "max": 100});
+        limit
+            .as_object_mut()
+            .unwrap()
+            .extend(pace.as_object().unwrap().clone());
+        let limiter = limiter_in(json!([limit]), 4, 16);
+        let (store, caller) = (LocalStore::default(), principal("a"));
+        let held = limiter
+            .reserve(&demand(&caller, 0, 100), at(30_000), &store)
+            .unwrap();
+        limiter.settle(held, spent(0, 100), at(30_000), &store);
+        // The clock goes back by half a minute.
+        let wanted = demand(&caller, 0, 100);
+        let wait = retry_after(limiter.reserve(&wanted, at(0), &store));
+        assert!(
+            limiter.reserve(&wanted, at(0).plus(wait), &store).is_ok(),
+            "{pace}: {wait:?}"
+        );
+    }
 }
