@@ -9,6 +9,7 @@
 
 mod attacks;
 mod floods;
+mod hosts;
 mod standards;
 
 use super::{Authenticator, Deny, Principal};
