@@ -11,6 +11,7 @@ mod attacks;
 mod floods;
 mod hosts;
 mod standards;
+mod wycheproof;
 
 use super::{Authenticator, Deny, Principal};
 use crate::clock::Timestamp;
