@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::config::{ConfigError, Gateway, Listener, PrincipalMatch};
 use crate::handoff::{AttemptRecord, Phase};
 use crate::policy::access::AccessRules;
-use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Principal, Sources};
+use crate::policy::auth::{Authenticator, KeyAnswer, KeyCall, KeyOutcome, Principal, SignatureHost, Sources};
 use crate::policy::brought::BroughtHeaders;
 use crate::policy::connection::{Connection, NoConnection};
 use crate::policy::prices::Prices;
@@ -95,6 +95,13 @@ impl Policy {
     pub fn connected(mut self, connection: Rc<dyn Connection>) -> Self {
         self.with_keys(|keeper| keeper.connect(Rc::clone(&connection)));
         self.connection = connection;
+        self
+    }
+
+    /// Has this host verify the signatures that it can from now on.
+    #[must_use]
+    pub fn verified_by(self, host: &Rc<dyn SignatureHost>) -> Self {
+        self.with_keys(|keeper| keeper.verify_with(Rc::clone(host)));
         self
     }
 

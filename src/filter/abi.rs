@@ -271,13 +271,19 @@ pub(super) fn dispatch_http_call(
         .map_err(|status| Status(status as u32))
 }
 
-/// Calls a function of the host's beyond the ABI, without arguments.
-pub(super) fn call(name: &str) -> Result<()> {
-    // SAFETY: the host reads the name while it is alive; see also `taken`.
+/// Calls a function of the host's beyond the ABI, and gives its answer back.
+pub(super) fn call(name: &str, arguments: &[u8]) -> Result<Vec<u8>> {
+    // SAFETY: the host reads the name and the arguments while they are alive; see also `taken`.
     taken(|data, size| unsafe {
-        proxy_call_foreign_function(name.as_ptr(), name.len(), null(), 0, data, size)
+        proxy_call_foreign_function(
+            name.as_ptr(),
+            name.len(),
+            arguments.as_ptr(),
+            arguments.len(),
+            data,
+            size,
+        )
     })
-    .map(drop)
 }
 
 /// Defines a counter among the host's statistics.

@@ -9,7 +9,7 @@ use crate::exchange::HeaderEdit;
 use crate::handoff::Handoff;
 use crate::headers::{self, Headers};
 use crate::local_reply::LocalReply;
-use crate::policy::auth::{CREDENTIAL_HEADERS, KeyCall};
+use crate::policy::auth::{CREDENTIAL_HEADERS, KeyCall, SignatureHost};
 use crate::policy::connection::Connection;
 use crate::shared_store::{Conflict, SharedStore};
 use core::net::{IpAddr, SocketAddr};
@@ -199,7 +199,7 @@ pub(super) fn stop_upstream() {
 
 /// Lets the router choose again, now that the routing header is set.
 pub(super) fn clear_route_cache() {
-    given(abi::call("clear_route_cache"), "clear the route cache");
+    given(abi::call("clear_route_cache", &[]), "clear the route cache");
 }
 
 /// Lets the request of the effective context go on.
@@ -275,5 +275,26 @@ impl Connection for HostConnection {
 
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
         abi::property(&path.join("\0")).ok()
+    }
+}
+
+/// The host's cryptography.
+#[derive(Default)]
+pub(super) struct HostSignatures {
+    /// Whether it was said that there is none.
+    is_told: Cell<bool>,
+}
+
+impl SignatureHost for HostSignatures {
+    fn verify_signature(&self, arguments: &[u8]) -> Option<Vec<u8>> {
+        abi::call("verify_signature", arguments)
+            .inspect_err(|status| {
+                if !self.is_told.replace(true) {
+                    log::warn!(
+                        "the host verifies no signatures, so the module does, more slowly: {status:?}"
+                    );
+                }
+            })
+            .ok()
     }
 }

@@ -4,7 +4,7 @@
 
 use super::both::BothFilter;
 use super::gateway::GatewayFilter;
-use super::host::{self, HostConnection, SharedData};
+use super::host::{self, HostConnection, HostSignatures, SharedData};
 use super::keys::KeyCalls;
 use super::provider::ProviderFilter;
 use super::waiting::{AwaitsKeys, Reachable};
@@ -12,6 +12,7 @@ use crate::attempt::{Credentials, ProviderSeat};
 use crate::config::load::from_json;
 use crate::config::{ConfigError, Credential, Gateway, PluginConfig};
 use crate::exchange::Policy;
+use crate::policy::auth::SignatureHost;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::collections::BTreeMap;
@@ -102,7 +103,10 @@ fn reachable<F: AwaitsKeys + 'static>(context: u32, filter: F, may_wait: bool) -
 }
 
 fn policy(gateway: &Gateway) -> Result<Rc<Policy>, Vec<ConfigError>> {
-    let policy = Policy::new(gateway)?.connected(Rc::new(HostConnection));
+    let signatures: Rc<dyn SignatureHost> = Rc::new(HostSignatures::default());
+    let policy = Policy::new(gateway)?
+        .connected(Rc::new(HostConnection))
+        .verified_by(&signatures);
     policy.prepare(host::now(), &SharedData);
     log::info!(
         "tollgate {}: {} models, {} providers",

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the first sight of a token costs in the real Envoy, by algorithm: docs/decisions/0003 cites the figures."""
+"""What the first sight of a token costs in the real Envoy, by algorithm: docs/decisions/0031 cites the figures.
+
+What is measured is the time that Envoy has a processor, so whatever else runs on the machine counts for little.
+"""
 
 import json
-import statistics
 import time
+from pathlib import Path
 
 import httpx
 import jwt
@@ -29,6 +32,12 @@ identity:
 def rsa_key(bits):
     """A key of so many bits."""
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+def worked(stack):
+    """How long Envoy's threads have had a processor, in seconds."""
+    tasks = Path("/proc/%d/task" % stack.gateway.process.pid).iterdir()
+    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
 
 @pytest.mark.slow
@@ -60,21 +69,24 @@ def test_the_first_sight_of_a_token_costs_what_is_documented():
     with Stack(folder / "gateway.yaml", "verification", concurrency=1) as stack:
         with httpx.Client(base_url=stack.url, timeout=30) as client:
 
-            def median(credentials):
-                seconds = []
+            def seconds_for(credentials):
+                """The time that Envoy works for a request, in seconds."""
+                begun = worked(stack)
                 for credential in credentials:
-                    begun = time.perf_counter()
                     answer = client.get("/v1/models", headers={"authorization": "Bearer " + credential})
-                    seconds.append(time.perf_counter() - begun)
                     assert answer.status_code == 200, answer.text
-                return statistics.median(seconds)
+                return (worked(stack) - begun) / len(credentials)
 
             for name in keys:
-                fresh = tokens(name)
-                first = median(fresh)
-                costs[name] = first - median(fresh)
+                # The first of each warm caches up, the host's among them.
+                first, *fresh = tokens(name)
+                seconds_for([first])
+                costs[name] = seconds_for(fresh) - seconds_for(fresh)
                 # What was spent of the worker's time for signatures comes back.
                 time.sleep(1)
     for name, cost in costs.items():
         print("%-20s %6.2f ms" % (name, cost * 1000))
-    assert costs["RS256 of 2048 bits"] < 0.003 and costs["ES512"] < 0.03
+    # In the module, an RSA key of 4096 bits, ES384 and ES512 take more than 4 ms: the host must have verified these.
+    for name in ("RS256 of 2048 bits", "RS256 of 4096 bits", "ES256", "ES384"):
+        assert costs[name] < 0.002, name
+    assert costs["ES512"] < 0.004 and costs["PS256 of 2048 bits"] < 0.005 and costs["EdDSA"] < 0.002

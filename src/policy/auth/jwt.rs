@@ -17,6 +17,7 @@ use super::algorithm::{Algorithm, PublicKey};
 use super::cache::Verified;
 use super::claims::{self, Claims};
 use super::deny::Deny;
+use super::host_signature::SignatureHost;
 use super::jwks::{KeySet, NoKey};
 use super::key_source::KeySource;
 use super::principal::ISSUER_LABEL;
@@ -164,8 +165,9 @@ impl Issuer {
         (work.begin)(&self.name, consumer.as_deref())?;
         let message = jwt.signed.as_bytes();
         for key in keys {
-            work.cost = work.cost.saturating_add(key.cost());
-            if key.verifies(jwt.algorithm, message, &jwt.signature) {
+            let (is_good, cost) = key.judge(jwt.algorithm, message, &jwt.signature, work.host);
+            work.cost = work.cost.saturating_add(cost);
+            if is_good {
                 return Ok(key);
             }
         }
@@ -180,6 +182,7 @@ type Begin<'a> = dyn FnMut(&str, Option<&str>) -> Result<(), Deny> + 'a;
 /// looked at.
 pub(super) struct Work<'a> {
     pub(super) begin: &'a mut Begin<'a>,
+    pub(super) host: &'a dyn SignatureHost,
     /// When the token came; it may have waited for its key since.
     pub(super) asked_at: Timestamp,
     /// About how long the signatures took that were looked at.

@@ -21,6 +21,7 @@ mod deny;
 mod digest;
 mod fetch_state;
 mod fingerprint;
+mod host_signature;
 mod jwks;
 mod jwt;
 mod key_form;
@@ -36,6 +37,7 @@ mod verification;
 
 pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES, Sources};
 pub use deny::Deny;
+pub use host_signature::{NoSignatureHost, SignatureHost};
 pub use key_form::{digest_of_api_key, new_api_key};
 pub use key_source::KeySource;
 pub use principal::{ANONYMOUS, Principal};
@@ -70,6 +72,7 @@ pub struct Authenticator {
     /// The claims that access rules ask about.
     kept_claims: Vec<String>,
     connection: Rc<dyn Connection>,
+    signature_host: Rc<dyn SignatureHost>,
 }
 
 impl Authenticator {
@@ -102,6 +105,7 @@ impl Authenticator {
             refused: Refused::default(),
             budget: VerificationBudget::new(),
             connection: Rc::new(NoConnection),
+            signature_host: Rc::new(NoSignatureHost),
         };
         if faults.is_empty() {
             Ok(authenticator)
@@ -121,6 +125,11 @@ impl Authenticator {
     /// Asks this host about requests from now on.
     pub fn connect(&mut self, connection: Rc<dyn Connection>) {
         self.connection = connection;
+    }
+
+    /// Asks this host about signatures from now on.
+    pub fn verify_with(&mut self, host: Rc<dyn SignatureHost>) {
+        self.signature_host = host;
     }
 
     /// The places that may carry a credential.
@@ -246,6 +255,7 @@ impl Authenticator {
         };
         let mut work = Work {
             begin: &mut begin,
+            host: self.signature_host.as_ref(),
             asked_at,
             cost: Duration::ZERO,
         };

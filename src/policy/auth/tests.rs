@@ -9,7 +9,9 @@
 
 mod attacks;
 mod floods;
+mod hosts;
 mod standards;
+mod wycheproof;
 
 use super::{Authenticator, Deny, Principal};
 use crate::clock::Timestamp;
