@@ -86,6 +86,8 @@ pub struct Ceiling {
 pub struct OutputSeen {
     /// Events with output, for each holds a token at least.
     pub events: u64,
+    /// The most that these can have been, where several may come as one.
+    pub most_events: u64,
     /// Bytes of output.
     pub bytes: u64,
     /// Output tokens that the provider itself has told of.
@@ -107,7 +109,7 @@ impl Ceiling {
         let by_bytes = thousandfold(seen.bytes)
             .checked_div(self.least_bytes_per_thousand)
             .unwrap_or(0);
-        let by_events = seen.events.saturating_mul(self.most_per_thousand_events) / 1_000;
+        let by_events = seen.most_events.saturating_mul(self.most_per_thousand_events) / 1_000;
         let at_most = by_bytes.min(by_events);
         at_most.max(seen.at_least()).saturating_sub(self.output_tokens)
     }

@@ -3,7 +3,7 @@
 //! The hard end of an answer: no stream goes on beyond what its limits have reserved.
 //!
 //! Usually the provider was told its bound and keeps it. One that does not is stopped here: the client gets the
-//! well-formed end of an answer that ran out of length, and the next bytes that the provider sends reset it.
+//! well-formed end of an answer that ran out of length, and a provider that does not end soon by itself is reset.
 //!
 //! An answer whose client set no bound was given a guess; more is reserved as it goes on, before it passes, and it is
 //! stopped when there is no more.
@@ -14,9 +14,8 @@
 //! long tokens be stopped before its time. Where it does not, they are taken for the most tokens that they can be.
 
 use super::Attempt;
-use super::response::Response;
-use crate::handoff::{Ceiling, Lease, OutputSeen, Phase};
-use crate::provider::{self, Ending, Progress, ResponseStream, Tally, UpstreamFault};
+use crate::handoff::{Ceiling, Lease, OutputSeen};
+use crate::provider::{self, Ending, Framing, Progress, ResponseStream, Tally, UpstreamFault};
 use crate::usage::TokenUsage;
 
 /// What became of a piece of a stream.
@@ -69,15 +68,19 @@ impl Attempt {
         let Some(mut ceiling) = self.ceiling() else {
             return stream.on_bytes(chunk, out).map(Fed::Passed);
         };
-        let mut pieces = events(chunk).peekable();
+        let holds_several = provider::framing(self.settings.kind) == Framing::MessageParts;
+        let mut rest = chunk;
         loop {
             let (start, seen) = (out.len(), stream.tally().output_bytes);
-            let progress = stream.on_bytes(pieces.next().unwrap_or_default(), out)?;
+            let (piece, after) = self.cutter.cut(rest);
+            rest = after;
+            let progress = stream.on_bytes(piece, out)?;
             let tally = stream.tally();
             if tally.output_bytes > seen {
                 self.output_events = self.output_events.saturating_add(1);
                 let passed = OutputSeen {
                     events: self.output_events,
+                    most_events: if holds_several { u64::MAX } else { self.output_events },
                     bytes: tally.output_bytes,
                     reported: tally.usage.output_tokens.unwrap_or(0),
                 };
@@ -91,7 +94,7 @@ impl Attempt {
                     return Ok(Fed::Stopped);
                 }
             }
-            if pieces.peek().is_none() {
+            if rest.is_empty() {
                 return Ok(Fed::Passed(progress));
             }
         }
@@ -118,14 +121,6 @@ impl Attempt {
         });
     }
 
-    /// The answer has been stopped, and perhaps the provider was about to end it.
-    pub(super) fn stopped(&mut self, end_of_stream: bool) {
-        self.record(|record| record.phase = Phase::Stopped);
-        if !end_of_stream {
-            self.response = Response::Stopped;
-        }
-    }
-
     fn ceiling(&self) -> Option<Ceiling> {
         self.handoff.try_borrow().ok()?.ceiling
     }
@@ -150,15 +145,4 @@ impl Attempt {
         };
         provider::end_for_length(beyond, &ending, out);
     }
-}
-
-/// The events of a piece of a stream, as far as blank lines tell them apart; what is cut at its ends, or is no
-/// text at all, comes as it is.
-fn events(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
-    core::iter::from_fn(move || {
-        let end = memchr::memmem::find(rest, b"\n\n").map_or(rest.len(), |at| at.saturating_add(2));
-        let (event, after) = rest.split_at_checked(end)?;
-        rest = after;
-        (!event.is_empty()).then_some(event)
-    })
 }

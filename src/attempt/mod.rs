@@ -13,6 +13,7 @@
 mod ceiling;
 mod credential;
 mod credentials;
+mod pieces;
 mod request;
 mod response;
 mod seat;
@@ -29,6 +30,7 @@ use crate::handoff::{AttemptRecord, CredentialOwner, Handoff, PROVIDER_HEADER, P
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::provider::{self, Settings, UpstreamRequest};
+use pieces::Cutter;
 use response::Response;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -46,6 +48,8 @@ pub struct Attempt {
     preamble_bytes: usize,
     /// How many events with output have come, where a limit counts them.
     output_events: u64,
+    /// Tells events apart there.
+    cutter: Cutter,
     /// How more output is reserved than was at first.
     extend: Option<Extend>,
     is_credential_refused: bool,
@@ -90,6 +94,7 @@ impl Attempt {
             held: Vec::new(),
             preamble_bytes: 0,
             output_events: 0,
+            cutter: Cutter::of(provider::framing(seat.kind())),
             extend: None,
             is_credential_refused: false,
             is_answer: false,

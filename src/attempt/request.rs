@@ -56,7 +56,7 @@ pub(super) fn head(
 
 const fn accept(seat: &ProviderSeat, request: &UpstreamRequest) -> &'static str {
     if request.is_streaming {
-        provider::stream_media_type(seat.kind())
+        provider::framing(seat.kind()).media_type()
     } else {
         "application/json"
     }

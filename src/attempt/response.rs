@@ -14,6 +14,10 @@ use core::time::Duration;
 /// another provider may mend, and to nothing else; the gateway seat gives the client the real one.
 pub const RETRYABLE: u16 = 529;
 
+/// What a provider may still send after the client's answer is over, before it is stopped. Stopping it breaks the
+/// client's connection too, so one that ends soon by itself is let do so: some tens of events.
+const GRACE_BYTES: usize = 8 * 1024;
+
 /// Headers of a provider's answer that a client may see.
 const PASSED: [&str; 6] = [
     "retry-after",
@@ -61,19 +65,14 @@ pub(super) enum Response {
         head: ResponseHead,
     },
     /// A stream whose headers have gone.
-    Streaming {
-        stream: Box<dyn ResponseStream>,
-        is_done: bool,
-    },
+    Streaming { stream: Box<dyn ResponseStream> },
     /// A fault seen in the headers, to be told once the host lets us.
     Refused {
         fault: UpstreamFault,
         head: ResponseHead,
     },
-    /// The answer was stopped at its ceiling: whatever comes next stops the provider.
-    Stopped,
-    /// All that the client gets has gone. What still comes is dropped.
-    Ended { dropped: usize },
+    /// All that the client gets has gone. So many bytes more are dropped, and then the provider is stopped.
+    Ended { left: usize },
 }
 
 impl Attempt {
@@ -95,7 +94,7 @@ impl Attempt {
             .unwrap_or_default()
             .trim_start()
             .to_ascii_lowercase();
-        let is_stream = content_type.starts_with(provider::stream_media_type(self.settings.kind));
+        let is_stream = content_type.starts_with(provider::framing(self.settings.kind).media_type());
         self.is_answer = (200..300).contains(&status) && (is_stream || content_type.contains("json"));
         let encoding = headers.str("content-encoding").unwrap_or("identity");
         self.response = if !encoding.eq_ignore_ascii_case("identity") {
@@ -154,7 +153,7 @@ impl Attempt {
     pub const fn holds_headers(&self) -> bool {
         !matches!(
             self.response,
-            Response::Streaming { .. } | Response::Stopped | Response::Ended { .. }
+            Response::Streaming { .. } | Response::Ended { .. }
         )
     }
 
@@ -166,12 +165,12 @@ impl Attempt {
 
     /// The body, of which `bytes` have come, is larger than may be held.
     pub fn on_response_too_large(&mut self, bytes: usize, out: &mut Vec<u8>) -> BodyStep {
-        let head = match core::mem::replace(&mut self.response, Response::Ended { dropped: 0 }) {
+        let ended = self.ended();
+        let head = match core::mem::replace(&mut self.response, ended) {
             Response::Json { head } | Response::Error { head, .. } | Response::Preamble { head, .. } => head,
             Response::Awaiting
             | Response::Streaming { .. }
             | Response::Refused { .. }
-            | Response::Stopped
             | Response::Ended { .. } => {
                 return BodyStep::Stop;
             }
@@ -183,13 +182,10 @@ impl Attempt {
 
     /// Takes the next bytes of the body, or the whole of it, and appends to `out` what the client gets.
     pub fn on_response_body(&mut self, chunk: &[u8], end_of_stream: bool, out: &mut Vec<u8>) -> BodyStep {
-        match core::mem::replace(&mut self.response, Response::Ended { dropped: 0 }) {
+        let ended = self.ended();
+        match core::mem::replace(&mut self.response, ended) {
             Response::Awaiting => BodyStep::Pass,
-            Response::Stopped => {
-                self.response = Response::Stopped;
-                BodyStep::Stop
-            }
-            Response::Ended { dropped } => self.drop_rest(dropped.saturating_add(chunk.len())),
+            Response::Ended { left } => self.drop_rest(left, chunk.len(), end_of_stream),
             Response::Refused { fault, head } => {
                 self.note_unread(&fault, chunk.len());
                 self.fail(fault, head, end_of_stream, out)
@@ -210,16 +206,24 @@ impl Attempt {
             }
             Response::Json { head } => self.on_json(chunk, head, out),
             Response::Preamble { stream, head } => self.on_preamble(stream, head, chunk, end_of_stream, out),
-            Response::Streaming { stream, is_done } => {
-                self.on_stream(stream, is_done, chunk, end_of_stream, out)
-            }
+            Response::Streaming { stream } => self.on_stream(stream, chunk, end_of_stream, out),
+        }
+    }
+
+    /// After a failure: the rest of an error may be longer than that of an answer.
+    fn ended(&self) -> Response {
+        Response::Ended {
+            left: usize::try_from(self.seat.bounds.max_event_bytes.0).unwrap_or(usize::MAX),
         }
     }
 
     /// A provider may take its time to end an answer that is over; one that goes on sending is stopped.
-    fn drop_rest(&mut self, dropped: usize) -> BodyStep {
-        self.response = Response::Ended { dropped };
-        if u32::try_from(dropped).is_ok_and(|dropped| dropped <= self.seat.bounds.max_event_bytes.0) {
+    fn drop_rest(&mut self, left: usize, bytes: usize, end_of_stream: bool) -> BodyStep {
+        let still_left = left.checked_sub(bytes);
+        self.response = Response::Ended {
+            left: still_left.unwrap_or(0),
+        };
+        if still_left.is_some() || end_of_stream {
             BodyStep::Pass
         } else {
             BodyStep::Stop
@@ -299,7 +303,7 @@ impl Attempt {
             }
             Ok(Fed::Stopped) => {
                 self.release_stream(&mut head, out);
-                self.stopped(end_of_stream);
+                self.stopped();
                 BodyStep::Release(head)
             }
             Ok(Fed::Passed(Progress::Preamble)) if self.may_hold(self.preamble_bytes) => {
@@ -317,15 +321,10 @@ impl Attempt {
     fn on_stream(
         &mut self,
         mut stream: Box<dyn ResponseStream>,
-        is_done: bool,
         chunk: &[u8],
         end_of_stream: bool,
         out: &mut Vec<u8>,
     ) -> BodyStep {
-        if is_done {
-            self.after(stream, Progress::Done, end_of_stream);
-            return BodyStep::Pass;
-        }
         let start = out.len();
         let mut result = self.feed(&mut *stream, chunk, out);
         if end_of_stream && let Ok(Fed::Passed(progress)) = result {
@@ -335,7 +334,7 @@ impl Attempt {
         self.note(&*stream);
         match result {
             Ok(Fed::Passed(progress)) => self.after(stream, progress, end_of_stream),
-            Ok(Fed::Stopped) => self.stopped(end_of_stream),
+            Ok(Fed::Stopped) => self.stopped(),
             Err(fault) => self.end_with_error(fault, out),
         }
         BodyStep::Pass
@@ -355,13 +354,18 @@ impl Attempt {
     }
 
     fn after(&mut self, stream: Box<dyn ResponseStream>, progress: Progress, end_of_stream: bool) {
-        let is_done = progress == Progress::Done;
-        if is_done || end_of_stream {
+        if progress == Progress::Done || end_of_stream {
             self.record(|record| record.phase = Phase::Complete);
+            self.response = Response::Ended { left: GRACE_BYTES };
+        } else {
+            self.response = Response::Streaming { stream };
         }
-        if !end_of_stream {
-            self.response = Response::Streaming { stream, is_done };
-        }
+    }
+
+    /// The answer has been stopped at its ceiling, and perhaps the provider was about to end it.
+    fn stopped(&mut self) {
+        self.record(|record| record.phase = Phase::Stopped);
+        self.response = Response::Ended { left: GRACE_BYTES };
     }
 
     /// Writes down what was seen of an answer that cannot be read: its provider has written it, and charges for it.

@@ -544,12 +544,57 @@ fn a_stream_is_stopped_at_its_ceiling_however_it_is_cut() {
             "the chunk belongs to the answer: {end}"
         );
         assert!(body.ends_with("data: [DONE]\n\n") && !end.contains("prompt_tokens"));
-        assert_eq!(
-            last == BodyStep::Stop,
-            size < 100_000,
-            "the provider goes on: {size}"
-        );
+        assert_ne!(last, BodyStep::Stop, "the provider ends soon by itself: {size}");
         assert_eq!(bench.phase(), "Stopped");
+        assert_eq!(bench.handoff.borrow().attempt.as_ref().unwrap().output_events, 4);
+    }
+}
+
+#[crate::test]
+fn a_provider_that_does_not_end_by_itself_is_stopped() {
+    let (_, body, last) = stopped(500, CEILING, 100);
+    assert_eq!((body.matches("grüß").count(), last), (3, BodyStep::Stop));
+    assert!(body.ends_with("data: [DONE]\n\n"));
+
+    let mut bench = bench(BODY, &[]);
+    bench.answer_head("200", "text/event-stream", &[]);
+    bench.answer_body([STREAM.as_bytes()]);
+    let mut step = |end_of_stream| {
+        let mut out = Vec::new();
+        let step = bench
+            .attempt
+            .on_response_body(&[b':'; 5_000], end_of_stream, &mut out);
+        assert_eq!(out, b"");
+        step
+    };
+    assert_eq!(
+        [step(false), step(false), step(true)],
+        [BodyStep::Pass, BodyStep::Stop, BodyStep::Pass],
+        "comments behind the end of the answer"
+    );
+    assert_eq!(bench.phase(), "Complete");
+}
+
+#[crate::test]
+fn a_ceiling_holds_however_events_end_and_lie_together() {
+    for end in ["\n", "\r\n", "\r"] {
+        let guess = Ceiling {
+            output_guess: Some(3),
+            least_bytes_per_thousand: 0,
+            most_per_thousand_events: 1_000,
+            ..CEILING
+        };
+        let mut bench = bench(BODY, &[]);
+        bench.handoff.borrow_mut().ceiling = Some(guess);
+        bench.answer_head("200", "text/event-stream", &[]);
+        let (word, rest) = STREAM.split_once("grüß").unwrap();
+        let (before, event) = word.rsplit_once("\n\n").unwrap();
+        let (event_end, rest) = rest.split_once("\n\n").unwrap();
+        let event = format!("{event}grüß{event_end}\n\n").repeat(9);
+        let stream = format!("{before}\n\n{event}{rest}").replace('\n', end);
+        let (_, body) = bench.answer_body([stream.as_bytes()]);
+        let body = String::from_utf8(body).unwrap();
+        assert_eq!(body.matches("grüß").count(), 3, "{end:?}");
         assert_eq!(bench.handoff.borrow().attempt.as_ref().unwrap().output_events, 4);
     }
 }

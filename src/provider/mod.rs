@@ -394,14 +394,37 @@ pub fn translate_error(answer: &ErrorAnswer<'_>, settings: &Settings) -> Upstrea
     }
 }
 
-/// The media type of a stream's body.
+/// How the events of a stream are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Server-sent events.
+    Text,
+    /// Amazon's event stream, one event in each message.
+    Messages,
+    /// Amazon's event stream, whose messages carry server-sent events, cut anywhere.
+    MessageParts,
+}
+
+impl Framing {
+    /// The media type of such a stream.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/event-stream",
+            Self::Messages | Self::MessageParts => "application/vnd.amazon.eventstream",
+        }
+    }
+}
+
+/// How a provider frames its streams.
 #[must_use]
-pub const fn stream_media_type(kind: ProviderKind) -> &'static str {
+pub const fn framing(kind: ProviderKind) -> Framing {
     match dialect(kind) {
         Dialect::Anthropic | Dialect::Cohere | Dialect::Gemini | Dialect::Mistral | Dialect::OpenAi => {
-            "text/event-stream"
+            Framing::Text
         }
-        Dialect::Bedrock | Dialect::SageMaker => "application/vnd.amazon.eventstream",
+        Dialect::Bedrock => Framing::Messages,
+        Dialect::SageMaker => Framing::MessageParts,
     }
 }
 
