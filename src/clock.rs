@@ -30,6 +30,18 @@ impl Timestamp {
         self.0
     }
 
+    /// A number that is as good as random among instants, however close they are: for spreading, not for secrets.
+    /// Clocks tick in microseconds, so remainders of [`Timestamp::as_nanos`] are not.
+    ///
+    /// The finalizer of `SplitMix64` (<https://doi.org/10.1145/2714064.2660195>).
+    #[must_use]
+    pub const fn scattered(self) -> u64 {
+        let mut mixed = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
     /// Milliseconds since the epoch, rounded down.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
@@ -69,5 +81,21 @@ mod tests {
         assert_eq!(Timestamp::from_secs(10).since(late), Duration::ZERO);
         assert_eq!(late.since(Timestamp::from_secs(10)), Duration::from_secs(10));
         assert_eq!(late.plus(Duration::MAX), Timestamp::from_nanos(u64::MAX));
+    }
+
+    #[crate::test]
+    fn ticks_of_a_clock_scatter_whatever_they_are_multiples_of() {
+        for tick in [1_000, 1_000_000, 1_000_000_000] {
+            for parts in [2, 5, 100] {
+                let first = (0..10_000)
+                    .filter(|&n| Timestamp::from_nanos(n * tick).scattered().is_multiple_of(parts))
+                    .count() as u64;
+                let expected = 10_000 / parts;
+                assert!(
+                    first.abs_diff(expected) < 60 + expected / 10,
+                    "{tick} {parts}: {first}"
+                );
+            }
+        }
     }
 }

@@ -80,7 +80,11 @@ impl Attempt {
                 self.output_events = self.output_events.saturating_add(1);
                 let passed = OutputSeen {
                     events: self.output_events,
-                    most_events: if holds_several { u64::MAX } else { self.output_events },
+                    most_events: if holds_several {
+                        u64::MAX
+                    } else {
+                        self.output_events
+                    },
                     bytes: tally.output_bytes,
                     reported: tally.usage.output_tokens.unwrap_or(0),
                 };

@@ -151,10 +151,7 @@ impl Attempt {
     /// Whether the answer's headers are held.
     #[must_use]
     pub const fn holds_headers(&self) -> bool {
-        !matches!(
-            self.response,
-            Response::Streaming { .. } | Response::Ended { .. }
-        )
+        !matches!(self.response, Response::Streaming { .. } | Response::Ended { .. })
     }
 
     /// Whether a body of `bytes` may still be held.

@@ -37,7 +37,7 @@ impl BothFilter {
     /// The gateway half has let the request go on: picks the target, translates, and routes to its cluster.
     fn attempt(&mut self, size: usize) -> Action {
         // A request that is not translated must not go on: it still has what is not for a provider.
-        let Some((route, cluster)) = self.gateway.pick(host::now().as_nanos()) else {
+        let Some((route, cluster)) = self.gateway.pick(host::now().scattered()) else {
             return Action::Pause;
         };
         let Some((seat, credentials)) = self.seats.get(&cluster) else {

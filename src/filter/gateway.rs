@@ -5,14 +5,16 @@
 use super::abi::{Buffer, Map};
 use super::host::{self, SharedData};
 use super::waiting::AwaitsKeys;
+use crate::clock::Timestamp;
 use crate::exchange::{Answer, Exchange, HeaderEdit, Policy, Step};
 use crate::headers::Headers;
+use core::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
 
-/// A reservation is kept alive while its answer streams; a stream that lasts an hour has at least so many pieces.
-const PIECES_PER_RENEWAL: u32 = 64;
+/// How often a reservation is kept alive while pieces of its answer pass. It lasts an hour at least.
+const RENEWAL: Duration = Duration::from_secs(600);
 
 pub(super) struct GatewayFilter {
     exchange: Option<Exchange>,
@@ -20,8 +22,8 @@ pub(super) struct GatewayFilter {
     request_id: Vec<u8>,
     /// The key under which the provider seat finds the exchange.
     key: Option<Vec<u8>>,
-    /// How many pieces of the answer have passed.
-    pieces: u32,
+    /// When the reservation was last kept alive.
+    renewed_at: Timestamp,
     /// Whether access logs are to tell of the exchange.
     writes_log: bool,
     /// The path that the client asked for.
@@ -46,7 +48,7 @@ impl GatewayFilter {
             exchange: Some(Exchange::new(policy)),
             request_id: Vec::new(),
             key: None,
-            pieces: 0,
+            renewed_at: Timestamp::default(),
             path: Vec::new(),
             buffered: 0,
             replacement: None,
@@ -85,11 +87,12 @@ impl GatewayFilter {
 
     /// A piece of the answer passes: keeps the reservation alive.
     pub(super) fn renew(&mut self) {
-        self.pieces = self.pieces.wrapping_add(1);
-        if self.pieces.is_multiple_of(PIECES_PER_RENEWAL)
+        let now = host::now();
+        if now.since(self.renewed_at) >= RENEWAL
             && let Some(exchange) = &self.exchange
         {
-            exchange.renew(host::now(), &SharedData);
+            self.renewed_at = now;
+            exchange.renew(now, &SharedData);
         }
     }
 

@@ -146,7 +146,9 @@ pub(super) fn count(name: &str, by: u64) {
     let known = IDS.with_borrow(|ids| ids.get(name).copied());
     let id = known.or_else(|| given(abi::define_counter(name), "define a counter"));
     if let Some(id) = id {
-        IDS.with_borrow_mut(|ids| ids.insert(name.to_owned(), id));
+        if known.is_none() {
+            IDS.with_borrow_mut(|ids| ids.insert(name.to_owned(), id));
+        }
         given(abi::increment(id, by), "count");
     }
 }

@@ -6,7 +6,7 @@
 //! There is no outlier detection: behind a vendor's name stands one logical host, and ejecting it would turn one
 //! provider's rate limit into an outage of the route. Failover by priority does what ejection would be for.
 
-use super::envoy::{Options, address, http2, upstream_buffer};
+use super::envoy::{Options, address, body_buffer, http2};
 use super::injector;
 use super::issuer;
 use super::plugin;
@@ -41,7 +41,7 @@ pub(super) fn clusters(checked: &Checked, options: &Options) -> Result<Vec<Yaml>
 fn cluster(name: &str, provider: &str, checked: &Checked, options: &Options) -> Result<Yaml, String> {
     let settings = settings(provider, checked)?;
     let endpoint = settings.base_url(provider).map_err(|fault| fault.to_string())?;
-    let buffer = upstream_buffer(&checked.gateway.listener);
+    let buffer = body_buffer(&checked.gateway.listener);
     let mut cluster = map([
         ("name", name.into()),
         (
@@ -101,7 +101,7 @@ fn protocol_options(
         .is_tls;
     let bounds = &checked.gateway.listener;
     let protocols = if is_tls {
-        let http2 = http2(upstream_buffer(bounds));
+        let http2 = http2(body_buffer(bounds));
         (
             "auto_config",
             map([

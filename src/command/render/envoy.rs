@@ -30,13 +30,9 @@ const HEADROOM: u32 = 1 << 20;
 /// Connections from clients, beyond which new ones are refused.
 const MAX_DOWNSTREAM_CONNECTIONS: u32 = 50_000;
 
-/// The bytes that Envoy may hold of one request.
-pub(super) const fn request_buffer(bounds: &Listener) -> u32 {
-    bounds.max_request_body_bytes.0.saturating_add(HEADROOM)
-}
-
-/// The bytes that Envoy may hold of one request or answer at a provider's side.
-pub(super) fn upstream_buffer(bounds: &Listener) -> u32 {
+/// The bytes that Envoy may hold of one request or answer. A provider's side holds answers within the bound of the
+/// client's stream, so the listener needs room for them too; the gateway seat refuses larger requests earlier.
+pub(super) fn body_buffer(bounds: &Listener) -> u32 {
     bounds
         .max_request_body_bytes
         .0

@@ -7,7 +7,7 @@
 //! another provider may mend to it, and nothing else. Beside it, attempts that ended before an answer began are
 //! repeated on the next priority: a model call changes nothing but the bill.
 
-use super::envoy::{address, http2, request_buffer};
+use super::envoy::{address, body_buffer, http2};
 use super::plugin;
 use super::yaml::{Yaml, extension, map, typed};
 use crate::command::check::Checked;
@@ -114,7 +114,7 @@ pub(super) fn listener(checked: &Checked, wasm: &str) -> Result<Yaml, String> {
                     ("headers_with_underscores_action", "REJECT_REQUEST".into()),
                 ]),
             ),
-            ("http2_protocol_options", http2(request_buffer(bounds))),
+            ("http2_protocol_options", http2(body_buffer(bounds))),
             (
                 "access_log",
                 bounds
@@ -139,7 +139,7 @@ pub(super) fn listener(checked: &Checked, wasm: &str) -> Result<Yaml, String> {
     Ok(map([
         ("name", "tollgate".into()),
         ("address", address(&bounds.address, bounds.port)),
-        ("per_connection_buffer_limit_bytes", request_buffer(bounds).into()),
+        ("per_connection_buffer_limit_bytes", body_buffer(bounds).into()),
         ("filter_chains", vec![chain].into()),
     ]))
 }
@@ -210,7 +210,7 @@ fn routes(checked: &Checked) -> Yaml {
         // The router keeps the body for a second attempt only up to this size.
         (
             "request_body_buffer_limit",
-            request_buffer(&checked.gateway.listener).into(),
+            body_buffer(&checked.gateway.listener).into(),
         ),
         (
             "matcher",

@@ -300,7 +300,7 @@ impl RemoteKeys {
         let (shortest, longest) = (self.settings.min_refresh.0, self.settings.max_refresh.0);
         let lifetime = left.unwrap_or(UNTOLD_LIFETIME).max(shortest).min(longest);
         let tenth = lifetime / 10;
-        let share = u32::try_from(now.as_nanos() % 1000).unwrap_or(0);
+        let share = u32::try_from(now.scattered() % 1000).unwrap_or(0);
         (tenth * 8)
             .saturating_sub(tenth * share / 1000)
             .max(shortest * 7 / 10)
