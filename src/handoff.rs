@@ -160,6 +160,8 @@ pub struct AttemptRecord {
     pub output_events: u64,
     /// How many bytes were seen of a successful answer that could not be read; `None` where that is not what happened.
     pub unread_bytes: Option<u64>,
+    /// Whether the answer had trailers and no body: then the host has no place for one.
+    pub has_only_trailers: bool,
     /// How far the attempt has come.
     pub phase: Phase,
 }

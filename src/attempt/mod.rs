@@ -25,7 +25,7 @@ pub use credentials::Credentials;
 pub use response::{BodyStep, RETRYABLE, ResponseHead};
 pub use seat::{ProviderSeat, SESSION_HEADER, UpstreamHead};
 
-use crate::api_error::{API_ERROR, ApiError};
+use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};
 use crate::handoff::{AttemptRecord, CredentialOwner, Handoff, PROVIDER_HEADER, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
@@ -117,6 +117,23 @@ impl Attempt {
         Ok((attempt, head))
     }
 
+    /// The answer to a request with trailers where Envoy is to sign it: its filter signs at the end of a body, which is
+    /// not where such a request ends, so it would go unsigned.
+    pub fn refuse_trailers(seat: &ProviderSeat, handoff: Option<&Rc<RefCell<Handoff>>>) -> LocalReply {
+        let message = "The model's provider takes no request with trailers. Send it without them.";
+        let error = ApiError::new(400, INVALID_REQUEST, message);
+        if let Some(handoff) = handoff {
+            open(seat, handoff);
+        }
+        let reply = refusal(seat, handoff, &error);
+        if let Some(Ok(mut handoff)) = handoff.map(|handoff| handoff.try_borrow_mut())
+            && let Some(record) = handoff.attempt.as_mut()
+        {
+            record.phase = Phase::Failed(error);
+        }
+        reply
+    }
+
     /// The head of the request, with the credential that is to be presented; writes down whose it is.
     fn head(&mut self, headers: &Headers, credentials: &Credentials, content_length: usize) -> UpstreamHead {
         let handoff = self.handoff.try_borrow().ok();
@@ -169,6 +186,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         credential_owner: CredentialOwner::Gateway,
         output_events: 0,
         unread_bytes: None,
+        has_only_trailers: false,
         phase: Phase::Waiting,
     };
     let mut settings = seat.settings(upstream_model, handoff.operation, handoff.created);
@@ -198,7 +216,9 @@ fn refusal(seat: &ProviderSeat, handoff: Option<&Rc<RefCell<Handoff>>>, error: &
     reply
 }
 
-fn misconfigured() -> ApiError {
+/// Envoy's routes and clusters do not fit the gateway's models.
+#[must_use]
+pub fn misconfigured() -> ApiError {
     ApiError::new(500, API_ERROR, "The gateway is not set up to serve this model.")
         .with_code("gateway_misconfigured")
 }

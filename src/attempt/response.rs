@@ -154,6 +154,25 @@ impl Attempt {
         !matches!(self.response, Response::Streaming { .. } | Response::Ended { .. })
     }
 
+    /// The answer ended in trailers, and all of its body has gone or none ever came, so nothing can be put in front of
+    /// them. `None` if something would have to be: the client must not take that for the end.
+    pub fn on_trailers_alone(&mut self) -> Option<BodyStep> {
+        let mut out = Vec::new();
+        let is_held = self.holds_headers();
+        let step = self.on_response_body(&[], true, &mut out);
+        if is_held {
+            self.record(|record| record.has_only_trailers = true);
+        }
+        match step {
+            BodyStep::Release(mut head) if is_held => {
+                head.without_body();
+                Some(BodyStep::Release(head))
+            }
+            BodyStep::Pass if out.is_empty() => Some(BodyStep::Pass),
+            _ => None,
+        }
+    }
+
     /// Whether a body of `bytes` may still be held.
     #[must_use]
     pub fn may_hold(&self, bytes: usize) -> bool {

@@ -84,12 +84,17 @@ impl ProviderSeat {
         })
     }
 
+    /// Whether Envoy signs the provider's requests.
+    #[must_use]
+    pub const fn is_signed(&self) -> bool {
+        self.provider.is_signed()
+    }
+
     /// The headers that carry the credential, Envoy's signature included.
     pub fn credential_header_names(&self) -> impl Iterator<Item = &'static str> {
-        let is_signed = self.provider.is_signed();
         [self.credential_header().0]
             .into_iter()
-            .chain(is_signed.then_some(SESSION_HEADER))
+            .chain(self.is_signed().then_some(SESSION_HEADER))
     }
 
     /// The header that carries the credential, and what stands before it there.

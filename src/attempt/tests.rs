@@ -576,6 +576,34 @@ fn a_provider_that_does_not_end_by_itself_is_stopped() {
 }
 
 #[crate::test]
+fn trailers_end_an_answer_that_has_nothing_more_to_say() {
+    // A stream that has said its end.
+    let mut whole = bench(BODY, &[]);
+    whole.answer_head("200", "text/event-stream", &[]);
+    whole.answer_body([STREAM.as_bytes()]);
+    assert_eq!(whole.attempt.on_trailers_alone(), Some(BodyStep::Pass));
+    assert_eq!(whole.phase(), "Complete");
+    // One that was cut: the error that would be told has no place.
+    let mut cut = bench(BODY, &[]);
+    cut.answer_head("200", "text/event-stream", &[]);
+    let mut out = Vec::new();
+    let (begin, _) = STREAM.split_once("data: [DONE]").unwrap();
+    cut.attempt.on_response_body(begin.as_bytes(), false, &mut out);
+    assert_eq!(cut.attempt.on_trailers_alone(), None);
+    // No body at all.
+    for status in ["200", "500"] {
+        let mut empty = bench(PLAIN, &[]);
+        empty.answer_head(status, "application/json", &[]);
+        let step = empty.attempt.on_trailers_alone();
+        let Some(BodyStep::Release(head)) = step else {
+            panic!("{step:?}");
+        };
+        assert_eq!(value(&head.0, "content-length"), Some("0"));
+        assert!(empty.handoff.borrow().attempt.as_ref().unwrap().has_only_trailers);
+    }
+}
+
+#[crate::test]
 fn a_ceiling_holds_however_events_end_and_lie_together() {
     for end in ["\n", "\r\n", "\r"] {
         let guess = Ceiling {

@@ -206,7 +206,8 @@ pub(super) fn refused(refusal: &Refusal) -> LocalReply {
     }
 }
 
-/// What the client is told when Envoy itself answered, because no provider did.
+/// What the client is told when Envoy itself answered, because no provider did: the router, or a filter of the
+/// operator's that stands before it.
 pub(super) fn no_answer(status: u16) -> ApiError {
     match status {
         404 => ApiError::new(500, API_ERROR, "The gateway is not set up to serve this model.")
@@ -215,6 +216,18 @@ pub(super) fn no_answer(status: u16) -> ApiError {
             .with_code("request_timeout"),
         413 => ApiError::new(413, INVALID_REQUEST, "The request body is too large.")
             .with_code("request_too_large"),
+        429 => ApiError::new(
+            429,
+            "requests",
+            "The gateway takes no more requests at the moment.",
+        )
+        .with_code("request_refused"),
+        400..500 => ApiError::new(
+            status,
+            INVALID_REQUEST,
+            "The gateway does not let this request pass.",
+        )
+        .with_code("request_refused"),
         504 => ApiError::new(504, API_ERROR, "The provider did not answer in time.")
             .with_code("upstream_timeout"),
         _ => ApiError::new(503, API_ERROR, "The provider could not be reached.")

@@ -33,6 +33,11 @@ impl Exchange {
             // The provider seat has set all that there is to set.
             return Answer::Pass(Vec::new());
         }
+        let has_no_body = end_of_stream
+            || handoff
+                .attempt
+                .as_ref()
+                .is_some_and(|attempt| attempt.has_only_trailers);
         let headers = headers();
         let status = headers
             .str(":status")
@@ -43,8 +48,8 @@ impl Exchange {
                 if status < 400 {
                     // After content the status has gone: the stream itself tells the failure.
                     Answer::Pass(Vec::new())
-                } else if end_of_stream {
-                    fail(handoff.answer_headers(), error, end_of_stream)
+                } else if has_no_body {
+                    fail(handoff.answer_headers(), error, has_no_body)
                 } else {
                     Answer::Pass(vec![HeaderEdit::Set(":status", error.status.to_string())])
                 }

@@ -104,6 +104,7 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
         credential_owner: Default::default(),
         output_events: 0,
         unread_bytes: None,
+        has_only_trailers: false,
         phase,
     });
 }
@@ -477,6 +478,32 @@ fn every_ending_settles() {
                 "{label}"
             ),
         }
+    }
+}
+
+#[crate::test]
+fn a_refusal_of_envoy_s_keeps_its_status() {
+    for (status, expected, code) in [
+        ("403", 403, "request_refused"),
+        ("429", 429, "request_refused"),
+        ("413", 413, "request_too_large"),
+        ("503", 503, "upstream_unavailable"),
+        ("500", 503, "upstream_unavailable"),
+        ("504", 504, "upstream_timeout"),
+    ] {
+        let (policy, store) = (policy(10_000), LocalStore::default());
+        let body = br#"{"model":"fast","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}"#;
+        let (mut exchange, _) = admit(&policy, body, &store);
+        let headers: Headers = [(":status", status)].into_iter().collect();
+        let Answer::Replace(edits, body) = exchange.on_response_headers(|| headers, false) else {
+            panic!("{status}");
+        };
+        assert!(
+            edits.contains(&HeaderEdit::Set(":status", expected.to_string())),
+            "{edits:?}"
+        );
+        let error: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(error["error"]["code"], code);
     }
 }
 

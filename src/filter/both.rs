@@ -11,7 +11,9 @@ use super::host;
 use super::provider::ProviderFilter;
 use super::root::ProviderSeats;
 use super::waiting::AwaitsKeys;
+use crate::attempt::misconfigured;
 use crate::exchange::{CLUSTER_HEADER, HeaderEdit, Policy, ROUTE_HEADER};
+use crate::local_reply::LocalReply;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
@@ -37,10 +39,11 @@ impl BothFilter {
     /// The gateway half has let the request go on: picks the target, translates, and routes to its cluster.
     fn attempt(&mut self, size: usize) -> Action {
         // A request that is not translated must not go on: it still has what is not for a provider.
-        let Some((route, cluster)) = self.gateway.pick(host::now().scattered()) else {
-            return Action::Pause;
-        };
-        let Some((seat, credentials)) = self.seats.get(&cluster) else {
+        let picked = self.gateway.pick(host::now().scattered());
+        let Some((route, cluster, (seat, credentials))) =
+            picked.and_then(|(route, cluster)| self.seats.get(&cluster).map(|seat| (route, cluster, seat)))
+        else {
+            host::reply(&LocalReply::from(misconfigured()));
             return Action::Pause;
         };
         let forwarded_proto = host::header(Map::Request, FORWARDED_PROTO);

@@ -178,6 +178,11 @@ impl HttpContext for ProviderFilter {
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         host::clear_trailers(Map::RequestTrailers);
+        if self.seat.is_signed() {
+            let handoff = host::find_exchange(&host::headers(Map::Request));
+            host::reply(&Attempt::refuse_trailers(&self.seat, handoff.as_ref()));
+            return Action::Pause;
+        }
         self.on_whole_request()
     }
 
@@ -214,6 +219,15 @@ impl HttpContext for ProviderFilter {
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         host::clear_trailers(Map::ResponseTrailers);
-        self.on_response_piece(self.buffered, true)
+        if self.buffered > 0 {
+            return self.on_response_piece(self.buffered, true);
+        }
+        match self.attempt.as_mut().map(Attempt::on_trailers_alone) {
+            Some(Some(BodyStep::Release(head))) => host::set_headers(Map::Response, &head.0),
+            Some(None) => host::stop_upstream(),
+            Some(Some(_)) | None => {}
+        }
+        self.tell_refusal();
+        Action::Continue
     }
 }

@@ -76,7 +76,7 @@ def test_a_request_without_a_bound_is_given_one(short, member):
 def read_to_the_end(caller, body):
     """The events of a stream up to `[DONE]`, as clients read it; `None` if it was refused.
 
-    What the reset leaves unsaid is the end of the chunked body, which no reader of events waits for.
+    Behind it the reset breaks the connection, unless the provider ends soon by itself.
     """
     with caller.stream(body) as answer:
         if answer.status_code != 200:
