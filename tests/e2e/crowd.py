@@ -10,10 +10,11 @@ import json
 
 
 class Answer:
-    """What came back: all of it, or what there was when the client left."""
+    """What came back: all of it, or what there was when the client left, or when its limit ended the stream."""
 
     def __init__(self, status=None, headers=None, body=b"", is_whole=False):
         self.status, self.headers, self.body, self.is_whole = status, headers or {}, body, is_whole
+        self.is_stopped = False
 
 
 class Leave:
@@ -55,16 +56,26 @@ class Client:
             answer.body = await self.reader.readexactly(int(answer.headers["content-length"]))
             answer.is_whole = True
         else:
-            while most is None or len(answer.body) < most:
-                size = int(await self.reader.readuntil(b"\r\n"), 16)
-                piece = await self.reader.readexactly(size + 2)
-                if size == 0:
-                    answer.is_whole = True
-                    break
-                answer.body += piece[:-2]
+            try:
+                await self.read_chunks(answer, most)
+            except asyncio.IncompleteReadError:
+                # A stream that its limit ends is whole for a reader of events, and no more than that.
+                answer.is_stopped = answer.body.endswith(b"data: [DONE]\n\n")
+                if not answer.is_stopped:
+                    raise
         if not answer.is_whole or answer.headers.get("connection") == "close":
             self.close()
         return answer
+
+    async def read_chunks(self, answer, most):
+        """Reads a body in chunks."""
+        while most is None or len(answer.body) < most:
+            size = int(await self.reader.readuntil(b"\r\n"), 16)
+            piece = await self.reader.readexactly(size + 2)
+            if size == 0:
+                answer.is_whole = True
+                break
+            answer.body += piece[:-2]
 
     def close(self):
         """Closes the connection at once, read or not."""

@@ -203,7 +203,6 @@ FALSE_ANSWERS = {
     "another content type": {"wrong_content_type": "application/octet-stream", "body": "\x00\x01"},
     "a JSON array": {"body": "[]"},
     "a JSON object of another kind": {"body": '{"hello": "world"}'},
-    "a body over the limit": {"huge_event": 3_000_000},
 }
 
 
@@ -223,17 +222,27 @@ def test_a_false_answer_becomes_an_error(name, model, caller, stack, leaves_no_t
     assert "<html" not in answer.text
 
 
+# What was written in full before it was sent, or beyond what is read, and nobody knows how long it was.
+LARGE_ANSWERS = {
+    "a body that is cut": (False, {"cut_after_events": 1}),
+    "a body over the limit": (False, {"huge_event": 3_000_000}),
+    "an event over the limit": (True, {"huge_event": 100_000}),
+}
+
+
 @pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-haiku-4-5"])
-def test_a_body_that_is_cut_becomes_an_error_and_costs_what_it_may_have_been(model, caller, stack):
+@pytest.mark.parametrize("name", LARGE_ANSWERS)
+def test_a_large_answer_becomes_an_error_and_costs_what_it_may_have_been(name, model, caller, stack):
     assert_completion(caller.post(chat()))
     before = remaining(caller.post(chat()))
     provider = "openai" if model.startswith("gpt") else "anthropic"
-    stack.standins[provider].fault(model, {"cut_after_events": 1}, times=10)
-    answer = caller.post(big(model=model))
+    is_streaming, fault = LARGE_ANSWERS[name]
+    stack.standins[provider].fault(model, fault, times=10)
+    answer = caller.post(big(model=model, stream=is_streaming))
     stack.reset()
     assert_error(answer, answer.status_code)
     assert answer.status_code in (502, 503, 504)
-    # It was written in full before it was sent, and nobody knows how long it was: up to the 5000 tokens it was allowed.
+    # Up to the 5000 tokens that it was allowed.
     assert 5000 <= before - remaining(caller.post(chat())) < 6000
 
 
@@ -241,7 +250,6 @@ FALSE_STREAMS = {
     "html with 200": {"wrong_content_type": "text/html"},
     "an empty stream": {"empty_stream": True},
     "malformed JSON": {"malformed_json": True},
-    "an event over the limit": {"huge_event": 100_000},
     "cut after some events": {"cut_after_events": 2},
     "an error after some events": {"in_stream_error": 2},
 }

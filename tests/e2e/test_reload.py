@@ -272,11 +272,11 @@ def test_a_vm_that_trapped_gives_nothing_away(issuer):
 
 def test_a_hot_restart_counts_anew_while_the_old_process_settles_what_it_has(issuer):
     folder = RUN / "hot-restart"
-    options = ("--drain-time-s", "2", "--parent-shutdown-time-s", "8", "--base-id-path", folder / "base-id")
+    options = ("--drain-time-s", "2", "--parent-shutdown-time-s", "20", "--base-id-path", folder / "base-id")
     with Stack(prepared("hot-restart", issuer), "hot-restart", concurrency=2, options=options) as stack:
         credential = issuer.mint("each")
         spend(stack, credential)
-        log, flight = AccessLog(stack), Flight(stack, credential, 4)
+        log, flight = AccessLog(stack), Flight(stack, credential, 12)
         base_id = (folder / "base-id").read_text(encoding="ascii").strip()
         command = stack.command(folder / "envoy.yaml") + ["--base-id", base_id, "--restart-epoch", "1"]
         old = stack.gateway
@@ -294,7 +294,7 @@ def test_a_hot_restart_counts_anew_while_the_old_process_settles_what_it_has(iss
             (line,) = filter(is_of_the_flight, lines)
             assert (line["tollgate.usage_source"], line["gen_ai.usage.output_tokens"]) == ("reported", "250")
             assert left_of(stack.url, credential) == (MAX, 0, MAX)
-            wait_for(lambda: not old.is_alive(), "the old process never ended", timeout=30)
+            wait_for(lambda: not old.is_alive(), "the old process never ended", timeout=60)
             assert left_of(stack.url, credential) == (MAX, 0, MAX), "and nothing went with it"
         finally:
             old.stop()

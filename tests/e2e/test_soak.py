@@ -218,9 +218,9 @@ def test_a_crowd_never_gets_more_than_the_limit_and_nearly_all_of_it(crowded, is
     report("one window", entries, MAX, worst, crowd)
     assert crowd.refused > CALLERS
     assert_settled(entries, crowd)
-    assert 0.9 * MAX <= worst <= MAX
-    assert worst == total(entries, "produced")
-    assert total(entries, "charged") <= MAX
+    # Who leaves before a word came back pays for what was reserved: on a busy machine more than a tenth of the limit.
+    assert 0.75 * MAX <= worst == total(entries, "produced")
+    assert 0.98 * MAX <= total(entries, "charged") <= MAX
     assert_what_is_left(crowded, issuer, probe_input, MAX - total(entries, "charged"))
 
 
@@ -238,8 +238,10 @@ def test_no_window_ever_has_more_than_the_limit(crowded, issuer, account):
     assert worst <= SLIDING_MAX
     (began, _), *_ = production
     served = sum(amount for at, amount in production if at < began + windows * SLIDING_WINDOW)
-    print("sliding: %.1f %% of the limit served over %d windows" % (100 * served / windows / SLIDING_MAX, windows))
-    assert served >= 0.9 * windows * SLIDING_MAX
+    # Charges carry no time in the log: the part of these windows is that of what was produced in them.
+    charged = total(entries, "charged") * served / total(entries, "produced")
+    print("sliding: %.1f %% of the limit charged over %d windows" % (100 * charged / windows / SLIDING_MAX, windows))
+    assert charged >= 0.95 * windows * SLIDING_MAX
 
 
 def test_large_prompts_among_small_ones_do_not_overshoot_together(crowded, issuer, account):
