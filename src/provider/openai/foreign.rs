@@ -184,7 +184,13 @@ mod tests {
         check(
             r#"{"model":"m","safety_settings":[],"extra_body":{"google":{}},"guardrailConfig":{},"documents":[],"provider":{},"seed":1}"#,
             r#"{"model":"m","seed":1}"#,
-            &["safety_settings", "extra_body", "guardrailConfig", "documents", "provider"],
+            &[
+                "safety_settings",
+                "extra_body",
+                "guardrailConfig",
+                "documents",
+                "provider",
+            ],
         );
         check(
             r#"{"messages":[{"role":"assistant","content":"a","images":[{"type":"image_url"}]}]}"#,
