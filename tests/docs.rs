@@ -307,6 +307,35 @@ fn the_configuration_document_has_every_key_and_no_other() {
     }
 }
 
+/// The words that a type of the schema may be.
+fn words_of(schema: &Value, name: &str) -> Vec<String> {
+    let words = schema["$defs"][name]["oneOf"].as_array().unwrap();
+    words
+        .iter()
+        .map(|word| word["const"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_configuration_document_has_every_kind_and_every_preset() {
+    let schema: Value = serde_json::from_str(&read("envoy/gateway.schema.json")).unwrap();
+    let text = read("docs/configuration.md");
+    let rows = rows(&text, "## Keys");
+    for (key, name) in [
+        ("`providers.NAME.kind`", "ProviderKind"),
+        ("`providers.NAME.preset`", "Preset"),
+    ] {
+        let row = rows.iter().find(|cells| cells[0] == key).unwrap();
+        let told: BTreeSet<&str> = spans(&row[3]).collect();
+        for word in words_of(&schema, name) {
+            assert!(
+                told.contains(&*word),
+                "docs/configuration.md: {key} lacks `{word}`"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_memory_bound_of_the_counters_is_the_one_that_is_documented() {
     let limiter = RateLimiter::new(&[], &LimitStore::default()).unwrap();

@@ -180,6 +180,20 @@ fn contracts() -> impl Iterator<Item = (&'static Contract, ProviderKind)> {
 }
 
 #[test]
+fn every_kind_has_a_contract() {
+    let schema = std::fs::read_to_string("envoy/gateway.schema.json").unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    for word in schema["$defs"]["ProviderKind"]["oneOf"].as_array().unwrap() {
+        let kind: ProviderKind = serde_json::from_value(word["const"].clone()).unwrap();
+        let has_contract = contracts().any(|(_, found)| found == kind);
+        assert!(
+            has_contract,
+            "{kind:?} is in no contract of src/provider/fidelity.rs"
+        );
+    }
+}
+
+#[test]
 fn every_clause_about_chat_is_kept() {
     for (contract, kind) in contracts() {
         for (field, fate, _) in contract.chat {

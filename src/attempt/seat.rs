@@ -109,10 +109,7 @@ impl ProviderSeat {
             operation,
             upstream_model: upstream_model.to_owned(),
             on_unsupported: provider.on_unsupported,
-            // Mistral reports usage unasked and refuses the field.
-            stream_usage: provider
-                .stream_usage
-                .unwrap_or(provider.kind != ProviderKind::Mistral),
+            stream_usage: provider.stream_usage.unwrap_or(true),
             output_bound_field: provider
                 .output_bound_field
                 .unwrap_or_else(|| provider.kind.output_bound_field()),

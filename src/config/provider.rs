@@ -50,7 +50,7 @@ pub struct Provider {
     #[serde(default)]
     pub on_unsupported: OnUnsupported,
     /// Whether the provider understands `stream_options.include_usage`, which the gateway adds so that streams
-    /// report their usage. Default: true, but false for `mistral`, which reports usage unasked.
+    /// report their usage. Default: true. `mistral` reports usage unasked and is never sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_usage: Option<bool>,
     /// The request field that the provider reads the output bound from, if it speaks OpenAI's language. Default:

@@ -81,17 +81,23 @@ impl Detours {
             return Err(ApiError::bad_request(name, message));
         }
         if self.has_dearer_tier && judged.by_price {
-            let message =
-                "service_tier: expected another than \"priority\", whose price the budget does not know.";
+            let message = "service_tier: expected another than \"priority\" or \"fast\", whose price the budget does not know.";
             return Err(ApiError::bad_request("service_tier", message));
         }
         Ok(())
     }
 }
 
+/// `fast` is OpenAI's other word for the same
+/// (<https://platform.openai.com/docs/api-reference/chat/create#chat-create-service_tier>).
 fn is_dearer(value: &[u8]) -> bool {
     let text = core::str::from_utf8(value)
         .ok()
         .filter(|text| text.starts_with('"'));
-    text.is_some_and(|text| unescape(text).is_ok_and(|tier| tier.eq_ignore_ascii_case("priority")))
+    let is = |tier: &str| {
+        ["fast", "priority"]
+            .iter()
+            .any(|dear| tier.eq_ignore_ascii_case(dear))
+    };
+    text.is_some_and(|text| unescape(text).is_ok_and(|tier| is(&tier)))
 }

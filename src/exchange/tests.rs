@@ -993,6 +993,7 @@ fn nothing_gets_around_what_a_request_is_judged_by() {
             ("models", json!(["dear"])),
             ("fallbacks", json!(["dear"])),
             ("service_tier", json!("priority")),
+            ("service_tier", json!("fast")),
         ] {
             let mut body: Value = serde_json::from_slice(&chat("fast", 5)).unwrap();
             body[name] = value;

@@ -110,7 +110,7 @@ impl Settings {
             operation: Operation::Chat,
             upstream_model: upstream_model.to_owned(),
             on_unsupported: OnUnsupported::Drop,
-            stream_usage: kind != ProviderKind::Mistral,
+            stream_usage: true,
             output_bound_field: kind.output_bound_field(),
             developer_role: kind.keeps_to_openai(),
             default_max_tokens: 4096,

@@ -68,19 +68,17 @@ pub(super) fn choices(object: &Object<'_>, numbers: &mut Numbers) -> Option<Stri
 fn choice(json: &str, index: u32, numbers: &mut Numbers) -> Option<String> {
     let object = Object::parse(json).ok()?;
     let given = |key| object.get(key).filter(|value| *value != "null");
+    let answer = given("message").or_else(|| last_of(given("messages")?));
     let mut editor = Editor::new(&object);
     if given("index").is_none() {
         editor.set("index", index.to_string());
     }
-    for key in ["delta", "message"] {
-        if let Some(message) = object
-            .get(key)
-            .and_then(|json| message(json, key == "delta", numbers))
-        {
+    for (key, said) in [("delta", given("delta")), ("message", answer)] {
+        if let Some(message) = said.and_then(|json| message(json, key == "delta", numbers)) {
             editor.set(key, message);
         }
     }
-    if given("delta").is_none() && given("message").is_none() {
+    if given("delta").is_none() && answer.is_none() {
         editor.set("delta", "{}");
     }
     match given("finish_reason").filter(|reason| *reason != r#""""#) {
@@ -89,14 +87,21 @@ fn choice(json: &str, index: u32, numbers: &mut Numbers) -> Option<String> {
                 editor.set("finish_reason", reason);
             }
         }
-        None if given("message").is_some_and(calls_tools) => {
+        None if answer.is_some_and(calls_tools) => {
             editor.set("finish_reason", r#""tool_calls""#);
         }
-        None if given("message").is_some() => editor.set("finish_reason", r#""stop""#),
+        None if answer.is_some() => editor.set("finish_reason", r#""stop""#),
         None if object.get("finish_reason").is_some() => editor.set("finish_reason", "null"),
         None => {}
     }
     written(editor)
+}
+
+/// The answer among the messages that Mistral tells where its own tools were at work
+/// (<https://docs.mistral.ai/api/#tag/chat>): the last.
+fn last_of(messages: &str) -> Option<&str> {
+    let messages: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
+    messages.last().map(|message| message.get())
 }
 
 fn calls_tools(message: &str) -> bool {
@@ -284,6 +289,14 @@ mod tests {
         check(
             r#""delta":{"content":[{"type":"image_url","image_url":{"url":"https://a"}},{"type":"text","text":"b"},{"type":"image_url","image_url":"https://c"},{"type":"tool_reference","title":"t","url":"https://d"}]}"#,
             r#""delta":{"content":"b","images":[{"type":"image_url","image_url":{"url":"https://a"},"index":0},{"type":"image_url","image_url":{"url":"https://c"},"index":1}],"citations":[{"type":"tool_reference","title":"t","url":"https://d"}]}"#,
+        );
+    }
+
+    #[crate::test]
+    fn the_last_of_several_messages_is_the_answer() {
+        check(
+            r#""message":null,"messages":[{"role":"tool","content":"a"},{"role":"assistant","content":"b"}],"finish_reason":"stop""#,
+            r#""message":{"role":"assistant","content":"b"},"messages":[{"role":"tool","content":"a"},{"role":"assistant","content":"b"}],"finish_reason":"stop""#,
         );
     }
 
