@@ -298,7 +298,7 @@ fn what_an_answer_claims_decides_how_it_fails() {
             value(&head.0, "content-length"),
             Some(out.len().to_string().as_str())
         );
-        let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let error: Value = serde_json::from_slice(&out).unwrap();
         assert!(error["error"]["message"].is_string());
         assert!(bench.phase().starts_with("Failed"));
     }
@@ -439,7 +439,7 @@ fn a_refused_credential_of_the_caller_s_is_the_caller_s_fault() {
         Some("401"),
         "not tried elsewhere"
     );
-    let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let error: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(error["error"]["code"], "provider_credential_refused");
     assert!(!String::from_utf8(out).unwrap().contains("sk-mine"));
     assert!(
@@ -707,7 +707,7 @@ fn a_refused_credential_is_the_gateway_s_fault_and_tells_nothing_of_it() {
         let more: Vec<_> = more.into_iter().collect();
         bench.answer_head(status, content_type, &more);
         let (_, out) = bench.answer_body([body.as_bytes()]);
-        let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let error: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(error["error"]["message"], REFUSED, "{status} {body}");
         assert_eq!(error["error"]["code"], "upstream_credential_refused");
         assert!(bench.phase().contains("status: 502"), "{}", bench.phase());
@@ -756,7 +756,7 @@ fn the_log_tells_of_a_refused_credential_once_a_minute() {
     let seat = ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap();
     let told: Vec<bool> = [100, 100, 159, 160, 161, 400]
         .into_iter()
-        .map(|second| seat.is_refusal_news(crate::clock::Timestamp::from_secs(second)))
+        .map(|second| seat.is_refusal_news(Timestamp::from_secs(second)))
         .collect();
     assert_eq!(told, [true, false, false, true, false, true]);
 }
