@@ -207,7 +207,7 @@ mod tests {
         START.plus(Duration::from_secs(secs))
     }
 
-    fn token() -> AccessToken {
+    fn unfetched() -> AccessToken {
         let credential = serde_json::from_value(json!({"gcp_metadata": {}})).unwrap();
         AccessToken::new("vertex", &credential).unwrap()
     }
@@ -217,54 +217,62 @@ mod tests {
     }
 
     /// Asks at `now`, and answers; the reason if that failed.
-    fn fetch(token: &mut AccessToken, now: Timestamp, answer: Option<(u16, &[u8])>) -> Result<(), String> {
-        let call = token.begin(now).expect("it is time");
-        assert_eq!(token.begin(now), None, "one call at a time");
-        token.on_answer(&call, answer, now).map(drop)
+    fn fetch(
+        access_token: &mut AccessToken,
+        now: Timestamp,
+        answer: Option<(u16, &[u8])>,
+    ) -> Result<(), String> {
+        let call = access_token.begin(now).expect("it is time");
+        assert_eq!(access_token.begin(now), None, "one call at a time");
+        access_token.on_answer(&call, answer, now).map(drop)
     }
 
     #[crate::test]
     fn a_token_is_renewed_ahead_of_its_end_and_used_until_then() {
-        let mut token = token();
-        assert_eq!(token.current(START), None);
+        let mut access_token = unfetched();
+        assert_eq!(access_token.current(START), None);
         let body = good("first", json!(3600));
-        fetch(&mut token, START, Some((200, body.as_bytes()))).unwrap();
-        assert_eq!(token.current(START).as_deref(), Some("first"));
-        assert_eq!(token.begin(after(2500)), None);
+        fetch(&mut access_token, START, Some((200, body.as_bytes()))).unwrap();
+        assert_eq!(access_token.current(START).as_deref(), Some("first"));
+        assert_eq!(access_token.begin(after(2500)), None);
         // Nothing comes: what is known stays until its end.
         let mut asked = 0;
         for second in 2881..3600 {
-            if token.begin(after(second)).is_some() {
+            if access_token.begin(after(second)).is_some() {
                 asked += 1;
-                let call = token.begin(after(second + 10)).unwrap();
-                assert!(token.on_answer(&call, None, after(second)).is_err());
+                let call = access_token.begin(after(second + 10)).unwrap();
+                assert!(access_token.on_answer(&call, None, after(second)).is_err());
             }
-            assert_eq!(token.current(after(second)).as_deref(), Some("first"), "{second}");
+            assert_eq!(
+                access_token.current(after(second)).as_deref(),
+                Some("first"),
+                "{second}"
+            );
         }
         assert!((20..60).contains(&asked), "{asked} calls in twelve minutes");
-        assert_eq!(token.current(after(3600)), None);
+        assert_eq!(access_token.current(after(3600)), None);
         let body = good("second", json!("86399"));
-        fetch(&mut token, after(3700), Some((200, body.as_bytes()))).unwrap();
-        assert_eq!(token.current(after(3700)).as_deref(), Some("second"));
+        fetch(&mut access_token, after(3700), Some((200, body.as_bytes()))).unwrap();
+        assert_eq!(access_token.current(after(3700)).as_deref(), Some("second"));
     }
 
     #[crate::test]
     fn the_pause_after_failures_grows_and_is_bounded() {
-        let mut token = token();
+        let mut access_token = unfetched();
         let mut now = START;
         let mut pauses = Vec::new();
         for _ in 0..10 {
             assert!(
-                fetch(&mut token, now, Some((503, b"secret"))).is_err_and(|reason| {
+                fetch(&mut access_token, now, Some((503, b"secret"))).is_err_and(|reason| {
                     assert!(!reason.contains("secret"));
                     reason.contains("503")
                 })
             );
             let failed_at = now;
-            while token.begin(now).is_none() {
+            while access_token.begin(now).is_none() {
                 now = now.plus(Duration::from_millis(100));
             }
-            token.under_way = None;
+            access_token.under_way = None;
             pauses.push(now.since(failed_at).as_millis());
         }
         assert!(
@@ -276,19 +284,19 @@ mod tests {
 
     #[crate::test]
     fn a_call_that_nothing_is_heard_of_is_made_again() {
-        let mut token = token();
-        assert!(token.begin(START).is_some());
-        assert_eq!(token.begin(after(6)), None);
-        assert!(token.begin(after(8)).is_some());
+        let mut access_token = unfetched();
+        assert!(access_token.begin(START).is_some());
+        assert_eq!(access_token.begin(after(6)), None);
+        assert!(access_token.begin(after(8)).is_some());
     }
 
     #[crate::test]
     fn a_clock_that_was_set_back_has_the_token_fetched_anew() {
-        let mut token = token();
+        let mut access_token = unfetched();
         let body = good("first", json!(3600));
-        fetch(&mut token, after(86_400), Some((200, body.as_bytes()))).unwrap();
-        assert_eq!(token.current(START), None);
-        assert!(token.begin(START).is_some());
+        fetch(&mut access_token, after(86_400), Some((200, body.as_bytes()))).unwrap();
+        assert_eq!(access_token.current(START), None);
+        assert!(access_token.begin(START).is_some());
     }
 
     #[crate::test]
@@ -312,15 +320,15 @@ mod tests {
             json!({"access_token": "t", "expires_in": 60}).to_string(),
             json!({"access_token": 7, "expires_in": 60, "token_type": "Bearer"}).to_string(),
         ] {
-            let mut token = token();
-            let failed = fetch(&mut token, START, Some((200, body.as_bytes())));
+            let mut access_token = unfetched();
+            let failed = fetch(&mut access_token, START, Some((200, body.as_bytes())));
             assert!(failed.is_err(), "{}", &body[..body.len().min(80)]);
-            assert_eq!(token.current(START), None);
+            assert_eq!(access_token.current(START), None);
         }
-        let mut token = token();
+        let mut access_token = unfetched();
         let forever = good("t", json!(u64::MAX));
-        fetch(&mut token, START, Some((200, forever.as_bytes()))).unwrap();
-        assert_eq!(token.current(after(8 * 24 * 3600)), None);
-        assert_eq!(format!("{token:?}"), "AccessToken { is_known: true }");
+        fetch(&mut access_token, START, Some((200, forever.as_bytes()))).unwrap();
+        assert_eq!(access_token.current(after(8 * 24 * 3600)), None);
+        assert_eq!(format!("{access_token:?}"), "AccessToken { is_known: true }");
     }
 }

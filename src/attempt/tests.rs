@@ -815,7 +815,9 @@ fn without_an_access_token_nothing_is_sent_and_the_provider_is_named() {
     }))
     .unwrap();
     let seat = Rc::new(ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap());
-    let fetched = seat.access_token().map(|token| Rc::new(RefCell::new(token)));
+    let fetched = seat
+        .access_token()
+        .map(|unfetched| Rc::new(RefCell::new(unfetched)));
     let credentials = Rc::new(Credentials {
         teams: [("search".to_owned(), Some("sk-search".into()))].into(),
         fetched,
@@ -847,11 +849,11 @@ fn without_an_access_token_nothing_is_sent_and_the_provider_is_named() {
     );
     // A team's own is another.
     assert!(begin(Some("search"), now).is_ok());
-    let mut token = credentials.fetched.as_ref().unwrap().borrow_mut();
-    let call = token.begin(now).unwrap();
+    let mut access_token = credentials.fetched.as_ref().unwrap().borrow_mut();
+    let call = access_token.begin(now).unwrap();
     let answer = br#"{"access_token":"ya29.t","expires_in":3599,"token_type":"Bearer"}"#;
-    token.on_answer(&call, Some((200, answer)), now).unwrap();
-    drop(token);
+    access_token.on_answer(&call, Some((200, answer)), now).unwrap();
+    drop(access_token);
     let (_, head) = begin(None, now).ok().unwrap();
     let sent = head.iter().find(|(name, _)| *name == "authorization");
     assert_eq!(sent.unwrap().1, b"Bearer ya29.t");

@@ -155,15 +155,15 @@ impl Seat {
 
     /// The calls for the access tokens that this seat presents.
     fn token_calls(&self) -> Option<TokenCalls> {
-        let token = |(seat, credentials): (&Rc<ProviderSeat>, &Rc<Credentials>)| {
+        let fetched = |(seat, credentials): (&Rc<ProviderSeat>, &Rc<Credentials>)| {
             Some((Rc::clone(&seat.name), Rc::clone(credentials.fetched.as_ref()?)))
         };
         TokenCalls::new(match self {
             Self::Both(_, seats) => seats
                 .values()
-                .filter_map(|(seat, credentials)| token((seat, credentials)))
+                .filter_map(|(seat, credentials)| fetched((seat, credentials)))
                 .collect(),
-            Self::Provider { seat, credentials } => token((seat, credentials)).into_iter().collect(),
+            Self::Provider { seat, credentials } => fetched((seat, credentials)).into_iter().collect(),
             Self::Gateway(_) => Vec::new(),
         })
     }

@@ -26,13 +26,17 @@ thread_local! {
 /// The access token of a seat's provider, if it has one that the filter fetches.
 pub(super) fn of(seat: &ProviderSeat) -> Option<Shared> {
     let wanted = seat.access_token()?;
-    TOKENS.with_borrow_mut(|tokens| {
-        tokens.retain(|token| token.strong_count() > 0);
-        let mut known = tokens.iter().filter_map(Weak::upgrade);
-        let same = known.find(|token| token.try_borrow().is_ok_and(|token| token.is_same_as(&wanted)));
+    TOKENS.with_borrow_mut(|access_tokens| {
+        access_tokens.retain(|access_token| access_token.strong_count() > 0);
+        let mut known = access_tokens.iter().filter_map(Weak::upgrade);
+        let same = known.find(|access_token| {
+            access_token
+                .try_borrow()
+                .is_ok_and(|access_token| access_token.is_same_as(&wanted))
+        });
         Some(same.unwrap_or_else(|| {
             let fresh = Rc::new(RefCell::new(wanted));
-            tokens.push(Rc::downgrade(&fresh));
+            access_tokens.push(Rc::downgrade(&fresh));
             fresh
         }))
     })
@@ -41,28 +45,31 @@ pub(super) fn of(seat: &ProviderSeat) -> Option<Shared> {
 /// The calls of one root context.
 pub(super) struct TokenCalls {
     /// Each with its provider's name.
-    tokens: Vec<(Rc<str>, Shared)>,
+    access_tokens: Vec<(Rc<str>, Shared)>,
     under_way: HashMap<u32, (usize, TokenCall)>,
 }
 
 impl TokenCalls {
     /// Begins to tick, if there is any token to fetch.
-    pub(super) fn new(tokens: Vec<(Rc<str>, Shared)>) -> Option<Self> {
-        if tokens.is_empty() {
+    pub(super) fn new(access_tokens: Vec<(Rc<str>, Shared)>) -> Option<Self> {
+        if access_tokens.is_empty() {
             return None;
         }
         host::tick_every(TICK_MILLIS);
         Some(Self {
-            tokens,
+            access_tokens,
             under_way: HashMap::new(),
         })
     }
 
     pub(super) fn on_tick(&mut self) {
         let now = host::now();
-        for place in 0..self.tokens.len() {
-            let token = self.tokens.get(place).map(|(_, token)| token);
-            let call = token.and_then(|token| token.try_borrow_mut().ok()?.begin(now));
+        for place in 0..self.access_tokens.len() {
+            let access_token = self
+                .access_tokens
+                .get(place)
+                .map(|(_, access_token)| access_token);
+            let call = access_token.and_then(|access_token| access_token.try_borrow_mut().ok()?.begin(now));
             let Some(call) = call else { continue };
             host::count("tollgate.access_token_fetches", 1);
             match host::call_for_token(&call) {
@@ -91,13 +98,13 @@ impl TokenCalls {
     }
 
     fn conclude(&self, place: usize, call: &TokenCall, answer: Option<(u16, &[u8])>) {
-        let Some((provider, token)) = self.tokens.get(place) else {
+        let Some((provider, access_token)) = self.access_tokens.get(place) else {
             return;
         };
-        let Ok(mut token) = token.try_borrow_mut() else {
+        let Ok(mut access_token) = access_token.try_borrow_mut() else {
             return;
         };
-        match token.on_answer(call, answer, host::now()) {
+        match access_token.on_answer(call, answer, host::now()) {
             Ok(lifetime) => {
                 log::info!(
                     "provider {provider}: an access token for {} s",
