@@ -153,7 +153,7 @@ fn no_secret_file_reaches_the_filter_and_every_target_has_its_cluster() {
         .map(|rest| rest.split("failure_policy").next().unwrap())
         .collect();
     let words = |vm: &str| vm.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(vms.len(), 10, "the gateway seat and nine clusters");
+    assert_eq!(vms.len(), 12, "the gateway seat and eleven clusters");
     assert!(
         vms.iter().all(|vm| words(vm) == words(vms[0])),
         "all seats share one VM"

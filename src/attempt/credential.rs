@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A provider that refuses the credential.
+//! A provider that refuses the credential, or one whose credential is not there yet.
 //!
 //! If it is the gateway's, the caller can do nothing about it and must not take it for a refusal of its own credential, so it is told
 //! that the gateway is at fault, in a sentence that holds nothing of the provider's: providers repeat parts of
@@ -36,6 +36,12 @@ pub(super) fn refused(owner: CredentialOwner) -> UpstreamFault {
         error: ApiError::new(502, API_ERROR, message).with_code("upstream_credential_refused"),
         is_retryable: true,
     }
+}
+
+/// What the caller is told while no access token for the provider has come.
+pub(super) fn awaited(provider: &str) -> ApiError {
+    let message = format!("The gateway has no access token for the provider {provider} yet. Try again soon.");
+    ApiError::new(503, API_ERROR, message).with_code("upstream_credential_unavailable")
 }
 
 /// Puts [`refused`] in place of a fault that means it, and tells whether it is the

@@ -10,6 +10,7 @@
 //! failure before that moment becomes the status [`RETRYABLE`], which Envoy's retry policy takes to the next
 //! group of targets, or a plain status if no other provider could do better.
 
+mod access_token;
 mod ceiling;
 mod credential;
 mod credentials;
@@ -20,6 +21,7 @@ mod seat;
 #[cfg(test)]
 mod tests;
 
+pub use access_token::{AccessToken, MAX_TOKEN_ANSWER_BYTES, TokenCall};
 pub use ceiling::Extend;
 pub use credentials::Credentials;
 pub use response::{BodyStep, RETRYABLE, ResponseHead};
@@ -113,8 +115,15 @@ impl Attempt {
             record.dropped.clone_from(&attempt.request.dropped);
             record.approximated.clone_from(&attempt.request.approximated);
         });
-        let head = attempt.head(headers, credentials, out.len());
-        Ok((attempt, head))
+        match attempt.head(headers, credentials, out.len()) {
+            Ok(head) => Ok((attempt, head)),
+            Err(error) => {
+                // Envoy's router retries no answer that an upstream filter gives, whatever its status.
+                let reply = refusal(seat, Some(&attempt.handoff), &error);
+                attempt.record(|record| record.phase = Phase::Failed(error));
+                Err(reply)
+            }
+        }
     }
 
     /// The answer to a request with trailers where Envoy is to sign it: its filter signs at the end of a body, which is
@@ -135,12 +144,16 @@ impl Attempt {
     }
 
     /// The head of the request, with the credential that is to be presented; writes down whose it is.
-    fn head(&mut self, headers: &Headers, credentials: &Credentials, content_length: usize) -> UpstreamHead {
+    fn head(
+        &mut self,
+        headers: &Headers,
+        credentials: &Credentials,
+        content_length: usize,
+    ) -> Result<UpstreamHead, ApiError> {
         let handoff = self.handoff.try_borrow().ok();
-        let (credential, owner) = handoff.as_deref().map_or_else(
-            || (credentials.own.clone(), CredentialOwner::Gateway),
-            |handoff| credentials.choose(handoff, &self.seat.name),
-        );
+        let (credential, owner) = credentials
+            .choose(handoff.as_deref(), &self.seat.name)
+            .ok_or_else(|| credential::awaited(&self.seat.name))?;
         let head = request::head(
             &self.seat,
             headers,
@@ -152,7 +165,7 @@ impl Attempt {
         self.presented = credential;
         self.owner = owner;
         self.record(|record| record.credential_owner = owner);
-        head
+        Ok(head)
     }
 
     /// Whether the provider has refused the gateway's credential; true once.

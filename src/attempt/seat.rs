@@ -2,6 +2,7 @@
 
 //! What the filter of one cluster knows of its provider.
 
+use super::access_token::AccessToken;
 use crate::clock::Timestamp;
 use crate::config::{ConfigError, Credential, Endpoint, Listener, Provider, ProviderKind};
 use crate::provider::{Operation, Settings, configured};
@@ -71,8 +72,17 @@ impl ProviderSeat {
     pub fn credential_variable(&self) -> Option<&str> {
         match self.provider.credential.as_ref()? {
             Credential::Env(name) => Some(name),
-            Credential::File(_) | Credential::OAuth2(_) => None,
+            Credential::File(_)
+            | Credential::OAuth2(_)
+            | Credential::GcpMetadata(_)
+            | Credential::AzureImds(_) => None,
         }
+    }
+
+    /// The provider's access token, if the filter fetches it.
+    #[must_use]
+    pub fn access_token(&self) -> Option<AccessToken> {
+        AccessToken::new(&self.name, self.provider.credential.as_ref()?)
     }
 
     /// The environment variables that hold teams' credentials, by team.
@@ -80,7 +90,10 @@ impl ProviderSeat {
         let teams = self.provider.team_credentials.iter();
         teams.filter_map(|(team, credential)| match credential {
             Credential::Env(name) => Some((team.as_str(), name.as_str())),
-            Credential::File(_) | Credential::OAuth2(_) => None,
+            Credential::File(_)
+            | Credential::OAuth2(_)
+            | Credential::GcpMetadata(_)
+            | Credential::AzureImds(_) => None,
         })
     }
 

@@ -3,6 +3,7 @@
 //! Attempts from begin to end, as the filter drives them.
 
 use super::{Attempt, BodyStep, Credentials, Extend, ProviderSeat, RETRYABLE, ResponseHead};
+use crate::clock::Timestamp;
 use crate::config::{LimitStore, Listener, Model, Provider};
 use crate::handoff::{Ceiling, CredentialOwner, Handoff, Phase};
 use crate::headers::Headers;
@@ -10,7 +11,7 @@ use crate::policy::brought::BroughtHeaders;
 use crate::policy::prices::Prices;
 use crate::policy::rate_limit::{Lease, RateLimiter, Reservation};
 use crate::policy::routing::Routes;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -301,7 +302,7 @@ fn what_an_answer_claims_decides_how_it_fails() {
             value(&head.0, "content-length"),
             Some(out.len().to_string().as_str())
         );
-        let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let error: Value = serde_json::from_slice(&out).unwrap();
         assert!(error["error"]["message"].is_string());
         assert!(bench.phase().starts_with("Failed"));
     }
@@ -475,7 +476,7 @@ fn a_refused_credential_of_the_caller_s_is_the_caller_s_fault() {
         Some("401"),
         "not tried elsewhere"
     );
-    let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let error: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(error["error"]["code"], "provider_credential_refused");
     assert!(!String::from_utf8(out).unwrap().contains("sk-mine"));
     assert!(
@@ -816,7 +817,7 @@ fn a_refused_credential_is_the_gateway_s_fault_and_tells_nothing_of_it() {
         let more: Vec<_> = more.into_iter().collect();
         bench.answer_head(status, content_type, &more);
         let (_, out) = bench.answer_body([body.as_bytes()]);
-        let error: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let error: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(error["error"]["message"], REFUSED, "{status} {body}");
         assert_eq!(error["error"]["code"], "upstream_credential_refused");
         assert!(bench.phase().contains("status: 502"), "{}", bench.phase());
@@ -865,7 +866,7 @@ fn the_log_tells_of_a_refused_credential_once_a_minute() {
     let seat = ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap();
     let told: Vec<bool> = [100, 100, 159, 160, 161, 400]
         .into_iter()
-        .map(|second| seat.is_refusal_news(crate::clock::Timestamp::from_secs(second)))
+        .map(|second| seat.is_refusal_news(Timestamp::from_secs(second)))
         .collect();
     assert_eq!(told, [true, false, false, true, false, true]);
 }
@@ -915,4 +916,57 @@ fn baggage_goes_to_a_provider_only_where_that_is_configured() {
     let request = crate::provider::UpstreamRequest::default();
     let head = super::request::head(&seat, &headers.into_iter().collect(), &request, None, 0);
     assert_eq!(value(&head, "baggage"), Some("user=alice"));
+}
+
+#[crate::test]
+fn without_an_access_token_nothing_is_sent_and_the_provider_is_named() {
+    let provider: Provider = serde_json::from_value(json!({
+        "kind": "openai_compatible", "endpoint": "http://llm.example", "credential": {"gcp_metadata": {}}
+    }))
+    .unwrap();
+    let seat = Rc::new(ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap());
+    let fetched = seat
+        .access_token()
+        .map(|unfetched| Rc::new(RefCell::new(unfetched)));
+    let credentials = Rc::new(Credentials {
+        teams: [("search".to_owned(), Some("sk-search".into()))].into(),
+        fetched,
+        ..Credentials::default()
+    });
+    let begin = |team: Option<&str>, now| {
+        let handoff = bench(PLAIN, &[]).handoff;
+        handoff.borrow_mut().team = team.map(str::to_owned);
+        let credentials = credentials.current(|| now);
+        Attempt::begin(
+            &seat,
+            Some(handoff),
+            &Headers::default(),
+            PLAIN,
+            &credentials,
+            &mut Vec::new(),
+        )
+    };
+    let now = Timestamp::from_secs(1_800_000_000);
+    let reply = begin(None, now).err().unwrap();
+    let error: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(reply.status, 503);
+    assert_eq!(error["error"]["code"], "upstream_credential_unavailable");
+    assert!(
+        error["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("provider p ")
+    );
+    // A team's own is another.
+    assert!(begin(Some("search"), now).is_ok());
+    let mut access_token = credentials.fetched.as_ref().unwrap().borrow_mut();
+    let call = access_token.begin(now).unwrap();
+    let answer = br#"{"access_token":"ya29.t","expires_in":3599,"token_type":"Bearer"}"#;
+    access_token.on_answer(&call, Some((200, answer)), now).unwrap();
+    drop(access_token);
+    let (_, head) = begin(None, now).ok().unwrap();
+    let sent = head.iter().find(|(name, _)| *name == "authorization");
+    assert_eq!(sent.unwrap().1, b"Bearer ya29.t");
+    let later = Timestamp::from_secs(1_800_003_600);
+    assert_eq!(begin(None, later).err().unwrap().status, 503);
 }

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod limits;
 pub mod listener;
 pub mod load;
+mod metadata;
 pub mod model;
 mod moment;
 pub mod plugin;
@@ -38,6 +39,7 @@ pub use limits::{
     LimitStore, OnShort, Weights,
 };
 pub use listener::{Admin, Listener};
+pub use metadata::{AzureImds, GcpMetadata, TokenRequest, token_cluster};
 pub use model::{Model, Target};
 pub use moment::Moment;
 pub use plugin::PluginConfig;

@@ -2,7 +2,7 @@
 
 //! `providers`: who serves models, and how they are spoken to.
 
-use super::{Period, Preset};
+use super::{AzureImds, GcpMetadata, Period, Preset};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -139,8 +139,10 @@ impl Provider {
     /// The header that carries the provider's credential, and what stands before the credential there.
     #[must_use]
     pub const fn credential_header(&self) -> (&'static str, &'static str) {
+        let is_entra = matches!(self.credential, Some(Credential::AzureImds(_)));
         match self.credential_scheme {
             Some(CredentialScheme::Bearer) => ("authorization", "Bearer "),
+            None if is_entra => ("authorization", "Bearer "),
             Some(CredentialScheme::ApiKey) | None => self.kind.credential_header(),
         }
     }
@@ -200,6 +202,10 @@ pub enum Credential {
     /// An access token that Envoy fetches with a client's own credentials (RFC 6749, section 4.4), and renews.
     #[serde(rename = "oauth2")]
     OAuth2(OAuth2),
+    /// An access token of the machine's own identity at Google Cloud, which the filter fetches and renews.
+    GcpMetadata(GcpMetadata),
+    /// An access token of the machine's managed identity at Azure, which the filter fetches and renews.
+    AzureImds(AzureImds),
 }
 
 /// How Envoy gets an access token.
@@ -238,7 +244,7 @@ impl Credential {
     #[must_use]
     pub const fn secret_file(&self) -> Option<&String> {
         match self {
-            Self::Env(_) => None,
+            Self::Env(_) | Self::GcpMetadata(_) | Self::AzureImds(_) => None,
             Self::File(path) => Some(path),
             Self::OAuth2(oauth2) => Some(&oauth2.client_secret.file),
         }

@@ -3,7 +3,7 @@
 //! The host, in the core's words.
 
 use super::abi::{self, Buffer, Map, Status};
-use crate::attempt::SESSION_HEADER;
+use crate::attempt::{SESSION_HEADER, TokenCall};
 use crate::clock::Timestamp;
 use crate::exchange::HeaderEdit;
 use crate::handoff::Handoff;
@@ -226,6 +226,22 @@ pub(super) fn call_for_keys(call: &KeyCall) -> Option<u32> {
         (":scheme", if call.is_tls { "https" } else { "http" }),
         (":authority", &call.authority),
         (":path", &call.path),
+        ("accept", "application/json"),
+        ("user-agent", concat!("tollgate/", env!("CARGO_PKG_VERSION"))),
+    ];
+    abi::dispatch_http_call(&call.cluster, headers, call.timeout).ok()
+}
+
+/// Asks a metadata service for an access token; the call's id.
+pub(super) fn call_for_token(call: &TokenCall) -> Option<u32> {
+    let request = &call.request;
+    let authority = request.endpoint.authority();
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", if request.endpoint.is_tls { "https" } else { "http" }),
+        (":authority", &authority),
+        (":path", &request.path),
+        request.header,
         ("accept", "application/json"),
         ("user-agent", concat!("tollgate/", env!("CARGO_PKG_VERSION"))),
     ];

@@ -15,6 +15,7 @@ mod host;
 mod keys;
 mod provider;
 mod root;
+mod tokens;
 mod waiting;
 
 use root::Root;

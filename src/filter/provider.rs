@@ -52,7 +52,8 @@ impl ProviderFilter {
             .and_then(|handoff| handoff.try_borrow_mut().ok()?.take_body(self.buffered));
         let body = handed.unwrap_or_else(|| host::body(Buffer::RequestBody, 0, self.buffered));
         let mut out = Vec::with_capacity(body.len().saturating_add(256));
-        let begun = Attempt::begin(&self.seat, handoff, &headers, &body, &self.credentials, &mut out);
+        let credentials = self.credentials.current(host::now);
+        let begun = Attempt::begin(&self.seat, handoff, &headers, &body, &credentials, &mut out);
         match begun {
             Ok((mut attempt, head)) => {
                 attempt.extend_with(Box::new(|lease, wanted| {

@@ -7,6 +7,7 @@ use super::gateway::GatewayFilter;
 use super::host::{self, HostConnection, HostSignatures, SharedData};
 use super::keys::KeyCalls;
 use super::provider::ProviderFilter;
+use super::tokens::{self, TokenCalls};
 use super::waiting::{AwaitsKeys, Reachable};
 use crate::attempt::{Credentials, ProviderSeat};
 use crate::config::load::from_json;
@@ -24,6 +25,7 @@ pub(super) struct Root {
     context: u32,
     seat: Option<Seat>,
     key_calls: Option<KeyCalls>,
+    token_calls: Option<TokenCalls>,
 }
 
 /// The provider seats of all clusters, with their credentials.
@@ -125,6 +127,7 @@ fn credentials(seat: &ProviderSeat) -> Rc<Credentials> {
             .credential_variable()
             .and_then(|name| variable(name, &seat.name)),
         teams: seat.team_credential_variables().map(of_team).collect(),
+        fetched: tokens::of(seat),
     })
 }
 
@@ -149,11 +152,29 @@ impl Seat {
             Self::Provider { .. } => None,
         }
     }
+
+    /// The calls for the access tokens that this seat presents.
+    fn token_calls(&self) -> Option<TokenCalls> {
+        let fetched = |(seat, credentials): (&Rc<ProviderSeat>, &Rc<Credentials>)| {
+            Some((Rc::clone(&seat.name), Rc::clone(credentials.fetched.as_ref()?)))
+        };
+        TokenCalls::new(match self {
+            Self::Both(_, seats) => seats
+                .values()
+                .filter_map(|(seat, credentials)| fetched((seat, credentials)))
+                .collect(),
+            Self::Provider { seat, credentials } => fetched((seat, credentials)).into_iter().collect(),
+            Self::Gateway(_) => Vec::new(),
+        })
+    }
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, id: u32, header_count: usize, body_size: usize, _trailers: usize) {
         if let Some(calls) = self.key_calls.as_mut() {
+            calls.on_answer(id, header_count, body_size);
+        }
+        if let Some(calls) = self.token_calls.as_mut() {
             calls.on_answer(id, header_count, body_size);
         }
     }
@@ -166,6 +187,7 @@ impl RootContext for Root {
             Ok(seat) => {
                 let policy = seat.fetching_policy();
                 self.key_calls = policy.map(|policy| KeyCalls::new(self.context, Rc::clone(policy)));
+                self.token_calls = seat.token_calls();
                 self.seat = Some(seat);
                 true
             }
@@ -180,6 +202,9 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Some(calls) = self.key_calls.as_mut() {
+            calls.on_tick();
+        }
+        if let Some(calls) = self.token_calls.as_mut() {
             calls.on_tick();
         }
     }

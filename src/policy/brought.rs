@@ -77,7 +77,7 @@ impl BroughtHeaders {
                 );
             }
             for (team, credential) in &provider.team_credentials {
-                if credential.is_injected() {
+                if !matches!(credential, Credential::Env(_)) {
                     fault(
                         &format!("team_credentials.{team}"),
                         "expected a credential by `env`, found another",

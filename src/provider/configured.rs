@@ -2,7 +2,7 @@
 
 //! Whether the keys of one entry of `providers` go together.
 
-use crate::config::{Provider, ProviderKind};
+use crate::config::{Credential, CredentialScheme, Provider, ProviderKind};
 
 /// The first key that does not go with the provider's kind, and what is wrong with it.
 #[must_use]
@@ -31,6 +31,9 @@ pub fn fault(provider: &Provider) -> Option<(&'static str, String)> {
             "credential_scheme",
             "expected none for this kind of provider, found one".to_owned(),
         ));
+    }
+    if let Some(fault) = fault_of_access_token(provider) {
+        return Some(fault);
     }
     let names_api = |endpoint: &String| endpoint.trim_end_matches('/').contains("/openai");
     if is_azure && provider.endpoint.as_ref().is_some_and(names_api) {
@@ -72,6 +75,31 @@ pub fn fault(provider: &Provider) -> Option<(&'static str, String)> {
         ));
     }
     None
+}
+
+/// What is wrong with a credential that the filter fetches. Such a token goes into `authorization`, and Google's and
+/// Microsoft's are for nobody else.
+fn fault_of_access_token(provider: &Provider) -> Option<(&'static str, String)> {
+    let credential = provider.credential.as_ref()?;
+    let (kinds, expected): (&[ProviderKind], _) = match credential {
+        Credential::GcpMetadata(_) => (
+            &[ProviderKind::VertexAi, ProviderKind::OpenAiCompatible],
+            "`vertex_ai` or `openai_compatible` for Google's access tokens",
+        ),
+        Credential::AzureImds(_) => (
+            &[ProviderKind::AzureOpenAi, ProviderKind::OpenAiCompatible],
+            "`azure_openai` or `openai_compatible` for Microsoft's access tokens",
+        ),
+        Credential::Env(_) | Credential::File(_) | Credential::OAuth2(_) => return None,
+    };
+    if !kinds.contains(&provider.kind) {
+        return Some(("kind", format!("expected {expected}, found another")));
+    }
+    if provider.credential_scheme == Some(CredentialScheme::ApiKey) {
+        let message = "expected `bearer` for an access token, found `api_key`";
+        return Some(("credential_scheme", message.to_owned()));
+    }
+    credential.token_request().err()
 }
 
 /// Whether a URL ends in `/projects/{project}/locations/{location}`.

@@ -7,7 +7,7 @@ use super::envoy::{Options, secret_config};
 use super::issuer;
 use super::yaml::{Yaml, extension, map, typed};
 use crate::command::check::Checked;
-use crate::config::{Credential, Endpoint, OAuth2, Provider};
+use crate::config::{Credential, Endpoint, OAuth2, Provider, token_cluster};
 use core::time::Duration;
 
 /// The filter that adds the credential; `None` if it is our own that does.
@@ -22,7 +22,7 @@ pub(super) fn filter(
     options: &Options,
 ) -> Result<Option<Yaml>, String> {
     let source = match credential {
-        Credential::Env(_) => return Ok(None),
+        Credential::Env(_) | Credential::GcpMetadata(_) | Credential::AzureImds(_) => return Ok(None),
         Credential::File(_) => generic(provider, settings, options),
         Credential::OAuth2(oauth2) => client(provider, oauth2, options)?,
     };
@@ -54,7 +54,7 @@ fn client(provider: &str, oauth2: &OAuth2, options: &Options) -> Result<Yaml, St
     oauth2.token_url.parse::<Endpoint>()?;
     let endpoint = map([
         ("uri", oauth2.token_url.as_str().into()),
-        ("cluster", cluster_name(provider).into()),
+        ("cluster", token_cluster(provider).into()),
         ("timeout", Duration::from_secs(5).into()),
     ]);
     let client = map([
@@ -84,14 +84,13 @@ pub(super) fn clusters(checked: &Checked) -> Vec<Yaml> {
     let clusters = providers.filter_map(|(name, provider)| match provider.credential.as_ref()? {
         Credential::OAuth2(oauth2) => {
             let endpoint = oauth2.token_url.parse::<Endpoint>().ok()?;
-            Some(issuer::host_cluster(&cluster_name(name), &endpoint))
+            Some(issuer::host_cluster(&token_cluster(name), &endpoint))
+        }
+        credential @ (Credential::GcpMetadata(_) | Credential::AzureImds(_)) => {
+            let request = credential.token_request().ok()??;
+            Some(issuer::host_cluster(&token_cluster(name), &request.endpoint))
         }
         Credential::Env(_) | Credential::File(_) => None,
     });
     clusters.collect()
-}
-
-/// No provider's name has a slash.
-fn cluster_name(provider: &str) -> String {
-    format!("token/{provider}")
 }

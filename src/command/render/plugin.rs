@@ -54,7 +54,10 @@ pub(super) fn filter(config: &PluginConfig, gateway: &Gateway, wasm: &str) -> Re
         })
         .filter_map(|credential| match credential {
             Credential::Env(name) => Some(name.as_str()),
-            Credential::File(_) | Credential::OAuth2(_) => None,
+            Credential::File(_)
+            | Credential::OAuth2(_)
+            | Credential::GcpMetadata(_)
+            | Credential::AzureImds(_) => None,
         })
         .collect();
     if !credentials.is_empty() {
