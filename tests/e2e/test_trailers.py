@@ -11,6 +11,7 @@ import re
 import socket
 import socketserver
 import threading
+import time
 
 import pytest
 from checks import chat
@@ -77,6 +78,18 @@ def chunked(body, trailers):
     return b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailers)
 
 
+def answer_to(request):
+    """What the provider answers, by the prompt: its media type, and its body in pieces."""
+    chunk = b'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[%s]}\n\n'
+    text = chunk % b'{"index":0,"delta":{"content":"Hi"},"finish_reason":null}'
+    end = chunk % b'{"index":0,"delta":{},"finish_reason":"stop"}'
+    streams = {b"a whole stream": [text, end, b"data: [DONE]\n\n"], b"a cut stream": [text, text]}
+    for prompt, pieces in streams.items():
+        if prompt in request:
+            return b"text/event-stream", pieces
+    return b"application/json", [] if b"no body" in request else [ANSWER]
+
+
 def read_message(reader):
     """A whole message as it came: its head, its body in chunks or by length, and what follows."""
     raw = b""
@@ -91,6 +104,8 @@ def read_message(reader):
         return raw + reader.read(length)
     while True:
         line = reader.readline()
+        if not line:
+            return raw
         raw += line
         size = int(line, 16)
         if size:
@@ -115,8 +130,14 @@ def upstream():
             with contextlib.suppress(OSError, ValueError):
                 while raw := read_message(self.rfile):
                     arrived.append(raw)
-                    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
-                    self.wfile.write(head + chunked(ANSWER, THEIRS))
+                    kind, body = answer_to(raw)
+                    head = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ntransfer-encoding: chunked\r\n\r\n" % kind
+                    self.wfile.write(head)
+                    # What has gone before the trailers come is past changing.
+                    for piece in body:
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                        time.sleep(0.2)
+                    self.wfile.write(b"0\r\n%s\r\n" % THEIRS)
 
     class Server(socketserver.ThreadingTCPServer):
         """Ends with the tests."""
@@ -130,12 +151,12 @@ def upstream():
         server.shutdown()
 
 
-def send(port):
+def send(port, **more):
     """A request with trailers; the answer as it came."""
     head = "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
     head += "authorization: Bearer %s\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n" % API_KEY
     with socket.create_connection(("127.0.0.1", port), 20) as connection:
-        connection.sendall(head.encode() + chunked(json.dumps(chat()).encode(), OURS))
+        connection.sendall(head.encode() + chunked(json.dumps(chat(**more)).encode(), OURS))
         with connection.makefile("rb") as reader:
             return read_message(reader)
 
@@ -173,18 +194,44 @@ def test_a_bare_envoy_passes_trailers_on_where_it_is_told_to(upstream):
     assert b"canary-of-the-provider" in answer and b"canary-cookie" in answer
 
 
-def test_no_trailer_passes_the_gateway(upstream):
-    port, arrived = upstream
+@pytest.fixture(scope="module")
+def gateway(upstream):
+    """A gateway in front of it."""
     folder = RUN / "trailers"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "gateway.yaml").write_text(CONFIG.format(port=port), encoding="ascii")
-    before = len(arrived)
+    (folder / "gateway.yaml").write_text(CONFIG.format(port=upstream[0]), encoding="ascii")
     with WithTrailers(folder / "gateway.yaml", "trailers", real=["openai"],
                       environment={"OPENAI_API_KEY": "stand-in-key"}) as stack:  # fmt: skip
-        for _ in range(3):
-            answer = send(stack.port)
-            assert answer.startswith(b"HTTP/1.1 200 ") and b'"content": "Hi"' in answer
-            assert b"canary" not in answer
+        yield stack
+
+
+def test_a_stream_that_is_whole_ends_with_its_trailers(gateway):
+    answer = send(gateway.port, content="a whole stream", stream=True)
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"data: [DONE]" in answer
+    assert answer.endswith(b"\r\n0\r\n\r\n") and b"canary" not in answer
+
+
+def test_a_stream_that_is_cut_by_trailers_does_not_look_whole(gateway):
+    """The error event that tells of it has no place behind a body that has gone."""
+    answer = send(gateway.port, content="a cut stream", stream=True)
+    assert answer.count(b'"content":"Hi"') == 2 and b"[DONE]" not in answer
+    assert not answer.endswith(b"\r\n0\r\n\r\n")
+
+
+def test_an_answer_of_trailers_alone_is_an_error_with_a_body(gateway):
+    answer = send(gateway.port, content="no body")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 502 ")
+    assert json.loads(body)["error"]["code"] == "upstream_misbehaved"
+
+
+def test_no_trailer_passes_the_gateway(gateway, upstream):
+    _, arrived = upstream
+    before = len(arrived)
+    for _ in range(3):
+        answer = send(gateway.port)
+        assert answer.startswith(b"HTTP/1.1 200 ") and b'"content": "Hi"' in answer
+        assert b"canary" not in answer
     requests = arrived[before:]
     assert len(requests) == 3
     for request in requests:
