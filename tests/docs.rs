@@ -349,10 +349,10 @@ fn quoted_after(before: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_readme_has_every_error_code_and_no_other() {
+fn the_api_document_has_every_error_code_and_no_other() {
     let codes = quoted_after("with_code(\"");
-    let readme = read("README.md");
-    let told: BTreeSet<String> = rows(&readme, "## Errors")
+    let text = read("docs/api.md");
+    let told: BTreeSet<String> = rows(&text, "## Errors")
         .into_iter()
         .map(|cells| cells[2].trim_matches('`').to_owned())
         .filter(|code| code != "code" && code != "null")
@@ -361,9 +361,9 @@ fn the_readme_has_every_error_code_and_no_other() {
 }
 
 #[test]
-fn the_readme_has_every_header_of_an_answer() {
-    let readme = read("README.md");
-    let told: BTreeSet<String> = rows(&readme, "## Answers")
+fn the_api_document_has_every_header_of_an_answer() {
+    let text = read("docs/api.md");
+    let told: BTreeSet<String> = rows(&text, "## Headers of answers")
         .iter()
         .flat_map(|cells| spans(&cells[0]).map(str::to_owned).collect::<Vec<_>>())
         .collect();
@@ -381,7 +381,7 @@ fn the_readme_has_every_header_of_an_answer() {
         "x-tollgate-explain",
     ];
     for header in ours.filter(|header| !inner.contains(&header.as_str())) {
-        assert!(told.contains(&header), "README.md lacks {header}");
+        assert!(told.contains(&header), "docs/api.md lacks {header}");
     }
 }
 
