@@ -173,19 +173,30 @@ fn every_example_of_gateway_yaml_is_sound() {
 
 #[test]
 fn every_example_of_the_filter_s_own_configuration_is_sound() {
-    let examples: Vec<(String, String)> = documents()
-        .into_iter()
-        .flat_map(|(path, text)| {
-            blocks(&text, "json")
-                .into_iter()
-                .map(move |(_, block)| (path.clone(), block))
-        })
-        .filter(|(_, block)| block.contains("\"seat\""))
-        .collect();
-    assert!(!examples.is_empty());
-    for (path, block) in examples {
-        assert!(from_json::<PluginConfig>(&block).is_ok(), "{path}: {block}");
+    let mut seats = BTreeSet::new();
+    for (path, text) in documents() {
+        for (_, block) in blocks(&text, "yaml") {
+            for value in values(&block).filter(|value| value.contains("\"seat\"")) {
+                let config = from_json::<PluginConfig>(&value);
+                assert!(config.is_ok(), "{path}: {:?}: {value}", config.err());
+                seats.extend(value.split('"').nth(3).map(str::to_owned));
+            }
+        }
     }
+    assert_eq!(
+        seats.into_iter().collect::<Vec<_>>(),
+        ["both", "gateway", "provider"]
+    );
+}
+
+/// The texts that are given as `value: |-` in a block of YAML.
+fn values(block: &str) -> impl Iterator<Item = String> {
+    block.split("value: |-\n").skip(1).map(|rest| {
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let own = rest.lines().next().map_or(0, indent);
+        let lines = rest.lines().take_while(|line| indent(line) >= own);
+        lines.collect::<Vec<_>>().join("\n")
+    })
 }
 
 #[test]
