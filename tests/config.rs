@@ -217,6 +217,36 @@ fn the_plugin_configuration_is_read_by_the_filter() {
 }
 
 #[test]
+fn the_configuration_of_a_provider_seat_is_the_one_that_is_rendered_for_its_cluster() {
+    let file = "tests/fixtures/configs/valid/every-key.yaml";
+    let plugin = ["render", "plugin", file, "--seat", "provider"];
+    let (_, bootstrap, _) = tollgate(&["render", "envoy", file]);
+    let indented = |text: &str| text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
+    let bootstrap = indented(&bootstrap);
+    for cluster in ["openai.2", "bedrock"] {
+        let (code, out, err) = tollgate(&[&plugin[..], &["--cluster", cluster]].concat());
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains(&format!("\"cluster\": \"{cluster}\"")));
+        assert!(bootstrap.contains(&indented(&out)), "{cluster}: {out}");
+    }
+    for (more, says) in [
+        (
+            vec!["--cluster", "nowhere"],
+            "no route uses a cluster `nowhere`; there are: ",
+        ),
+        (vec![], "the provider seat needs --cluster NAME"),
+    ] {
+        let (code, _, err) = tollgate(&[plugin.to_vec(), more].concat());
+        assert!(code == 2 && err.contains(says), "{err}");
+    }
+    let (code, _, err) = tollgate(&["render", "plugin", file, "--cluster", "openai"]);
+    assert!(
+        code == 2 && err.contains("--cluster goes with --seat provider"),
+        "{err}"
+    );
+}
+
+#[test]
 fn a_new_key_is_shown_once_with_its_entry() {
     let arguments = [
         "key",

@@ -173,19 +173,30 @@ fn every_example_of_gateway_yaml_is_sound() {
 
 #[test]
 fn every_example_of_the_filter_s_own_configuration_is_sound() {
-    let examples: Vec<(String, String)> = documents()
-        .into_iter()
-        .flat_map(|(path, text)| {
-            blocks(&text, "json")
-                .into_iter()
-                .map(move |(_, block)| (path.clone(), block))
-        })
-        .filter(|(_, block)| block.contains("\"seat\""))
-        .collect();
-    assert!(!examples.is_empty());
-    for (path, block) in examples {
-        assert!(from_json::<PluginConfig>(&block).is_ok(), "{path}: {block}");
+    let mut seats = BTreeSet::new();
+    for (path, text) in documents() {
+        for (_, block) in blocks(&text, "yaml") {
+            for value in values(&block).filter(|value| value.contains("\"seat\"")) {
+                let config = from_json::<PluginConfig>(&value);
+                assert!(config.is_ok(), "{path}: {:?}: {value}", config.err());
+                seats.extend(value.split('"').nth(3).map(str::to_owned));
+            }
+        }
     }
+    assert_eq!(
+        seats.into_iter().collect::<Vec<_>>(),
+        ["both", "gateway", "provider"]
+    );
+}
+
+/// The texts that are given as `value: |-` in a block of YAML.
+fn values(block: &str) -> impl Iterator<Item = String> {
+    block.split("value: |-\n").skip(1).map(|rest| {
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let own = rest.lines().next().map_or(0, indent);
+        let lines = rest.lines().take_while(|line| indent(line) >= own);
+        lines.collect::<Vec<_>>().join("\n")
+    })
 }
 
 #[test]
@@ -378,10 +389,10 @@ fn quoted_after(before: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_readme_has_every_error_code_and_no_other() {
+fn the_api_document_has_every_error_code_and_no_other() {
     let codes = quoted_after("with_code(\"");
-    let readme = read("README.md");
-    let told: BTreeSet<String> = rows(&readme, "## Errors")
+    let text = read("docs/api.md");
+    let told: BTreeSet<String> = rows(&text, "## Errors")
         .into_iter()
         .map(|cells| cells[2].trim_matches('`').to_owned())
         .filter(|code| code != "code" && code != "null")
@@ -390,9 +401,9 @@ fn the_readme_has_every_error_code_and_no_other() {
 }
 
 #[test]
-fn the_readme_has_every_header_of_an_answer() {
-    let readme = read("README.md");
-    let told: BTreeSet<String> = rows(&readme, "## Answers")
+fn the_api_document_has_every_header_of_an_answer() {
+    let text = read("docs/api.md");
+    let told: BTreeSet<String> = rows(&text, "## Headers of answers")
         .iter()
         .flat_map(|cells| spans(&cells[0]).map(str::to_owned).collect::<Vec<_>>())
         .collect();
@@ -410,7 +421,7 @@ fn the_readme_has_every_header_of_an_answer() {
         "x-tollgate-explain",
     ];
     for header in ours.filter(|header| !inner.contains(&header.as_str())) {
-        assert!(told.contains(&header), "README.md lacks {header}");
+        assert!(told.contains(&header), "docs/api.md lacks {header}");
     }
 }
 

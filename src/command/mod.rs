@@ -89,6 +89,9 @@ enum Render {
         /// The seat that the filter takes.
         #[arg(long, default_value = "gateway")]
         seat: Seat,
+        /// The cluster of the provider seat: as the provider, or NAME.2 for a route's second target of it.
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
         /// Where to write. Default: standard output.
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -105,13 +108,15 @@ struct Input {
     set: Vec<String>,
 }
 
-/// The seats that take the whole configuration.
+/// Where the filter is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Seat {
     /// The listener filter of two.
     Gateway,
     /// Both halves in one listener filter.
     Both,
+    /// The upstream filter of one cluster.
+    Provider,
 }
 
 /// Why the command did not do what it was asked.
@@ -204,8 +209,14 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
             }
             emit(&text, to.as_deref(), out)
         }
-        Command::Render(Render::Plugin { input, seat, out: to }) => {
-            let text = render::plugin::render(input.check()?, seat).map_err(Failure::Unusable)?;
+        Command::Render(Render::Plugin {
+            input,
+            seat,
+            cluster,
+            out: to,
+        }) => {
+            let text = render::plugin::render(input.check()?, seat, cluster.as_deref());
+            let text = text.map_err(Failure::Unusable)?;
             emit(&text, to.as_deref(), out)
         }
         Command::Key(Key::New {

@@ -16,6 +16,13 @@ use std::rc::Rc;
 /// How often a reservation is kept alive while pieces of its answer pass. It lasts an hour at least.
 const RENEWAL: Duration = Duration::from_secs(600);
 
+const EVICTIONS: &str = "tollgate.limit_evictions";
+const FAILURES: &str = "tollgate.limit_failures";
+const WOULD_REFUSE: &str = "tollgate.limit_would_refuse";
+
+/// What this seat counts.
+pub(super) const COUNTERS: [&str; 3] = [EVICTIONS, FAILURES, WOULD_REFUSE];
+
 pub(super) struct GatewayFilter {
     exchange: Option<Exchange>,
     /// The request's id.
@@ -271,13 +278,13 @@ impl HttpContext for GatewayFilter {
         }
         if let Some(exchange) = self.exchange.take() {
             let record = exchange.finish(host::now(), &SharedData);
-            host::count("tollgate.limit_evictions", record.limit_evictions);
-            host::count("tollgate.limit_failures", record.limit_failures);
+            host::count(EVICTIONS, record.limit_evictions);
+            host::count(FAILURES, record.limit_failures);
             if let Some(error) = record.input_estimate_error {
                 host::observe("tollgate.input_estimate_error_permille", error);
             }
             let would_refuse = u64::from(!record.would_refuse.is_empty());
-            host::count("tollgate.limit_would_refuse", would_refuse);
+            host::count(WOULD_REFUSE, would_refuse);
             if self.writes_log {
                 for (name, value) in record.fields() {
                     host::set_property(&["tollgate.", name].concat(), value.as_bytes());

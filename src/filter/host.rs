@@ -136,21 +136,27 @@ pub(super) fn reply(reply: &LocalReply) {
 
 /// Adds to one of Envoy's statistics.
 pub(super) fn count(name: &str, by: u64) {
-    thread_local! {
-        static IDS: RefCell<HashMap<String, u32>> = RefCell::default();
-    }
     let Ok(by) = i64::try_from(by) else { return };
     if by == 0 {
         return;
     }
-    let known = IDS.with_borrow(|ids| ids.get(name).copied());
-    let id = known.or_else(|| given(abi::define_counter(name), "define a counter"));
-    if let Some(id) = id {
-        if known.is_none() {
-            IDS.with_borrow_mut(|ids| ids.insert(name.to_owned(), id));
-        }
+    if let Some(id) = counter(name) {
         given(abi::increment(id, by), "count");
     }
+}
+
+/// The id of a counter, which Envoy shows from now on, if only as zero: whoever watches it sees the first step.
+pub(super) fn counter(name: &str) -> Option<u32> {
+    thread_local! {
+        static IDS: RefCell<HashMap<String, u32>> = RefCell::default();
+    }
+    let known = IDS.with_borrow(|ids| ids.get(name).copied());
+    if known.is_some() {
+        return known;
+    }
+    let id = given(abi::define_counter(name), "define a counter")?;
+    IDS.with_borrow_mut(|ids| ids.insert(name.to_owned(), id));
+    Some(id)
 }
 
 /// Adds a value to one of Envoy's histograms.

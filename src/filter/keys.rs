@@ -18,6 +18,9 @@ const TICK_MILLIS: u32 = 100;
 /// How many ticks go by between two looks while nobody waits.
 const IDLE_TICKS: u32 = 10;
 
+const FETCHES: &str = "tollgate.jwks_fetches";
+const FAILURES: &str = "tollgate.jwks_failures";
+
 /// The calls of one root context.
 pub(super) struct KeyCalls {
     root: u32,
@@ -29,6 +32,8 @@ pub(super) struct KeyCalls {
 impl KeyCalls {
     /// Begins to tick.
     pub(super) fn new(root: u32, policy: Rc<Policy>) -> Self {
+        host::counter(FETCHES);
+        host::counter(FAILURES);
         host::tick_every(TICK_MILLIS);
         Self {
             root,
@@ -55,7 +60,7 @@ impl KeyCalls {
     }
 
     fn make(&mut self, call: KeyCall) {
-        host::count("tollgate.jwks_fetches", 1);
+        host::count(FETCHES, 1);
         match host::call_for_keys(&call) {
             Some(id) => {
                 self.under_way.insert(id, call);
@@ -97,7 +102,7 @@ impl KeyCalls {
             KeyOutcome::Call(next) => return self.make(next),
             KeyOutcome::Fetched(count) => log::info!("issuer {issuer}: fetched {count} keys"),
             KeyOutcome::Failed(reason) => {
-                host::count("tollgate.jwks_failures", 1);
+                host::count(FAILURES, 1);
                 log::warn!("issuer {issuer}: no keys from cluster {}: {reason}", call.cluster);
             }
         }

@@ -9,6 +9,11 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
 
+/// The counter of attempts whose credential this provider has refused.
+pub(super) fn refusals(provider: &str) -> String {
+    format!("tollgate.upstream_credential_refused.{provider}")
+}
+
 pub(super) struct ProviderFilter {
     seat: Rc<ProviderSeat>,
     credentials: Rc<Credentials>,
@@ -84,7 +89,7 @@ impl ProviderFilter {
             return;
         }
         let name = &self.seat.name;
-        host::count(&["tollgate.upstream_credential_refused.", name].concat(), 1);
+        host::count(&refusals(name), 1);
         if self.seat.is_refusal_news(host::now()) {
             log::warn!("provider {name} refused the gateway's credential");
         }

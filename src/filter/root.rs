@@ -3,10 +3,10 @@
 //! The root context: reads the configuration and takes a seat.
 
 use super::both::BothFilter;
-use super::gateway::GatewayFilter;
+use super::gateway::{self, GatewayFilter};
 use super::host::{self, HostConnection, HostSignatures, SharedData};
 use super::keys::KeyCalls;
-use super::provider::ProviderFilter;
+use super::provider::{self, ProviderFilter};
 use super::tokens::{self, TokenCalls};
 use super::waiting::{AwaitsKeys, Reachable};
 use crate::attempt::{Credentials, ProviderSeat};
@@ -145,6 +145,21 @@ fn variable(name: &str, provider: &str) -> Option<Rc<str>> {
 }
 
 impl Seat {
+    /// Has Envoy show what this seat counts, before there is anything to count.
+    fn show_counters(&self) {
+        if let Self::Both(..) | Self::Gateway(_) = self {
+            for name in gateway::COUNTERS {
+                host::counter(name);
+            }
+        }
+        let show = |seat: &ProviderSeat| host::counter(&provider::refusals(&seat.name));
+        match self {
+            Self::Both(_, seats) => seats.values().for_each(|(seat, _)| _ = show(seat)),
+            Self::Provider { seat, .. } => _ = show(seat),
+            Self::Gateway(_) => {}
+        }
+    }
+
     /// The policy, if this seat has one that fetches keys.
     fn fetching_policy(&self) -> Option<&Rc<Policy>> {
         match self {
@@ -185,6 +200,7 @@ impl RootContext for Root {
         let text = host::configuration(size);
         match Self::configure(&text) {
             Ok(seat) => {
+                seat.show_counters();
                 let policy = seat.fetching_policy();
                 self.key_calls = policy.map(|policy| KeyCalls::new(self.context, Rc::clone(policy)));
                 self.token_calls = seat.token_calls();

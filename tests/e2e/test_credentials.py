@@ -19,6 +19,10 @@ providers:
     kind: openai
     endpoint: https://api.openai.com/v1
     credential: {{ file: {folder}/provider.key }}
+  mounted:
+    kind: openai
+    endpoint: https://api.openai.com/v1
+    credential: {{ file: {folder}/mounted/provider.key }}
   fetched:
     kind: openai_compatible
     endpoint: https://llm.example.com/v1
@@ -30,6 +34,7 @@ providers:
         scopes: [llm]
 models:
   - {{ name: filed, targets: [{{ provider: filed, model: gpt-4o-mini }}] }}
+  - {{ name: mounted, targets: [{{ provider: mounted, model: gpt-4o-mini }}] }}
   - {{ name: fetched, targets: [{{ provider: fetched, model: gpt-4o-mini }}] }}
 identity:
   api_keys:
@@ -74,6 +79,18 @@ def put(path, text):
     fresh.rename(path)
 
 
+def mount(folder, key):
+    """Replaces all of a folder by way of the link `..data`, as the kubelet mounts a new version of a Secret."""
+    fresh = folder / ("..%d" % time.time_ns())
+    fresh.mkdir(parents=True)
+    (fresh / "provider.key").write_text(key, encoding="ascii")
+    (folder / "..data_tmp").symlink_to(fresh.name)
+    (folder / "..data_tmp").rename(folder / "..data")
+    link = folder / "provider.key"
+    if not link.is_symlink():
+        link.symlink_to("..data/provider.key")
+
+
 @pytest.fixture(scope="module")
 def injected():
     """The gateway, its folder and the token endpoint."""
@@ -82,6 +99,7 @@ def injected():
     folder.mkdir(parents=True, exist_ok=True)
     put(folder / "provider.key", "canary-first-key")
     put(folder / "client.secret", "canary-client-secret")
+    mount(folder / "mounted", "canary-first-key")
     (folder / "gateway.yaml").write_text(CONFIG.format(folder=folder, port=port), encoding="ascii")
     endpoint = TokenEndpoint(port)
     with Stack(folder / "gateway.yaml", "credentials", concurrency=1) as running:
@@ -94,25 +112,29 @@ def presented(stack, provider):
     return [request["headers"].get("authorization") for request in stack.standins[provider].requests()]
 
 
-def test_a_credential_s_file_is_replaced_under_load_and_no_request_fails(injected):
+@pytest.mark.parametrize("provider", ["filed", "mounted"])
+def test_a_credential_s_file_is_replaced_under_load_and_no_request_fails(injected, provider):
     stack, folder, _ = injected
     stack.reset()
     headers = {"authorization": "Bearer " + API_KEY}
     with httpx.Client(base_url=stack.url, timeout=30, headers=headers) as client:
         for key in ("canary-first-key", "canary-second-key", "canary-third-key"):
-            put(folder / "provider.key", key)
+            if provider == "filed":
+                put(folder / "provider.key", key)
+            else:
+                mount(folder / "mounted", key)
             deadline = time.monotonic() + 10
             while True:
-                assert_completion(client.post("/v1/chat/completions", json=chat("filed")))
-                if presented(stack, "filed")[-1] == "Bearer " + key:
+                assert_completion(client.post("/v1/chat/completions", json=chat(provider)))
+                if presented(stack, provider)[-1] == "Bearer " + key:
                     break
                 assert time.monotonic() < deadline, "the file was not read again"
-    arrived = presented(stack, "filed")
+    arrived = presented(stack, provider)
     assert set(arrived) <= {"Bearer canary-%s-key" % nth for nth in ("first", "second", "third")}
     time.sleep(0.3)
     for name in ("envoy", "access"):
         assert "-key" not in stack.log(name).read_text(encoding="utf-8").replace("key-holder", "")
-    for path in (folder / "envoy.yaml", folder / "secret-filed.yaml"):
+    for path in (folder / "envoy.yaml", folder / ("secret-%s.yaml" % provider)):
         assert "canary" not in path.read_text(encoding="utf-8")
 
 

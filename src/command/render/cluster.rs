@@ -12,7 +12,7 @@ use super::issuer;
 use super::plugin;
 use super::yaml::{Yaml, extension, map, typed};
 use crate::command::check::Checked;
-use crate::config::{Endpoint, PluginConfig, Provider, Signing};
+use crate::config::{Endpoint, Provider, Signing};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -112,12 +112,7 @@ fn protocol_options(
     } else {
         ("explicit_http_config", map([("http_protocol_options", map([]))]))
     };
-    let seat = PluginConfig::Provider {
-        cluster: cluster.to_owned(),
-        name: provider.to_owned(),
-        provider: Box::new(settings.clone()),
-        bounds: bounds.clone(),
-    };
+    let seat = plugin::provider_seat(cluster, checked)?;
     let mut filters = vec![plugin::filter(&seat, &checked.gateway, &options.wasm)?];
     if let Some(credential) = &settings.credential
         && let Some(injector) = injector::filter(provider, settings, credential, options)?

@@ -8,19 +8,51 @@ use crate::command::check::Checked;
 use crate::config::{Credential, Gateway, PluginConfig};
 use std::collections::BTreeSet;
 
-/// The configuration of a listener filter as JSON text.
+/// The configuration of the filter in one seat as JSON text; `cluster` is where the provider seat is.
 ///
 /// # Errors
 ///
-/// That it cannot be written as JSON.
-pub fn render(checked: Checked, seat: Seat) -> Result<String, String> {
-    let gateway = Box::new(checked.gateway);
-    let mut text = json(&match seat {
-        Seat::Gateway => PluginConfig::Gateway { gateway },
-        Seat::Both => PluginConfig::Both { gateway },
-    })?;
+/// A cluster that is missing, not known or out of place, or that the configuration cannot be written as JSON.
+pub fn render(checked: Checked, seat: Seat, cluster: Option<&str>) -> Result<String, String> {
+    let config = match (seat, cluster) {
+        (Seat::Provider, Some(cluster)) => provider_seat(cluster, &checked)?,
+        (Seat::Provider, None) => return Err("the provider seat needs --cluster NAME".to_owned()),
+        (_, Some(_)) => return Err("--cluster goes with --seat provider".to_owned()),
+        (Seat::Gateway, None) => PluginConfig::Gateway {
+            gateway: Box::new(checked.gateway),
+        },
+        (Seat::Both, None) => PluginConfig::Both {
+            gateway: Box::new(checked.gateway),
+        },
+    };
+    let mut text = json(&config)?;
     text.push('\n');
     Ok(text)
+}
+
+/// The configuration of the provider seat in a cluster of the routes.
+///
+/// # Errors
+///
+/// That no route uses such a cluster; the message names those that there are.
+pub(super) fn provider_seat(cluster: &str, checked: &Checked) -> Result<PluginConfig, String> {
+    let targets = || checked.routes.iter().flat_map(|route| &route.targets);
+    let found = targets().find(|target| target.cluster == cluster);
+    let found = found.and_then(|target| {
+        let provider = checked.gateway.providers.get(&target.provider)?;
+        Some((target.provider.clone(), Box::new(provider.clone())))
+    });
+    let Some((name, provider)) = found else {
+        let names: BTreeSet<&str> = targets().map(|target| target.cluster.as_str()).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(format!("no route uses a cluster `{cluster}`; there are: {names}"));
+    };
+    Ok(PluginConfig::Provider {
+        cluster: cluster.to_owned(),
+        name,
+        provider,
+        bounds: checked.gateway.listener.clone(),
+    })
 }
 
 fn json(config: &PluginConfig) -> Result<String, String> {
