@@ -2,6 +2,7 @@
 """What docs/operating.md, docs/telemetry.md and docs/envoy.md tell operators to do, done as they say it."""
 
 import datetime
+import json
 import re
 import subprocess
 import sys
@@ -218,6 +219,33 @@ class BothByHand(ByHand):
     """The same with one filter for both seats."""
 
     is_both = True
+
+
+class Weighted(BothByHand):
+    """The same, and the model has two targets."""
+
+    def render(self):
+        path = super().render()
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        clusters = config["static_resources"]["clusters"]
+        clusters.append({**clusters[0], "name": "openai.2"})
+        manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        plugin = manager["http_filters"][0]["typed_config"]["config"]["configuration"]
+        seat = json.loads(plugin["value"])
+        targets = [{"provider": "openai", "model": name, "weight": weight} for name, weight in (("a", 20), ("b", 80))]
+        seat["gateway"]["models"][0]["targets"] = targets
+        plugin["value"] = json.dumps(seat)
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        return path
+
+
+def test_one_filter_for_both_seats_spreads_by_weight():
+    with Weighted(configure(RUN / "weighted", most=100), "weighted", concurrency=1) as stack:
+        url = stack.url + "/v1/chat/completions"
+        answers = [httpx.post(url, json=chat(), headers=HEADERS, timeout=30) for _ in range(60)]
+    served = [answer.headers["x-tollgate-model"] for answer in answers]
+    # Beyond this range is one run in a million.
+    assert 1 <= served.count("a") <= 30 and served.count("a") + served.count("b") == 60, served
 
 
 @pytest.mark.parametrize("kind", [ByHand, BothByHand])
