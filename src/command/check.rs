@@ -84,12 +84,18 @@ pub fn check(source: &Source, read_file: ReadFile<'_>) -> Result<Checked, Vec<Co
     }
 }
 
-/// A client's secret goes to the token endpoint, so its address is judged like a provider's.
+/// A client's secret goes to the token endpoint, so its address is judged like a provider's. What is no address at all
+/// is not shown: it may be the secret in the wrong place.
 fn fault_of_token_url(name: &str, provider: &Provider) -> Option<ConfigError> {
     let Some(Credential::OAuth2(oauth2)) = &provider.credential else {
         return None;
     };
     let fault = oauth2.token_url.parse::<Endpoint>().err()?;
+    let fault = if oauth2.token_url.starts_with("http") {
+        fault
+    } else {
+        "expected a URL such as \"https://login.example.com/token\", found another text".to_owned()
+    };
     let path = format!("providers.{name}.credential.oauth2.token_url");
     Some(ConfigError::new(path, fault))
 }

@@ -63,8 +63,11 @@ impl Source {
     ///
     /// What is wrong with the text.
     pub fn set(&mut self, text: &str) -> Result<(), String> {
-        let fault = |what: &str| format!("expected --set key.path=value, found `{text}`: {what}");
-        let (path, value) = text.split_once('=').ok_or_else(|| fault("it has no `=`"))?;
+        // The value is not shown: it may be a secret.
+        let (path, value) = text
+            .split_once('=')
+            .ok_or("expected --set key.path=value, found one without `=`")?;
+        let fault = |what: &str| format!("expected --set key.path=value, found `{path}=…`: {what}");
         let value = if value.is_empty() {
             Value::String(String::new())
         } else {

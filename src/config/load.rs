@@ -11,12 +11,12 @@
 //! built from the result. At most [`MAX_FAULTS`] readings are made.
 
 use super::error::{listed, nearest};
-use super::preset;
-use super::{ConfigError, Gateway, Listener, PluginConfig, Provider};
+use super::place::{self, Steps};
+use super::{ConfigError, Gateway, Listener, PluginConfig, Provider, confidential, preset};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_path_to_error::{Path, Segment};
+use serde_path_to_error::Segment;
 
 /// How many faults are looked for.
 pub const MAX_FAULTS: usize = 32;
@@ -106,11 +106,15 @@ fn read<T: DeserializeOwned>(mut tree: Value) -> Result<T, Vec<ConfigError>> {
             Ok(_) => break,
             Err(error) => error,
         };
-        let fault = fault(&error.path().to_string(), &error.inner().to_string());
-        if !removed.iter().any(|path| is_missing(&fault, path)) {
+        let steps = place::steps(error.path());
+        let message = error.inner().to_string();
+        let fault =
+            confidential::fault(&tree, &steps, &message).unwrap_or_else(|| fault(&tree, &steps, &message));
+        let is_told = faults.iter().any(|told| told.path == fault.path);
+        if !is_told && !removed.iter().any(|path| is_missing(&fault, path)) {
             faults.push(fault);
         }
-        match remove(&mut tree, error.path()) {
+        match remove(&mut tree, &steps) {
             Some(path) => removed.push(path),
             None => break,
         }
@@ -128,46 +132,23 @@ fn missing(key: &str) -> String {
     format!("missing key `{key}`")
 }
 
-/// Takes the last key of `path` out of the tree and tells its path. List elements stay, because others would
-/// change their place: the key that holds the list goes.
-fn remove(tree: &mut Value, path: &Path) -> Option<String> {
-    let segments: Vec<&Segment> = path.iter().collect();
-    let is_key = |segment: &&Segment| matches!(segment, Segment::Map { .. } | Segment::Enum { .. });
-    let (last, before) = segments
-        .get(..=segments.iter().rposition(is_key)?)?
-        .split_last()?;
-    let mut node = tree;
-    let mut name = String::new();
-    for segment in before {
-        node = match segment {
-            Segment::Seq { index } => {
-                name.push_str(&format!("[{index}]"));
-                node.get_mut(*index)?
-            }
-            Segment::Map { key } | Segment::Enum { variant: key } => {
-                push_key(&mut name, key);
-                node.get_mut(key.as_str())?
-            }
-            Segment::Unknown => return None,
-        };
-    }
-    let (Segment::Map { key } | Segment::Enum { variant: key }) = last else {
-        return None;
-    };
-    push_key(&mut name, key);
-    node.as_object_mut()?.remove(key).map(|_| name)
+/// Takes the last key of `steps` out of the tree and tells its path. List elements stay, because others would
+/// change their place: the key that holds the list goes. So does the key that holds a choice, because it holds no
+/// other.
+fn remove(tree: &mut Value, steps: &Steps<'_>) -> Option<String> {
+    let is_key = |step: &&Segment| matches!(step, Segment::Map { .. });
+    let path = steps.get(..=steps.iter().rposition(is_key)?)?;
+    let (last, around) = path.split_last()?;
+    let around = place::value_mut(tree, around)?.as_object_mut()?;
+    around.remove(place::key(last)?).map(|_| place::name(path))
 }
 
-fn push_key(path: &mut String, key: &str) {
-    if !path.is_empty() {
-        path.push('.');
-    }
-    path.push_str(key);
-}
+/// What serde says of a choice that holds several keys, or none.
+const ONE_KEY: &str = "expected map with a single key";
 
 /// Says serde's message in the words of this project.
-fn fault(path: &str, message: &str) -> ConfigError {
-    let path = if path == "." { "" } else { path };
+fn fault(tree: &Value, steps: &Steps<'_>, message: &str) -> ConfigError {
+    let path = place::name(steps);
     let mut quoted = message.split('`').skip(1).step_by(2);
     if message.starts_with("unknown field ") {
         let found = quoted.next().unwrap_or_default();
@@ -188,6 +169,14 @@ fn fault(path: &str, message: &str) -> ConfigError {
     }
     if message.starts_with("invalid length ") && message.contains("struct ") {
         return ConfigError::new(path, "expected a mapping, found a list");
+    }
+    if message.ends_with(ONE_KEY)
+        && let Some(Value::Object(keys)) = place::value(tree, steps)
+        && !keys.is_empty()
+    {
+        let keys: Vec<&str> = keys.keys().map(String::as_str).collect();
+        let message = format!("expected one of its keys, found {}", listed(&keys));
+        return ConfigError::new(path, message);
     }
     for prefix in ["invalid type: ", "invalid value: ", "invalid length "] {
         let wrong = message

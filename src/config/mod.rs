@@ -8,6 +8,7 @@
 
 pub mod access;
 mod aws;
+mod confidential;
 pub mod endpoint;
 pub mod error;
 pub mod explain;
@@ -17,11 +18,13 @@ pub mod listener;
 pub mod load;
 pub mod model;
 mod moment;
+mod place;
 pub mod plugin;
 mod preset;
 pub mod price;
 pub mod provider;
 mod quantity;
+mod text;
 
 pub use access::{
     AccessEffect, AccessEndpoint, AccessOptions, AccessRule, AccessTime, Capability, HiddenModels, Weekday,
