@@ -314,6 +314,67 @@ mod tests {
     }
 
     #[crate::test]
+    fn a_wrong_number_is_told_once_and_a_missing_one_is_missing() {
+        for (limit, expected) in [
+            (json!({}), "limits[0]: missing key `max`"),
+            (
+                json!({"max": -1}),
+                "limits[0].max: expected a number such as 100 or 2.5, with at most six decimal places, below \
+                 18446744073710, found -1",
+            ),
+            (
+                json!({"max": 1, "window": 60}),
+                "limits[0].window: expected a duration such as \"90s\" or \"1h\", found 60 without a unit",
+            ),
+        ] {
+            let mut tree = gateway();
+            tree["limits"] = json!([{"name": "a", "count": "requests"}]);
+            let keys = tree["limits"][0].as_object_mut().unwrap();
+            keys.extend(limit.as_object().unwrap().clone());
+            assert_eq!(faults(&tree), [expected]);
+        }
+    }
+
+    #[crate::test]
+    fn of_two_choices_one_is_asked_for_and_faults_within_one_are_no_third() {
+        let mut tree = gateway();
+        tree["identity"] = json!({"jwt": [{"issuer": "a", "jwks": {"inline": "a", "file": "b"}}]});
+        assert_eq!(
+            faults(&tree),
+            ["identity.jwt[0].jwks: expected one of its keys, found `file`, `inline`"]
+        );
+        tree["identity"] = json!({"trusted": {"jwt_authn": {"payloat": "a"}}});
+        assert_eq!(
+            faults(&tree),
+            [
+                "identity.trusted.jwt_authn.payloat: unknown key, did you mean `payload`?",
+                "identity.trusted.jwt_authn: missing key `payload`",
+            ]
+        );
+        tree["identity"] = json!({"trusted": {"jwt_authn": {}}});
+        assert_eq!(
+            faults(&tree),
+            ["identity.trusted.jwt_authn: missing key `payload`"]
+        );
+    }
+
+    #[crate::test]
+    fn words_of_others_lead_to_ours() {
+        let mut tree = gateway();
+        tree["providers"]["openai"]["kind"] = json!("bedrock");
+        tree["limits"] = json!([{"name": "a", "max": 1, "count": "tokens", "window": "1d"}]);
+        tree["access"] = json!([{"time": {"days": ["Monday"]}}]);
+        assert_eq!(
+            faults(&tree),
+            [
+                "access[0].time.days[0]: unknown value `Monday`, did you mean `mon`?",
+                "limits[0].count: unknown value `tokens`, did you mean `total_tokens`?",
+                "providers.openai.kind: unknown value `bedrock`, did you mean `aws_bedrock`?",
+            ]
+        );
+    }
+
+    #[crate::test]
     fn faults_inside_a_seat_keep_their_path() {
         for (tree, expected) in [
             (
