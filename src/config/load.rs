@@ -172,10 +172,10 @@ fn fault(tree: &Value, steps: &Steps<'_>, message: &str) -> ConfigError {
     }
     if message.ends_with(ONE_KEY)
         && let Some(Value::Object(keys)) = place::value(tree, steps)
-        && !keys.is_empty()
+        && keys.len() > 1
     {
         let keys: Vec<&str> = keys.keys().map(String::as_str).collect();
-        let message = format!("expected one of its keys, found {}", listed(&keys));
+        let message = format!("expected one of {}, found them together", listed(&keys));
         return ConfigError::new(path, message);
     }
     for prefix in ["invalid type: ", "invalid value: ", "invalid length "] {
@@ -341,7 +341,7 @@ mod tests {
         tree["identity"] = json!({"jwt": [{"issuer": "a", "jwks": {"inline": "a", "file": "b"}}]});
         assert_eq!(
             faults(&tree),
-            ["identity.jwt[0].jwks: expected one of its keys, found `file`, `inline`"]
+            ["identity.jwt[0].jwks: expected one of `file`, `inline`, found them together"]
         );
         tree["identity"] = json!({"trusted": {"jwt_authn": {"payloat": "a"}}});
         assert_eq!(
