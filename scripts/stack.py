@@ -255,13 +255,14 @@ class Stack:
     credentials   what a credential's variable holds if the environment does not have it
     log_level     Envoy's log level; the filter's own lines are always logged
     options       further options of Envoy's command line
+    rendering     further options of `tollgate render envoy`
     """
 
     def __init__(self, config, name, port=0, concurrency=1, settings=None, real=(), environment=None,
-                 credentials="stand-in-key", log_level="warning", options=()):  # fmt: skip
+                 credentials="stand-in-key", log_level="warning", options=(), rendering=()):  # fmt: skip
         self.config, self.name, self.concurrency = Path(config), name, concurrency
         self.settings, self.real, self.log_level = dict(settings or {}), set(real), log_level
-        self.options = tuple(options)
+        self.options, self.rendering = tuple(options), tuple(rendering)
         self.folder = RUN / name
         self.providers = providers_of(self.config.read_text(encoding="utf-8"))
         replaced = [entry for entry in self.providers if entry.name not in self.real]
@@ -306,7 +307,7 @@ class Stack:
         """Writes Envoy's configuration and answers with its path."""
         target = setup.target_dir()
         out = self.folder / "envoy.yaml"
-        command = [target / "release" / "tollgate", "render", "envoy", self.config, "-o", out]
+        command = [target / "release" / "tollgate", "render", "envoy", self.config, "-o", out, *self.rendering]
         command += ["--wasm", target / "wasm32-wasip1" / "release" / "tollgate.wasm"]
         settings = {"listener.address": "127.0.0.1", "listener.port": self.port}
         settings.update({"admin.address": "127.0.0.1", "admin.port": self.admin})

@@ -2,7 +2,7 @@
 
 //! The command against whole files: what is sound, what is said of what is not, and what is rendered.
 //!
-//! `tests/fixtures/configs/invalid/*.yaml` each have a `.err` beside them with the exact words of the command.
+//! `tests/fixtures/configs/{invalid,warned}/*.yaml` each have a `.err` beside them with the exact words of the command.
 //! What is checked in under `envoy/` is compared byte for byte with what the command makes now. `UPDATE_GOLDEN=1`
 //! writes both anew.
 
@@ -76,12 +76,72 @@ fn every_fault_of_a_file_is_told_with_its_line() {
     for path in configs("invalid") {
         let (code, out, err) = tollgate(&["check", path.to_str().unwrap()]);
         assert_eq!((code, out.as_str()), (1, ""), "{}", path.display());
-        assert!(!err.contains("secret"), "{err}");
+        assert!(!err.contains("s3cr3t"), "{err}");
         compare(
             &path.with_extension("err"),
             &err.replace("tests/fixtures/configs/invalid/", ""),
         );
     }
+}
+
+#[test]
+fn what_is_most_likely_not_meant_is_a_warning_and_a_fault_where_that_is_asked_for() {
+    for path in configs("warned") {
+        let shown = |err: &str| err.replace("tests/fixtures/configs/warned/", "");
+        let file = path.to_str().unwrap();
+        let (code, out, err) = tollgate(&["check", file]);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains("sound (1 model, 2 providers, 1 limit)"), "{out}");
+        compare(&path.with_extension("err"), &shown(&err));
+        let (code, out, strict) = tollgate(&["check", "--strict", file]);
+        assert_eq!((code, out.as_str()), (1, ""));
+        let (lines, count) = strict.trim_end().rsplit_once('\n').unwrap();
+        assert_eq!(format!("{lines}\n"), err.replace("warning: ", ""));
+        assert_eq!(count, format!("{} faults found", err.lines().count()));
+        let (code, _, again) = tollgate(&["render", "envoy", file]);
+        assert_eq!((code, again), (0, err));
+    }
+}
+
+#[test]
+fn a_header_that_any_client_could_send_is_not_believed_unawares() {
+    let file = "tests/e2e/trusted.yaml";
+    assert_eq!(tollgate(&["check", file]).0, 0);
+    assert_eq!(tollgate(&["render", "plugin", file]).0, 0);
+    let (code, out, err) = tollgate(&["render", "envoy", file]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        err.contains("identity.trusted.header: expected something before the filter"),
+        "{err}"
+    );
+    let (code, _, err) = tollgate(&["render", "envoy", "--trusted-header-is-set-before", file]);
+    assert_eq!((code, err.as_str()), (0, ""));
+}
+
+#[test]
+fn what_one_filter_in_both_seats_cannot_do_is_told() {
+    let file = "tests/fixtures/configs/valid/every-key.yaml";
+    let (code, out, err) = tollgate(&["render", "plugin", "--seat", "both", file]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    for provider in ["openai", "anthropic", "bedrock-by-key", "by-token"] {
+        assert!(
+            err.contains(&format!(
+                "providers.{provider}.credential: expected a credential by `env`"
+            )),
+            "{provider}: {err}"
+        );
+    }
+    for warning in [
+        "providers.bedrock: put Envoy's filter aws_request_signing behind this one, for the service `bedrock` in `us-east-1`",
+        "models[0].targets[2].priority: this target is never tried",
+        "identity.jwt[1]: make a cluster `issuer/discovered.example.com:443`",
+    ] {
+        assert!(err.contains(&format!("warning: {warning}")), "{warning}: {err}");
+    }
+    assert!(err.ends_with("4 faults found\n"), "{err}");
+    let warned = "tests/e2e/aws.yaml";
+    let (code, out, err) = tollgate(&["render", "plugin", "--seat", "both", warned]);
+    assert!(code == 0 && !out.is_empty() && err.contains("warning: "), "{err}");
 }
 
 #[test]
@@ -198,7 +258,19 @@ fn a_setting_is_seen_in_what_is_rendered() {
     let (code, _, err) = tollgate(&["check", "--set", "listener.port=many"]);
     assert_eq!(code, 1);
     assert!(
-        err.contains("listener.port: expected a whole number from 0 to 65535, found string \"many\""),
+        err.starts_with(
+            "--set listener.port: listener.port: expected a whole number from 0 to 65535, found string \"many\""
+        ),
+        "{err}"
+    );
+    let (_, _, err) = tollgate(&["check", "--set", "models[4].name=a"]);
+    assert!(
+        err.starts_with("--set models[4]: models[4]: missing key `targets`"),
+        "{err}"
+    );
+    let (code, _, err) = tollgate(&["check", "--set", "providers.openai.credential={a: s3cr3t"]);
+    assert!(
+        code == 2 && err.contains("`providers.openai.credential=…`") && !err.contains("s3cr3t"),
         "{err}"
     );
 }
@@ -270,6 +342,11 @@ fn a_new_key_is_shown_once_with_its_entry() {
             "  - sha256: {digest}\n    consumer: \"ci: nightly\"\n    name: \"ci\"\n    expires: \"2027-01-31\"\n"
         )
     );
+    for wrong in [["--expires", "2020-01-01"], ["--consumer", ""]] {
+        let (code, out, err) = tollgate(&["key", "new", wrong[0], wrong[1]]);
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert!(err.contains(&format!("{}: expected", wrong[0])), "{err}");
+    }
     let (_, again, _) = tollgate(&arguments);
     assert_ne!(again, out, "no two keys are the same");
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("key.yaml");

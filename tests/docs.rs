@@ -159,7 +159,10 @@ fn every_example_of_gateway_yaml_is_sound() {
             let file = file.to_str().unwrap();
             for command in [vec!["check"], vec!["render", "envoy"]] {
                 let (code, _, err) = tollgate(&[command, vec![file]].concat());
-                assert_eq!((code, err.as_str()), (0, ""), "{place}");
+                // An example shows a part, and only the whole would have all that it names.
+                let is_warning = |line: &str| line.contains(": warning: ");
+                let told: Vec<&str> = err.lines().filter(|line| !is_warning(line)).collect();
+                assert_eq!((code, told), (0, vec![]), "{place}");
             }
             let (_, json, _) = tollgate(&["render", "plugin", file]);
             let PluginConfig::Gateway { gateway } = from_json::<PluginConfig>(&json).unwrap() else {

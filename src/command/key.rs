@@ -19,10 +19,16 @@ pub(super) struct Owner {
 /// # Errors
 ///
 /// What is wrong with the owner; or that the operating system has no random numbers.
-pub(super) fn new(owner: &Owner) -> Result<String, String> {
+pub(super) fn new(owner: &Owner, now: Moment) -> Result<String, String> {
+    if owner.consumer.is_empty() {
+        return Err("--consumer: expected whom the key stands for, found an empty text".to_owned());
+    }
     if let Some(text) = &owner.expires {
-        serde_json::from_value::<Moment>(Value::from(text.as_str()))
+        let expires = serde_json::from_value::<Moment>(Value::from(text.as_str()))
             .map_err(|fault| format!("--expires: {fault}"))?;
+        if expires <= now {
+            return Err(format!("--expires: expected a time to come, found {expires}"));
+        }
     }
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|fault| format!("no random numbers: {fault}"))?;

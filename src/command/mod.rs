@@ -13,7 +13,8 @@ pub mod render;
 pub mod schema;
 pub mod source;
 
-use check::Checked;
+use crate::config::{ConfigError, Moment};
+use check::{Checked, Findings};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use render::envoy::Options;
 use source::Source;
@@ -21,6 +22,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Tollgate: an LLM gateway inside Envoy.
 #[derive(Debug, Parser)]
@@ -36,6 +38,9 @@ enum Command {
     Check {
         #[command(flatten)]
         input: Input,
+        /// Take warnings for faults.
+        #[arg(long)]
+        strict: bool,
     },
     /// Render configuration from a gateway.yaml.
     #[command(subcommand)]
@@ -81,6 +86,10 @@ enum Render {
         /// The folder where Envoy finds the secret-*.yaml that are written beside FILE. Default: FILE's own.
         #[arg(long, value_name = "PATH", requires = "out")]
         secrets: Option<String>,
+        /// Render although `identity.trusted.header` is believed: a proxy before this listener sets the header and
+        /// removes it from clients' requests.
+        #[arg(long)]
+        trusted_header_is_set_before: bool,
     },
     /// The filter's own configuration as JSON, for an Envoy configuration that is written by hand.
     Plugin {
@@ -153,18 +162,13 @@ where
             return if usage.use_stderr() { 2 } else { 0 };
         }
     };
-    match execute(cli.command, out) {
+    match execute(cli.command, out, err) {
         Ok(()) => 0,
         Err(Failure::Faults(faults)) => {
             for fault in &faults {
                 let _ = writeln!(err, "{fault}");
             }
-            let count = faults.len();
-            let _ = writeln!(
-                err,
-                "{count} {} found",
-                if count == 1 { "fault" } else { "faults" }
-            );
+            let _ = writeln!(err, "{} found", counted(faults.len(), "fault"));
             1
         }
         Err(Failure::Unusable(message)) => {
@@ -174,16 +178,27 @@ where
     }
 }
 
-fn execute(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
+/// `1 fault`, `2 faults`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn execute(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> Result<(), Failure> {
     match command {
-        Command::Check { input } => {
-            let checked = input.check()?;
+        Command::Check { input, strict } => {
+            let checked = input.check(err, |checked| {
+                let mut found = Findings::default();
+                if strict {
+                    found.faults = core::mem::take(&mut checked.warnings);
+                }
+                found
+            })?;
             let summary = format!(
-                "{}: sound ({} models, {} providers, {} limits)\n",
+                "{}: sound ({}, {}, {})\n",
                 input.file.display(),
-                checked.gateway.models.len(),
-                checked.gateway.providers.len(),
-                checked.gateway.limits.len()
+                counted(checked.gateway.models.len(), "model"),
+                counted(checked.gateway.providers.len(), "provider"),
+                counted(checked.gateway.limits.len(), "limit")
             );
             emit(&summary, None, out)
         }
@@ -192,8 +207,18 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
             out: to,
             wasm,
             secrets,
+            trusted_header_is_set_before,
         }) => {
-            let checked = input.check()?;
+            let checked = input.check(err, |checked| {
+                let mut found = Findings::default();
+                if !trusted_header_is_set_before {
+                    found
+                        .faults
+                        .0
+                        .extend(render::envoy::fault_of_trusted_header(checked));
+                }
+                found
+            })?;
             let from = input
                 .file
                 .file_name()
@@ -215,7 +240,11 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
             cluster,
             out: to,
         }) => {
-            let text = render::plugin::render(input.check()?, seat, cluster.as_deref());
+            let checked = input.check(err, |checked| match seat {
+                Seat::Gateway | Seat::Provider => Findings::default(),
+                Seat::Both => render::both::judge(checked),
+            })?;
+            let text = render::plugin::render(checked, seat, cluster.as_deref());
             let text = text.map_err(Failure::Unusable)?;
             emit(&text, to.as_deref(), out)
         }
@@ -231,14 +260,19 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
                 name,
                 expires,
             };
-            emit(&key::new(&owner).map_err(Failure::Unusable)?, None, out)
+            emit(&key::new(&owner, now()).map_err(Failure::Unusable)?, None, out)
         }
         Command::Schema => emit(&schema::render().map_err(Failure::Unusable)?, None, out),
     }
 }
 
 impl Input {
-    fn check(&self) -> Result<Checked, Failure> {
+    /// Reads and judges the file; `judge` says what is wrong with it for this use. Warnings are told.
+    fn check(
+        &self,
+        err: &mut dyn Write,
+        judge: impl FnOnce(&mut Checked) -> Findings,
+    ) -> Result<Checked, Failure> {
         let shown = self.file.display();
         let text = read(&self.file).map_err(|reason| {
             let next = "name an existing file, or copy envoy/gateway.yaml to begin with";
@@ -252,19 +286,47 @@ impl Input {
             source.set(setting).map_err(Failure::Unusable)?;
         }
         let folder = self.file.parent().unwrap_or_else(|| Path::new(""));
-        check::check(&source, &|name| read(&folder.join(name))).map_err(|faults| {
-            let mut located: Vec<_> = faults
-                .iter()
-                .map(|fault| (source.line(&fault.path), fault))
-                .collect();
-            located.sort_by_key(|(line, _)| *line);
-            let lines = located.iter().map(|(line, fault)| {
-                let line = line.map_or_else(String::new, |line| format!(":{line}"));
-                format!("{shown}{line}: {fault}")
-            });
-            Failure::Faults(lines.collect())
-        })
+        let mut checked = check::check(&source, &|name| read(&folder.join(name)), now())
+            .map_err(|faults| Failure::Faults(self.located(&source, &faults, "")))?;
+        let found = judge(&mut checked);
+        let warnings = [checked.warnings.0.as_slice(), &found.warnings.0].concat();
+        for warning in self.located(&source, &warnings, "warning: ") {
+            let _ = writeln!(err, "{warning}");
+        }
+        if found.faults.0.is_empty() {
+            Ok(checked)
+        } else {
+            Err(Failure::Faults(self.located(&source, &found.faults.0, "")))
+        }
     }
+
+    /// What was found, a line each, in the order of the file.
+    fn located(&self, source: &Source, found: &[ConfigError], kind: &str) -> Vec<String> {
+        let mut located: Vec<_> = found
+            .iter()
+            .map(|fault| (source.line(&fault.path), fault))
+            .collect();
+        located.sort_by_key(|(line, _)| *line);
+        let lines = located.into_iter().map(|(line, fault)| {
+            let place = match (source.setting(&fault.path), line) {
+                (Some(setting), _) => format!("--set {setting}"),
+                (None, Some(line)) => format!("{}:{line}", self.file.display()),
+                (None, None) => self.file.display().to_string(),
+            };
+            format!("{place}: {kind}{fault}")
+        });
+        lines.collect()
+    }
+}
+
+/// The time, by which keys expire.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command's only place that reads the clock"
+)]
+fn now() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Moment(since.map_or(0, |since| since.as_secs()))
 }
 
 /// A folder as it is written in a path: the one at hand has a name too.

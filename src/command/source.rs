@@ -10,7 +10,7 @@
 //! `--set key.path=value` is applied to the tree before anything reads it.
 
 use crate::config::ConfigError;
-use saphyr::{LoadableYamlNode, MarkedYamlOwned, ScalarOwned, YamlDataOwned};
+use saphyr::{LoadableYamlNode, MarkedYamlOwned, ScalarOwned, ScanError, YamlDataOwned};
 use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 
@@ -21,6 +21,8 @@ pub struct Source {
     pub tree: Value,
     /// The line, from 1, of each key path.
     lines: BTreeMap<String, usize>,
+    /// The key paths that `--set` has changed or made.
+    settings: Vec<String>,
 }
 
 /// A fault and where it is: the line, if there is one.
@@ -33,8 +35,12 @@ impl Source {
     ///
     /// The first fault of the text.
     pub fn parse(text: &str) -> Result<Self, Located> {
-        let documents = MarkedYamlOwned::load_from_str(text)
-            .map_err(|fault| (Some(fault.marker().line()), ConfigError::new("", fault.info())))?;
+        let documents = MarkedYamlOwned::load_from_str(text).map_err(|fault| {
+            (
+                Some(fault.marker().line()),
+                ConfigError::new("", described(text, &fault)),
+            )
+        })?;
         let [document] = documents.as_slice() else {
             let message = format!("expected one YAML document, found {}", documents.len());
             return Err((None, ConfigError::new("", message)));
@@ -56,6 +62,16 @@ impl Source {
         }
     }
 
+    /// The setting that `path` comes from.
+    #[must_use]
+    pub fn setting(&self, path: &str) -> Option<&str> {
+        let is_within = |setting: &&String| {
+            let rest = path.strip_prefix(setting.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.settings.iter().find(is_within).map(String::as_str)
+    }
+
     /// Applies `key.path=value`. The value is read as YAML; keys that do not exist are created. A list element is
     /// named as `models[0]` or `models.0`, and the number of elements makes a new one.
     ///
@@ -63,8 +79,11 @@ impl Source {
     ///
     /// What is wrong with the text.
     pub fn set(&mut self, text: &str) -> Result<(), String> {
-        let fault = |what: &str| format!("expected --set key.path=value, found `{text}`: {what}");
-        let (path, value) = text.split_once('=').ok_or_else(|| fault("it has no `=`"))?;
+        // The value is not shown: it may be a secret.
+        let (path, value) = text
+            .split_once('=')
+            .ok_or("expected --set key.path=value, found one without `=`")?;
+        let fault = |what: &str| format!("expected --set key.path=value, found `{path}=…`: {what}");
         let value = if value.is_empty() {
             Value::String(String::new())
         } else {
@@ -73,9 +92,22 @@ impl Source {
                 .tree
         };
         let mut node = &mut self.tree;
+        let (mut at, mut made) = (String::new(), None);
         for step in path.replace('[', ".").replace(']', "").split('.') {
             if step.is_empty() {
                 return Err(fault("a key is empty"));
+            }
+            at.push_str(&match &*node {
+                Value::Array(_) => format!("[{step}]"),
+                _ if at.is_empty() => step.to_owned(),
+                _ => format!(".{step}"),
+            });
+            let is_there = match &*node {
+                Value::Array(items) => step.parse().is_ok_and(|index: usize| index < items.len()),
+                other => other.get(step).is_some(),
+            };
+            if !is_there {
+                made.get_or_insert_with(|| at.clone());
             }
             node = match node {
                 Value::Array(items) => {
@@ -99,6 +131,7 @@ impl Source {
             };
         }
         *node = value;
+        self.settings.push(made.unwrap_or(at));
         Ok(())
     }
 
@@ -137,6 +170,18 @@ impl Source {
                 fault("expected a value, found an alias without an anchor or a value that its tag forbids")
             }
         }
+    }
+}
+
+/// The parser's fault; a key that is there twice is named.
+fn described(text: &str, fault: &ScanError) -> String {
+    let line = text.lines().nth(fault.marker().line().saturating_sub(1));
+    let key = line
+        .and_then(|line| line.split_once(':'))
+        .map(|(key, _)| key.trim().trim_start_matches("- "));
+    match key.filter(|_| fault.info().starts_with("duplicated key")) {
+        Some(key) => format!("expected each key once, found `{key}` again"),
+        None => fault.info().to_owned(),
     }
 }
 

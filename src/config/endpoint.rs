@@ -9,7 +9,7 @@
 //! ASCII form.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
 /// A base URL.
@@ -83,6 +83,9 @@ impl FromStr for Endpoint {
                 return Err(fault(name));
             }
         }
+        if path.split('/').any(|segment| segment == "..") {
+            return Err(fault("a path with `..`"));
+        }
         if authority.contains('@') {
             return Err(fault(
                 "user information; name the credential under `credential` instead",
@@ -124,6 +127,12 @@ fn host_and_port(authority: &str) -> Option<(&str, Option<&str>)> {
         Some((host, port)) => (host, Some(port)),
         None => (authority, None),
     };
+    // A final dot says that the name is whole, which it is here in any case.
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let is_number = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
+    if host.rsplit('.').next().is_some_and(is_number) && host.parse::<Ipv4Addr>().is_err() {
+        return None;
+    }
     let is_name = !host.is_empty()
         && host.split('.').all(|label| !label.is_empty())
         && host
@@ -169,6 +178,15 @@ mod tests {
             ),
             ("http://[::1]:80/a/b", false, "::1", 80, "/a/b", "[::1]"),
             ("https://vllm:8443", true, "vllm", 8443, "", "vllm:8443"),
+            (
+                "https://A.example./v1",
+                true,
+                "a.example",
+                443,
+                "/v1",
+                "a.example",
+            ),
+            ("http://10.0.0.1", false, "10.0.0.1", 80, "", "10.0.0.1"),
         ] {
             let found = parse(text).unwrap();
             assert_eq!((found.is_tls, found.port), (is_tls, port), "{text}");
@@ -195,6 +213,10 @@ mod tests {
             ("https://me:secret@a", "user information"),
             ("https://a b", "the character ' '"),
             ("https://bücher.example", "the character 'ü'"),
+            ("https://999.1.1.1", "the host \"999.1.1.1\""),
+            ("https://1.2.3", "the host \"1.2.3\""),
+            ("https://.", "the host \".\""),
+            ("https://a/v1/../v2", "a path with `..`"),
         ] {
             let message = parse(text).unwrap_err();
             assert!(

@@ -39,8 +39,31 @@ impl ConfigError {
     }
 }
 
-/// The word that `found` is most likely a slip of.
+/// Words that people write for one of ours, and that are no slips of it.
+const OTHER_WORDS: [(&str, &str); 13] = [
+    ("bedrock", "aws_bedrock"),
+    ("friday", "fri"),
+    ("grok", "xai"),
+    ("monday", "mon"),
+    ("ollama", "openai_compatible"),
+    ("sagemaker", "aws_sagemaker"),
+    ("saturday", "sat"),
+    ("sunday", "sun"),
+    ("thursday", "thu"),
+    ("tokens", "total_tokens"),
+    ("tuesday", "tue"),
+    ("vllm", "openai_compatible"),
+    ("wednesday", "wed"),
+];
+
+/// The word that `found` most likely means.
 pub(super) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
+    let other = OTHER_WORDS
+        .iter()
+        .find(|(word, _)| found.eq_ignore_ascii_case(word));
+    if let Some(ours) = other.and_then(|(_, ours)| known.iter().find(|word| *word == ours)) {
+        return Some(ours);
+    }
     let slips = |word: &str| {
         let is_beginning = found.len() > 1 && word.starts_with(found);
         if is_beginning {

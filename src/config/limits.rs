@@ -53,6 +53,14 @@ pub struct Limit {
     pub min_useful_output: u64,
 }
 
+impl Limit {
+    /// Whether `min_useful_output` is what it is where it is absent.
+    #[must_use]
+    pub fn has_default_min_useful_output(&self) -> bool {
+        is_min_useful_output(&self.min_useful_output)
+    }
+}
+
 /// What each kind of token counts in a limit on weighted tokens, with up to six decimal places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]

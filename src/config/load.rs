@@ -11,12 +11,12 @@
 //! built from the result. At most [`MAX_FAULTS`] readings are made.
 
 use super::error::{listed, nearest};
-use super::preset;
-use super::{ConfigError, Gateway, Listener, PluginConfig, Provider};
+use super::place::{self, Steps};
+use super::{ConfigError, Gateway, Listener, PluginConfig, Provider, confidential, preset};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_path_to_error::{Path, Segment};
+use serde_path_to_error::Segment;
 
 /// How many faults are looked for.
 pub const MAX_FAULTS: usize = 32;
@@ -106,11 +106,15 @@ fn read<T: DeserializeOwned>(mut tree: Value) -> Result<T, Vec<ConfigError>> {
             Ok(_) => break,
             Err(error) => error,
         };
-        let fault = fault(&error.path().to_string(), &error.inner().to_string());
-        if !removed.iter().any(|path| is_missing(&fault, path)) {
+        let steps = place::steps(error.path());
+        let message = error.inner().to_string();
+        let fault =
+            confidential::fault(&tree, &steps, &message).unwrap_or_else(|| fault(&tree, &steps, &message));
+        let is_told = faults.iter().any(|told| told.path == fault.path);
+        if !is_told && !removed.iter().any(|path| is_missing(&fault, path)) {
             faults.push(fault);
         }
-        match remove(&mut tree, error.path()) {
+        match remove(&mut tree, &steps) {
             Some(path) => removed.push(path),
             None => break,
         }
@@ -128,46 +132,23 @@ fn missing(key: &str) -> String {
     format!("missing key `{key}`")
 }
 
-/// Takes the last key of `path` out of the tree and tells its path. List elements stay, because others would
-/// change their place: the key that holds the list goes.
-fn remove(tree: &mut Value, path: &Path) -> Option<String> {
-    let segments: Vec<&Segment> = path.iter().collect();
-    let is_key = |segment: &&Segment| matches!(segment, Segment::Map { .. } | Segment::Enum { .. });
-    let (last, before) = segments
-        .get(..=segments.iter().rposition(is_key)?)?
-        .split_last()?;
-    let mut node = tree;
-    let mut name = String::new();
-    for segment in before {
-        node = match segment {
-            Segment::Seq { index } => {
-                name.push_str(&format!("[{index}]"));
-                node.get_mut(*index)?
-            }
-            Segment::Map { key } | Segment::Enum { variant: key } => {
-                push_key(&mut name, key);
-                node.get_mut(key.as_str())?
-            }
-            Segment::Unknown => return None,
-        };
-    }
-    let (Segment::Map { key } | Segment::Enum { variant: key }) = last else {
-        return None;
-    };
-    push_key(&mut name, key);
-    node.as_object_mut()?.remove(key).map(|_| name)
+/// Takes the last key of `steps` out of the tree and tells its path. List elements stay, because others would
+/// change their place: the key that holds the list goes. So does the key that holds a choice, because it holds no
+/// other.
+fn remove(tree: &mut Value, steps: &Steps<'_>) -> Option<String> {
+    let is_key = |step: &&Segment| matches!(step, Segment::Map { .. });
+    let path = steps.get(..=steps.iter().rposition(is_key)?)?;
+    let (last, around) = path.split_last()?;
+    let around = place::value_mut(tree, around)?.as_object_mut()?;
+    around.remove(place::key(last)?).map(|_| place::name(path))
 }
 
-fn push_key(path: &mut String, key: &str) {
-    if !path.is_empty() {
-        path.push('.');
-    }
-    path.push_str(key);
-}
+/// What serde says of a choice that holds several keys, or none.
+const ONE_KEY: &str = "expected map with a single key";
 
 /// Says serde's message in the words of this project.
-fn fault(path: &str, message: &str) -> ConfigError {
-    let path = if path == "." { "" } else { path };
+fn fault(tree: &Value, steps: &Steps<'_>, message: &str) -> ConfigError {
+    let path = place::name(steps);
     let mut quoted = message.split('`').skip(1).step_by(2);
     if message.starts_with("unknown field ") {
         let found = quoted.next().unwrap_or_default();
@@ -188,6 +169,14 @@ fn fault(path: &str, message: &str) -> ConfigError {
     }
     if message.starts_with("invalid length ") && message.contains("struct ") {
         return ConfigError::new(path, "expected a mapping, found a list");
+    }
+    if message.ends_with(ONE_KEY)
+        && let Some(Value::Object(keys)) = place::value(tree, steps)
+        && keys.len() > 1
+    {
+        let keys: Vec<&str> = keys.keys().map(String::as_str).collect();
+        let message = format!("expected one of {}, found them together", listed(&keys));
+        return ConfigError::new(path, message);
     }
     for prefix in ["invalid type: ", "invalid value: ", "invalid length "] {
         let wrong = message
@@ -322,6 +311,67 @@ mod tests {
         );
         assert_eq!(faults(&json!([])), ["expected a mapping, found a list"]);
         assert_eq!(faults(&json!(1)), ["expected a mapping, found integer `1`"]);
+    }
+
+    #[crate::test]
+    fn a_wrong_number_is_told_once_and_a_missing_one_is_missing() {
+        for (limit, expected) in [
+            (json!({}), "limits[0]: missing key `max`"),
+            (
+                json!({"max": -1}),
+                "limits[0].max: expected a number such as 100 or 2.5, with at most six decimal places, below \
+                 18446744073710, found -1",
+            ),
+            (
+                json!({"max": 1, "window": 60}),
+                "limits[0].window: expected a duration such as \"90s\" or \"1h\", found 60 without a unit",
+            ),
+        ] {
+            let mut tree = gateway();
+            tree["limits"] = json!([{"name": "a", "count": "requests"}]);
+            let keys = tree["limits"][0].as_object_mut().unwrap();
+            keys.extend(limit.as_object().unwrap().clone());
+            assert_eq!(faults(&tree), [expected]);
+        }
+    }
+
+    #[crate::test]
+    fn of_two_choices_one_is_asked_for_and_faults_within_one_are_no_third() {
+        let mut tree = gateway();
+        tree["identity"] = json!({"jwt": [{"issuer": "a", "jwks": {"inline": "a", "file": "b"}}]});
+        assert_eq!(
+            faults(&tree),
+            ["identity.jwt[0].jwks: expected one of `file`, `inline`, found them together"]
+        );
+        tree["identity"] = json!({"trusted": {"jwt_authn": {"payloat": "a"}}});
+        assert_eq!(
+            faults(&tree),
+            [
+                "identity.trusted.jwt_authn.payloat: unknown key, did you mean `payload`?",
+                "identity.trusted.jwt_authn: missing key `payload`",
+            ]
+        );
+        tree["identity"] = json!({"trusted": {"jwt_authn": {}}});
+        assert_eq!(
+            faults(&tree),
+            ["identity.trusted.jwt_authn: missing key `payload`"]
+        );
+    }
+
+    #[crate::test]
+    fn words_of_others_lead_to_ours() {
+        let mut tree = gateway();
+        tree["providers"]["openai"]["kind"] = json!("bedrock");
+        tree["limits"] = json!([{"name": "a", "max": 1, "count": "tokens", "window": "1d"}]);
+        tree["access"] = json!([{"time": {"days": ["Monday"]}}]);
+        assert_eq!(
+            faults(&tree),
+            [
+                "access[0].time.days[0]: unknown value `Monday`, did you mean `mon`?",
+                "limits[0].count: unknown value `tokens`, did you mean `total_tokens`?",
+                "providers.openai.kind: unknown value `bedrock`, did you mean `aws_bedrock`?",
+            ]
+        );
     }
 
     #[crate::test]

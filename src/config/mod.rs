@@ -8,6 +8,7 @@
 
 pub mod access;
 mod aws;
+mod confidential;
 pub mod endpoint;
 pub mod error;
 pub mod explain;
@@ -18,11 +19,13 @@ pub mod load;
 mod metadata;
 pub mod model;
 mod moment;
+mod place;
 pub mod plugin;
 mod preset;
 pub mod price;
 pub mod provider;
 mod quantity;
+mod text;
 
 pub use access::{
     AccessEffect, AccessEndpoint, AccessOptions, AccessRule, AccessTime, Capability, HiddenModels, Weekday,

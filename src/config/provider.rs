@@ -2,7 +2,7 @@
 
 //! `providers`: who serves models, and how they are spoken to.
 
-use super::{AzureImds, GcpMetadata, Period, Preset};
+use super::{AzureImds, GcpMetadata, Period, Preset, text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -196,9 +196,11 @@ impl ProviderKind {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Credential {
     /// The name of an environment variable of the Envoy process.
-    Env(String),
+    #[serde(deserialize_with = "text::variable")]
+    Env(#[cfg_attr(not(target_family = "wasm"), schemars(regex(pattern = text::VARIABLE)))] String),
     /// The path of a file that Envoy can read. Trailing white space is not removed: write the file without it.
-    File(String),
+    #[serde(deserialize_with = "text::path")]
+    File(#[cfg_attr(not(target_family = "wasm"), schemars(length(min = 1)))] String),
     /// An access token that Envoy fetches with a client's own credentials (RFC 6749, section 4.4), and renews.
     #[serde(rename = "oauth2")]
     OAuth2(OAuth2),
@@ -216,6 +218,8 @@ pub struct OAuth2 {
     /// The token endpoint.
     pub token_url: String,
     /// The client's name at the authorization server.
+    #[serde(deserialize_with = "text::some")]
+    #[cfg_attr(not(target_family = "wasm"), schemars(length(min = 1)))]
     pub client_id: String,
     /// Where the client's secret is found.
     pub client_secret: ClientSecret,
@@ -230,6 +234,8 @@ pub struct OAuth2 {
 #[serde(deny_unknown_fields)]
 pub struct ClientSecret {
     /// The path of a file that Envoy can read.
+    #[serde(deserialize_with = "text::path")]
+    #[cfg_attr(not(target_family = "wasm"), schemars(length(min = 1)))]
     pub file: String,
 }
 

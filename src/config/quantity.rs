@@ -4,9 +4,8 @@
 
 use core::fmt;
 use core::time::Duration;
-use serde::de::Error as _;
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::borrow::Cow;
 
 /// A length of time: a whole number and one of `ms`, `s`, `m`, `h`, `d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +35,9 @@ impl Period {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
+        if millis == 0 {
+            return f.write_str("0s");
+        }
         for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
             if millis >= size && millis.is_multiple_of(size) {
                 return write!(f, "{}{unit}", millis / size);
@@ -45,13 +47,53 @@ impl fmt::Display for Period {
     }
 }
 
+/// Reads a quantity from a number or a text; says what one looks like where it is neither.
+struct Written<T> {
+    expected: &'static str,
+    parse: fn(&str) -> Option<T>,
+    from_number: bool,
+}
+
+impl<T> Visitor<'_> for Written<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| E::custom(format!("expected {}, found \"{text}\"", self.expected)))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        self.number(number)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        self.number(number)
+    }
+
+    /// The shortest text of a fraction is the one that was written.
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        self.number(number)
+    }
+}
+
+impl<T> Written<T> {
+    fn number<E: Error>(self, number: impl fmt::Display) -> Result<T, E> {
+        let found = number.to_string();
+        let unit = if self.from_number { "" } else { " without a unit" };
+        let read = (self.parse)(&found).filter(|_| self.from_number);
+        read.ok_or_else(|| E::custom(format!("expected {}, found {found}{unit}", self.expected)))
+    }
+}
+
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            D::Error::custom(format!(
-                "expected a duration such as \"90s\" or \"1h\", found \"{text}\""
-            ))
+        deserializer.deserialize_any(Written {
+            expected: "a duration such as \"90s\" or \"1h\"",
+            parse: Self::parse,
+            from_number: false,
         })
     }
 }
@@ -93,19 +135,11 @@ impl fmt::Display for ByteSize {
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(u32),
-            Text(String),
-        }
-        let expected = "expected a size such as 65536 or \"10MiB\", below 4 GiB";
-        match Written::deserialize(deserializer).map_err(|_| D::Error::custom(expected))? {
-            Written::Number(bytes) => Ok(Self(bytes)),
-            Written::Text(text) => {
-                Self::parse(&text).ok_or_else(|| D::Error::custom(format!("{expected}, found \"{text}\"")))
-            }
-        }
+        deserializer.deserialize_any(Written {
+            expected: "a size such as 65536 or \"10MiB\", below 4 GiB",
+            parse: Self::parse,
+            from_number: true,
+        })
     }
 }
 
@@ -167,23 +201,11 @@ impl fmt::Display for Decimal {
 
 impl<'de> Deserialize<'de> for Decimal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(serde_json::Number),
-            Text(String),
-        }
-        let expected =
-            "expected a number of at least 0 with at most six decimal places, below 18446744073710";
-        let text = match Written::deserialize(deserializer).map_err(|_| D::Error::custom(expected))? {
-            // The shortest text of a fraction is the one that was written.
-            Written::Number(number) => match number.as_f64() {
-                Some(fraction) if !number.is_u64() => format!("{fraction}"),
-                _ => number.to_string(),
-            },
-            Written::Text(text) => text,
-        };
-        Self::parse(&text).ok_or_else(|| D::Error::custom(format!("{expected}, found {text}")))
+        deserializer.deserialize_any(Written {
+            expected: "a number such as 100 or 2.5, with at most six decimal places, below 18446744073710",
+            parse: Self::parse,
+            from_number: true,
+        })
     }
 }
 

@@ -139,7 +139,10 @@ fn variable(name: &str, provider: &str) -> Option<Rc<str>> {
     let value = std::env::var(name).ok();
     let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty());
     if value.is_none() {
-        log::warn!("the environment variable {name} is not set: provider {provider} is called without it");
+        // Not even the variable's name is told: some write the credential in its place.
+        log::warn!(
+            "an environment variable that `providers.{provider}` names is not set: it is called without that credential"
+        );
     }
     Some(value?.into())
 }

@@ -32,7 +32,9 @@ class Behind(Stack):
         folder = RUN / name
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(str(HERE / "trusted.yaml"), str(folder / "gateway.yaml"))
-        super().__init__(folder / "gateway.yaml", name, settings=settings)
+        # The tests stand for the proxy that sets the header.
+        rendering = ["--trusted-header-is-set-before"]
+        super().__init__(folder / "gateway.yaml", name, settings=settings, rendering=rendering)
         self.change = change
 
     def render(self):

@@ -10,7 +10,7 @@
 use super::yaml::{Yaml, extension, map, typed};
 use super::{cluster, listener};
 use crate::command::check::Checked;
-use crate::config::Listener;
+use crate::config::{ConfigError, Listener, Trusted};
 
 /// What the rendering has to know beside the file.
 #[derive(Clone, Debug)]
@@ -49,6 +49,20 @@ pub(super) fn http2(buffer: u32) -> Yaml {
         ("initial_stream_window_size", window.into()),
         ("initial_connection_window_size", window.into()),
     ])
+}
+
+/// What is wrong with rendering a listener that believes headers: nothing before the filter sets them, so whoever
+/// calls would say who he is.
+#[must_use]
+pub fn fault_of_trusted_header(checked: &Checked) -> Option<ConfigError> {
+    matches!(checked.gateway.identity.trusted, Some(Trusted::Header(_))).then(|| {
+        ConfigError::new(
+            "identity.trusted.header",
+            "expected something before the filter that sets this header, and the rendered listener has nothing there: \
+             any client could send it; use `render plugin` and a listener of your own (docs/envoy.md), or pass \
+             --trusted-header-is-set-before if only a proxy that sets it can reach the listener",
+        )
+    })
 }
 
 /// Renders the bootstrap.

@@ -2,6 +2,7 @@
 
 //! What is rendered from a checked `gateway.yaml`.
 
+pub mod both;
 mod cluster;
 pub mod envoy;
 mod injector;
