@@ -208,6 +208,8 @@ impl HttpContext for GatewayFilter {
             && exchange.is_too_large(size)
         {
             let step = exchange.on_body_too_large();
+            // The reply waits until the host has taken what came, which may be more than it may hold.
+            host::set_body(Buffer::RequestBody, size, &[]);
             self.awaiting_keys = None;
             return self.carry_out(step);
         }

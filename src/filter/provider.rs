@@ -108,6 +108,8 @@ impl ProviderFilter {
                 pass(size, out);
             }
             BodyStep::Reply(reply) if self.is_upstream => {
+                // Replies wait until the host has taken what came, which may be more than it may hold.
+                host::set_body(Buffer::ResponseBody, size, &[]);
                 host::reply(&reply);
                 return Action::Pause;
             }
