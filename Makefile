@@ -86,7 +86,9 @@ soak-limits: build-dev ## A crowd on one limit for five minutes: it holds (ARGS=
 
 soak-identity: build-dev ## An issuer rotates its keys, and is away, under load, for SECONDS each (600)
 	@$(SETUP) venv envoy
-	TOLLGATE_OUTAGE_SECONDS=$(or $(SECONDS),600) $(VENV) -m pytest tests/e2e/test_identity.py -s \
+	-@$(SETUP) oidc-provider # without npm, its tests are skipped
+	TOLLGATE_OUTAGE_SECONDS=$(or $(SECONDS),600) $(VENV) -m pytest -s \
+		tests/e2e/test_identity.py tests/e2e/test_oidc_provider.py \
 		-k 'rotate_under_load or issuer_is_down' $(ARGS)
 
 check: lint test ## All that CI does

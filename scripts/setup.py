@@ -317,7 +317,7 @@ def ensure_oidc_provider():
     if shutil.which("npm") is None:
         raise SetupError("npm is not here to fetch oidc-provider: install Node.js from https://nodejs.org")
     # Renamed when it is whole, so that an interrupted run leaves nothing that looks finished.
-    partial = folder.with_suffix(".partial")
+    partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     command = ["npm", "install", "--prefix", partial, "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact"]
     run(command + ["oidc-provider@" + OIDC_PROVIDER], "fetching oidc-provider %s from npm" % OIDC_PROVIDER)
