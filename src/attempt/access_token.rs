@@ -151,7 +151,7 @@ impl AccessToken {
     }
 
     fn pause(&mut self, longest: Duration, now: Timestamp) {
-        let share = u32::try_from(now.as_nanos() % 1000).unwrap_or(0);
+        let share = u32::try_from(now.scattered() % 1000).unwrap_or(0);
         let pause = longest
             .saturating_sub(longest / 10 * share / 1000)
             .max(SHORTEST_PAUSE * 9 / 10);
