@@ -2,8 +2,38 @@
 
 //! Edits of JSON that leave every byte alone that they need not touch.
 
-use crate::protocol::json_object::{Editor, Object, unescape};
+use crate::api_error::ApiError;
+use crate::protocol::json_object::{Editor, Object, quote, unescape};
 use serde_json::value::RawValue;
+
+/// The body of a request.
+///
+/// # Errors
+///
+/// A body that is no JSON object.
+pub(super) fn object_of(body: &[u8]) -> Result<Object<'_>, ApiError> {
+    let text = simdutf8::basic::from_utf8(body)
+        .map_err(|_| ApiError::bad_request(None, "expected UTF-8, found an invalid byte"))?;
+    Object::parse(text)
+        .map_err(|_| ApiError::bad_request(None, "expected a JSON object, found something else"))
+}
+
+/// Gives the model the name that its provider knows.
+pub(super) fn name_model(object: &Object<'_>, editor: &mut Editor<'_, '_>, upstream_model: &str) {
+    if !is_string(object.get("model"), upstream_model) {
+        editor.set("model", quote(upstream_model));
+    }
+}
+
+/// Writes the edited object, which is `body` byte for byte if nothing was edited.
+pub(super) fn write(editor: Editor<'_, '_>, body: &[u8], out: &mut Vec<u8>) {
+    if editor.is_unchanged() {
+        out.extend_from_slice(body);
+    } else {
+        out.reserve(body.len());
+        editor.write(out);
+    }
+}
 
 /// An array with every element passed through `edit`.
 pub(super) fn each(array: &str, mut edit: impl FnMut(&str) -> Option<String>) -> Option<String> {
@@ -63,7 +93,7 @@ pub(super) fn move_member<'o>(object: &'o Object<'_>, editor: &mut Editor<'o, '_
 }
 
 /// Whether a JSON value is the given string.
-pub(super) fn is_string(json: Option<&str>, text: &str) -> bool {
+fn is_string(json: Option<&str>, text: &str) -> bool {
     json.and_then(|json| unescape(json).ok())
         .is_some_and(|found| found == text)
 }

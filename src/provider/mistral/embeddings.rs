@@ -4,10 +4,10 @@
 //! `dimensions`, texts only, and no member that Mistral does not know. The answer is OpenAI's.
 
 use crate::api_error::ApiError;
-use crate::protocol::json_object::{Editor, Object, quote};
+use crate::protocol::json_object::Editor;
 use crate::protocol::openai::embeddings::EmbeddingsRequest;
 use crate::provider::embeddings::texts;
-use crate::provider::json_edit::{is_string, move_member};
+use crate::provider::json_edit::{self, move_member};
 use crate::provider::losses::Losses;
 use crate::provider::{Settings, UpstreamRequest};
 
@@ -33,13 +33,9 @@ pub(super) fn translate_request(
 ) -> Result<UpstreamRequest, ApiError> {
     let request = EmbeddingsRequest::parse(body)?;
     texts(&request)?;
-    let text = str::from_utf8(body).unwrap_or_default();
-    let object = Object::parse(text)
-        .map_err(|_| ApiError::bad_request(None, "expected a JSON object, found something else"))?;
+    let object = json_edit::object_of(body)?;
     let mut editor = Editor::new(&object);
-    if !is_string(object.get("model"), &settings.upstream_model) {
-        editor.set("model", quote(&settings.upstream_model));
-    }
+    json_edit::name_model(&object, &mut editor, &settings.upstream_model);
     let losses = Losses::default();
     move_member(&object, &mut editor, "dimensions", "output_dimension");
     editor.retain(|field| {

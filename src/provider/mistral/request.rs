@@ -15,7 +15,7 @@ use super::allowed_tools;
 use crate::api_error::ApiError;
 use crate::protocol::json_object::{Editor, Object, quote, unescape};
 use crate::provider::call_id::call_id;
-use crate::provider::json_edit::{changed, elements, is_string, move_member, written};
+use crate::provider::json_edit::{self, changed, elements, move_member, written};
 use crate::provider::losses::{Losses, MESSAGE, TOOL_CALL};
 use crate::provider::openai::{names, older};
 use crate::provider::tool_names::Rule;
@@ -71,10 +71,7 @@ pub(super) fn translate_request(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
-    let text = simdutf8::basic::from_utf8(body)
-        .map_err(|_| ApiError::bad_request(None, "expected UTF-8, found an invalid byte"))?;
-    let object = Object::parse(text)
-        .map_err(|_| ApiError::bad_request(None, "expected a JSON object, found something else"))?;
+    let object = json_edit::object_of(body)?;
     if let Some((renamed, renamed_tools)) = names::plain(&object, Rule::MISTRAL) {
         let request = translate_request(&renamed, settings, out)?;
         return Ok(UpstreamRequest {
@@ -88,17 +85,10 @@ pub(super) fn translate_request(
         .and_then(|options| Object::parse(options).ok());
     let wants_usage = options.is_some_and(|options| options.get("include_usage") == Some("true"));
     let mut editor = Editor::new(&object);
-    if !is_string(object.get("model"), &settings.upstream_model) {
-        editor.set("model", quote(&settings.upstream_model));
-    }
+    json_edit::name_model(&object, &mut editor, &settings.upstream_model);
     let losses = Losses::default();
     let approximated = edit(&object, settings, &losses, &mut editor)?;
-    if editor.is_unchanged() {
-        out.extend_from_slice(body);
-    } else {
-        out.reserve(body.len());
-        editor.write(out);
-    }
+    json_edit::write(editor, body, out);
     Ok(UpstreamRequest {
         path: "/chat/completions".into(),
         dropped: losses.into_dropped(settings.on_unsupported)?,

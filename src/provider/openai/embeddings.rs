@@ -7,9 +7,10 @@ use super::azure;
 use super::error::reported_fault;
 use super::usage;
 use crate::api_error::ApiError;
-use crate::protocol::json_object::{Editor, Object, quote};
+use crate::protocol::json_object::{Editor, Object};
 use crate::protocol::openai::embeddings::{EmbeddingsRequest, Vector};
 use crate::provider::embeddings::{not_embeddings, tally, vector};
+use crate::provider::json_edit;
 use crate::provider::{Settings, Tally, UpstreamFault, UpstreamRequest};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -25,18 +26,10 @@ pub(super) fn translate_request(
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
     let request = EmbeddingsRequest::parse(body)?;
-    let text = str::from_utf8(body).unwrap_or_default();
-    let object = Object::parse(text)
-        .map_err(|_| ApiError::bad_request(None, "expected a JSON object, found something else"))?;
+    let object = json_edit::object_of(body)?;
     let mut editor = Editor::new(&object);
-    if request.model != settings.upstream_model {
-        editor.set("model", quote(&settings.upstream_model));
-    }
-    if editor.is_unchanged() {
-        out.extend_from_slice(body);
-    } else {
-        editor.write(out);
-    }
+    json_edit::name_model(&object, &mut editor, &settings.upstream_model);
+    json_edit::write(editor, body, out);
     Ok(UpstreamRequest {
         path: azure::path(settings, "/embeddings")?,
         encoding_format: request.encoding_format,

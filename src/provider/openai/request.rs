@@ -11,8 +11,8 @@
 use super::{azure, foreign, names, older, refused};
 use crate::api_error::ApiError;
 use crate::config::{OutputBoundField, ProviderKind};
-use crate::protocol::json_object::{Editor, Object, quote};
-use crate::provider::json_edit::{is_string, written};
+use crate::protocol::json_object::{Editor, Object};
+use crate::provider::json_edit::{self, written};
 use crate::provider::losses::Losses;
 use crate::provider::tool_names::Rule;
 use crate::provider::{Settings, UpstreamRequest};
@@ -30,10 +30,7 @@ pub(super) fn translate_request(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<UpstreamRequest, ApiError> {
-    let not_json = |_| ApiError::bad_request(None, "expected a JSON object, found something else");
-    let text = simdutf8::basic::from_utf8(body)
-        .map_err(|_| ApiError::bad_request(None, "expected UTF-8, found an invalid byte"))?;
-    let object = Object::parse(text).map_err(not_json)?;
+    let object = json_edit::object_of(body)?;
     if let Some(rule) = name_rule(settings.kind)
         && let Some((renamed, renamed_tools)) = names::plain(&object, rule)
     {
@@ -50,9 +47,7 @@ pub(super) fn translate_request(
     let include_usage = options.as_ref().and_then(|options| options.get("include_usage")) == Some("true");
 
     let mut editor = Editor::new(&object);
-    if !is_string(object.get("model"), &settings.upstream_model) {
-        editor.set("model", quote(&settings.upstream_model));
-    }
+    json_edit::name_model(&object, &mut editor, &settings.upstream_model);
     let losses = Losses::default();
     if matches!(settings.kind, ProviderKind::AzureOpenAi | ProviderKind::OpenAi) {
         foreign::take_out(&object, &mut editor, &losses);
@@ -79,12 +74,7 @@ pub(super) fn translate_request(
             None => editor.remove("stream_options"),
         }
     }
-    if editor.is_unchanged() {
-        out.extend_from_slice(body);
-    } else {
-        out.reserve(body.len());
-        editor.write(out);
-    }
+    json_edit::write(editor, body, out);
     Ok(UpstreamRequest {
         path: azure::path(settings, "/chat/completions")?,
         dropped,
