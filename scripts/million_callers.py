@@ -28,6 +28,9 @@ WORKERS = 2
 CONNECTIONS = 64
 # As many requests are written to a connection before their answers are read: a driver in Python is not fast.
 BATCH = 25
+# Requests per second. Each has a signature of its own, and those may take half of a worker's time: beyond it the gateway
+# answers 429 (docs/decisions/0030-what-strangers-may-cost.md), as a fast machine would see.
+RATE = 2500
 
 # `limit_store` in src/config/limits.rs: these are its defaults, and what one counter takes at most.
 SHARDS, COUNTERS_PER_SHARD, MAX_COUNTER = 1024, 64, 440
@@ -123,17 +126,20 @@ async def connection(port, batches, done):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     tail = b""
     for batch in batches:
+        following = time.monotonic() + CONNECTIONS * BATCH / RATE
         writer.write(b"".join(batch))
         answered = 0
         while answered < len(batch):
             piece = tail + await reader.read(1 << 16)
-            statuses = STATUS_LINE.findall(piece)
-            if len(piece) == len(tail) or any(status != b"200" for status in statuses):
-                raise RuntimeError("expected answers with status 200, found %r" % piece[:1000])
-            answered += len(statuses)
+            found = list(STATUS_LINE.finditer(piece))
+            refused = [each.start() for each in found if each[1] != b"200"]
+            if len(piece) == len(tail) or refused:
+                raise RuntimeError("expected answers with status 200, found %r" % piece[(refused or [0])[0] :][:1000])
+            answered += len(found)
             # A status line may be cut in two.
             tail = piece[max(len(piece) - STATUS_LINE_LENGTH + 1, 0) :]
         done[0] += len(batch)
+        await asyncio.sleep(following - time.monotonic())
     writer.close()
 
 
