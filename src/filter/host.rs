@@ -305,19 +305,19 @@ impl Connection for HostConnection {
 /// The host's cryptography.
 #[derive(Default)]
 pub(super) struct HostSignatures {
-    /// Whether it was said that there is none.
-    is_told: Cell<bool>,
+    /// Whether the host has none. It is asked once: each call of what it restricts makes an error in its log.
+    is_missing: Cell<bool>,
 }
 
 impl SignatureHost for HostSignatures {
     fn verify_signature(&self, arguments: &[u8]) -> Option<Vec<u8>> {
+        if self.is_missing.get() {
+            return None;
+        }
         abi::call("verify_signature", arguments)
             .inspect_err(|status| {
-                if !self.is_told.replace(true) {
-                    log::warn!(
-                        "the host verifies no signatures, so the module does, more slowly: {status:?}"
-                    );
-                }
+                log::warn!("the host verifies no signatures, so the module does, more slowly: {status:?}");
+                self.is_missing.set(true);
             })
             .ok()
     }

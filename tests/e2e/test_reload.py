@@ -18,17 +18,11 @@ from conftest import HERE, RUN, Caller, Stack
 from crowd import Client
 from ledger import AccessLog, entries_of, production_of, requests_of
 from stack import Child, answers, listens
-from wasm_patch import rebuilt, trapping
+from wasm_patch import rebuilt, trapping, wasm
 
-import setup
 
 MAX = 1000
 TYPE = "type.googleapis.com/envoy.config.%s"
-
-
-def wasm():
-    """The release module."""
-    return setup.target_dir() / "wasm32-wasip1" / "release" / "tollgate.wasm"
 
 
 class Changeable(Stack):

@@ -5,6 +5,8 @@ What is measured is the time that Envoy has a processor, so whatever else runs o
 """
 
 import json
+import re
+import statistics
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import jwt
 import pytest
 from conftest import AUDIENCE, ISSUER, RUN, Stack
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from wasm_patch import capabilities, wasm
 
 COUNT = 40
 
@@ -29,6 +32,23 @@ identity:
 """
 
 
+class WithoutForeignFunctions(Stack):
+    """A gateway whose Envoy lets the module call no foreign function, as hardened installations may have it."""
+
+    def render(self):
+        """The usual configuration, with everything else allowed."""
+        allowed = [name for name in capabilities(wasm().read_bytes()) if name != "proxy_call_foreign_function"]
+        restriction = "capability_restriction_config: {allowed_capabilities: {%s}}" % ", ".join(
+            "%s: {}" % name for name in allowed
+        )
+        out = super().render()
+        policy, with_restriction = r"^( *)failure_policy: .*$", r"\g<0>\n\g<1>" + restriction
+        text, count = re.subn(policy, with_restriction, out.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert count == 2, "one for each seat"
+        out.write_text(text, encoding="utf-8")
+        return out
+
+
 def rsa_key(bits):
     """A key of so many bits."""
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
@@ -40,8 +60,8 @@ def worked(stack):
     return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
 
-@pytest.mark.slow
-def test_the_first_sight_of_a_token_costs_what_is_documented():
+def costs_of_first_sights(gateway, folder_name):
+    """The time of a worker that each algorithm takes beyond that of a remembered token, in seconds."""
     keys = {
         "RS256 of 2048 bits": ("RS256", rsa_key(2048)),
         "RS256 of 4096 bits": ("RS256", rsa_key(4096)),
@@ -55,7 +75,7 @@ def test_the_first_sight_of_a_token_costs_what_is_documented():
     for name, (algorithm, key) in keys.items():
         public = jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key(), as_dict=True)
         published.append({**public, "kid": name, "alg": algorithm, "use": "sig"})
-    folder = RUN / "verification"
+    folder = RUN / folder_name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "gateway.yaml").write_text(CONFIG, encoding="ascii")
     (folder / "jwks.json").write_text(json.dumps({"keys": published}), encoding="ascii")
@@ -66,16 +86,18 @@ def test_the_first_sight_of_a_token_costs_what_is_documented():
         return [jwt.encode({**claims, "sub": "c%d" % n}, key, algorithm, headers={"kid": name}) for n in range(COUNT)]
 
     costs = {}
-    with Stack(folder / "gateway.yaml", "verification", concurrency=1) as stack:
+    with gateway(folder / "gateway.yaml", folder.name, concurrency=1) as stack:
         with httpx.Client(base_url=stack.url, timeout=30) as client:
 
             def seconds_for(credentials):
-                """The time that Envoy works for a request, in seconds."""
-                begun = worked(stack)
+                """The time that Envoy works for a request, in seconds: the median, for the machine may be shared."""
+                times = []
                 for credential in credentials:
+                    begun = worked(stack)
                     answer = client.get("/v1/models", headers={"authorization": "Bearer " + credential})
                     assert answer.status_code == 200, answer.text
-                return (worked(stack) - begun) / len(credentials)
+                    times.append(worked(stack) - begun)
+                return statistics.median(times)
 
             for name in keys:
                 # The first of each warm caches up, the host's among them.
@@ -86,7 +108,22 @@ def test_the_first_sight_of_a_token_costs_what_is_documented():
                 time.sleep(1)
     for name, cost in costs.items():
         print("%-20s %6.2f ms" % (name, cost * 1000))
-    # In the module, an RSA key of 4096 bits, ES384 and ES512 take more than 4 ms: the host must have verified these.
-    for name in ("RS256 of 2048 bits", "RS256 of 4096 bits", "ES256", "ES384"):
-        assert costs[name] < 0.002, name
-    assert costs["ES512"] < 0.004 and costs["PS256 of 2048 bits"] < 0.005 and costs["EdDSA"] < 0.002
+    return costs
+
+
+@pytest.mark.slow
+def test_the_first_sight_of_a_token_costs_what_is_documented():
+    costs = costs_of_first_sights(Stack, "verification")
+    # In the module these take several times as long: the host must have verified them.
+    assert costs["RS256 of 4096 bits"] < 0.0009 and costs["ES384"] < 0.0018
+    assert all(cost < 0.004 for cost in costs.values()), costs
+
+
+@pytest.mark.slow
+def test_a_host_without_the_function_costs_time_and_nothing_else():
+    name = "verification-alone"
+    costs = costs_of_first_sights(WithoutForeignFunctions, name)
+    assert all(cost < 0.01 for cost in costs.values()), costs
+    log = (RUN / name / "envoy.log").read_text(encoding="utf-8")
+    assert log.count("the host verifies no signatures") == 1
+    assert log.count("restricted proxy-wasm capability: proxy_call_foreign_function") == 1, "it is asked once"

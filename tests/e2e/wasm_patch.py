@@ -4,8 +4,15 @@
 The format is that of <https://webassembly.github.io/spec/core/binary/index.html>.
 """
 
+import setup
+
 IMPORTS, EXPORTS, CODE = 2, 7, 10
 FUNCTION = 0
+
+
+def wasm():
+    """The release module."""
+    return setup.target_dir() / "wasm32-wasip1" / "release" / "tollgate.wasm"
 
 
 class Reader:
@@ -71,34 +78,38 @@ def rebuilt(module):
 
 
 def imported_functions(content):
-    """How many functions a module imports; they are numbered first."""
-    reader, count = Reader(content), 0
+    """The names of the functions that a module imports; they are numbered first."""
+    reader, names = Reader(content), []
     for _ in range(reader.number()):
-        reader.sized(), reader.sized()
-        kind = reader.byte()
-        if kind == FUNCTION:
-            reader.number()
-            count += 1
-        else:
+        _, name, kind = reader.sized(), reader.sized().decode(), reader.byte()
+        if kind != FUNCTION:
             raise ValueError("only functions are expected to be imported, found kind %d" % kind)
-    return count
+        reader.number()
+        names.append(name)
+    return names
 
 
-def exported_function(content, name):
-    """The number of an exported function."""
-    reader = Reader(content)
+def exported_functions(content):
+    """The functions that a module exports: their numbers by their names."""
+    reader, found = Reader(content), {}
     for _ in range(reader.number()):
-        found, kind, index = reader.sized(), reader.byte(), reader.number()
-        if kind == FUNCTION and found == name.encode():
-            return index
-    raise ValueError("no function %s is exported" % name)
+        name, kind, index = reader.sized().decode(), reader.byte(), reader.number()
+        if kind == FUNCTION:
+            found[name] = index
+    return found
+
+
+def capabilities(module):
+    """All that a module asks of its host, and offers to it."""
+    by_kind = dict(sections(module))
+    return imported_functions(by_kind[IMPORTS]) + list(exported_functions(by_kind[EXPORTS]))
 
 
 def trapping(module, function, parameter, least):
     """The module, but its exported function traps when that parameter is at least so much (below 64)."""
     found = sections(module)
     by_kind = dict(found)
-    target = exported_function(by_kind[EXPORTS], function) - imported_functions(by_kind[IMPORTS])
+    target = exported_functions(by_kind[EXPORTS])[function] - len(imported_functions(by_kind[IMPORTS]))
     # local.get parameter, i32.const least, i32.ge_u, if, unreachable, end
     trap = bytes([0x20, parameter, 0x41, least, 0x4F, 0x04, 0x40, 0x00, 0x0B])
     reader = Reader(by_kind[CODE])

@@ -14,8 +14,7 @@ use core::time::Duration;
 use p256::ecdsa::signature::Verifier as _;
 use rsa::pkcs8::EncodePublicKey as _;
 use rsa::traits::PublicKeyParts as _;
-use rsa::{Pkcs1v15Sign, Pss, RsaPublicKey};
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use sha2::{Sha256, Sha384, Sha512};
 
 /// What stands before a point in the DER form of a key on P-256 (RFC 5480): the lengths and the two object identifiers.
 const P256_KEY: &[u8] =
@@ -75,7 +74,7 @@ impl Algorithm {
 /// A public key.
 pub(super) enum PublicKey {
     /// RSA, of 2048 bits or more.
-    Rsa(RsaPublicKey),
+    Rsa(rsa::PublicKey),
     /// A point on P-256.
     P256(p256::ecdsa::VerifyingKey),
     /// A point on P-384.
@@ -123,12 +122,12 @@ impl PublicKey {
             // Squaring takes the square of the length.
             Self::Rsa(key) => {
                 let bytes = u64::try_from(key.size()).unwrap_or(u64::MAX);
-                bytes.saturating_mul(bytes) / 64
+                bytes.saturating_mul(bytes) / 160
             }
-            Self::P256(_) => 1_000,
-            Self::P384(_) => 4_000,
-            Self::P521(_) => 7_000,
-            Self::Ed25519(_) => 300,
+            Self::P256(_) => 800,
+            Self::P384(_) => 3_000,
+            Self::P521(_) => 3_500,
+            Self::Ed25519(_) => 200,
         };
         Duration::from_micros(micros)
     }
@@ -140,7 +139,7 @@ impl PublicKey {
             Self::P384(_) => 700,
             Self::P521(_) => 1_400,
             // The host is not asked about it.
-            Self::Ed25519(_) => 300,
+            Self::Ed25519(_) => 200,
         })
     }
 
@@ -168,17 +167,17 @@ impl PublicKey {
             }
             (Self::P256(key), Algorithm::Es256) => {
                 let signature = p256::ecdsa::Signature::from_slice(signature).ok()?.to_der();
-                let key = [P256_KEY, key.to_encoded_point(false).as_bytes()].concat();
+                let key = [P256_KEY, key.to_sec1_point(false).as_bytes()].concat();
                 ask("sha256", &key, signature.as_bytes())
             }
             (Self::P384(key), Algorithm::Es384) => {
                 let signature = p384::ecdsa::Signature::from_slice(signature).ok()?.to_der();
-                let key = [P384_KEY, key.to_encoded_point(false).as_bytes()].concat();
+                let key = [P384_KEY, key.to_sec1_point(false).as_bytes()].concat();
                 ask("sha384", &key, signature.as_bytes())
             }
             (Self::P521(key), Algorithm::Es512) => {
                 let signature = p521::ecdsa::Signature::from_slice(signature).ok()?.to_der();
-                let key = [P521_KEY, key.to_encoded_point(false).as_bytes()].concat();
+                let key = [P521_KEY, key.to_sec1_point(false).as_bytes()].concat();
                 ask("sha512", &key, signature.as_bytes())
             }
             _ => None,
@@ -206,14 +205,14 @@ impl PublicKey {
     }
 }
 
-fn verifies_rsa(key: &RsaPublicKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+fn verifies_rsa(key: &rsa::PublicKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
     match algorithm {
-        Algorithm::Rs256 => key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message), signature),
-        Algorithm::Rs384 => key.verify(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message), signature),
-        Algorithm::Rs512 => key.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature),
-        Algorithm::Ps256 => key.verify(Pss::new::<Sha256>(), &Sha256::digest(message), signature),
-        Algorithm::Ps384 => key.verify(Pss::new::<Sha384>(), &Sha384::digest(message), signature),
-        Algorithm::Ps512 => key.verify(Pss::new::<Sha512>(), &Sha512::digest(message), signature),
+        Algorithm::Rs256 => key.pkcs1v15_verify::<Sha256>(message, signature),
+        Algorithm::Rs384 => key.pkcs1v15_verify::<Sha384>(message, signature),
+        Algorithm::Rs512 => key.pkcs1v15_verify::<Sha512>(message, signature),
+        Algorithm::Ps256 => key.pss_verify::<Sha256>(message, signature),
+        Algorithm::Ps384 => key.pss_verify::<Sha384>(message, signature),
+        Algorithm::Ps512 => key.pss_verify::<Sha512>(message, signature),
         Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 | Algorithm::Ed25519 => return false,
     }
     .is_ok()

@@ -12,7 +12,7 @@ use super::digest::Digest;
 use super::strict_json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rsa::{BigUint, RsaPublicKey};
+use rsa::BoxedUint;
 use serde_json::{Map, Value};
 use std::rc::Rc;
 
@@ -190,21 +190,23 @@ fn is_for_signatures(jwk: &Map<String, Value>) -> bool {
 }
 
 fn read_rsa(jwk: &Map<String, Value>) -> Result<PublicKey, String> {
-    let modulus = BigUint::from_bytes_be(&bytes(jwk, "n")?);
-    let exponent = BigUint::from_bytes_be(&bytes(jwk, "e")?);
-    let bits = modulus.bits();
+    // The width of a number is that of its bytes, and a modulus decides how wide a signature is.
+    let number = |name| {
+        bytes(jwk, name).map(|bytes| {
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            BoxedUint::from_be_slice_vartime(bytes.get(zeros..).unwrap_or_default())
+        })
+    };
+    let (modulus, exponent) = (number("n")?, number("e")?);
+    let bits = usize::try_from(modulus.bit_width_vartime()).unwrap_or(usize::MAX);
     if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
         return Err(format!(
             "expected an RSA key of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits, found one of {bits} bits"
         ));
     }
-    let is_odd = |number: &BigUint| number.to_bytes_le().first().is_some_and(|byte| byte & 1 == 1);
-    let is_sound = is_odd(&modulus) && is_odd(&exponent);
-    RsaPublicKey::new_with_max_size(modulus, exponent, MAX_RSA_BITS)
-        .ok()
-        .filter(|_| is_sound)
+    rsa::PublicKey::new_with_size_limits(modulus, exponent, MIN_RSA_BITS..=MAX_RSA_BITS)
         .map(PublicKey::Rsa)
-        .ok_or_else(|| "expected an RSA key, found numbers that cannot be one".to_owned())
+        .map_err(|_| "expected an RSA key, found numbers that cannot be one".to_owned())
 }
 
 fn read_ed25519(jwk: &Map<String, Value>) -> Result<PublicKey, String> {
