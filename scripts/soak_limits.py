@@ -192,12 +192,16 @@ def total(entries, what):
     return sum(getattr(entry, what) for entry in entries)
 
 
-def is_exact(entry):
-    """Whether what was reported is what was charged. A provider that fails before any output reports nothing; that it has
-    read the prompt is its own affair."""
+def told_input(entry):
+    """The input tokens that providers reported. One that fails before any output reports nothing; that it has read the
+    prompt is its own affair."""
     served = [each["outcome"] for each in entry.attempts if each["outcome"]["output_tokens_sent"] > 0]
-    read = sum(outcome["input_tokens"] for outcome in served) or entry.produced_input
-    return (entry.charged_input, entry.charged_output) == (read, entry.produced_output)
+    return sum(outcome["input_tokens"] for outcome in served) or entry.produced_input
+
+
+def is_exact(entry):
+    """Whether what was reported is what was charged."""
+    return (entry.charged_input, entry.charged_output) == (told_input(entry), entry.produced_output)
 
 
 def used(stack, issuer):
@@ -280,6 +284,9 @@ def report(entries, crowd, options, worst, shares):
         some = [entry for entry in entries if entry.source == source]
         sides = [total(some, what + "_" + side) for what in ("charged", "produced") for side in ("input", "output")]
         print("%s: %d exchanges, charged %d + %d, produced %d + %d" % ((source, len(some)) + tuple(sides)))
+        untold = sum(entry.produced_input - told_input(entry) for entry in some)
+        if source == "reported" and untold:
+            print("reported: %d of that input was read by attempts that failed before any output" % untold)
 
 
 def judge(stack, entries, crowd, options):
