@@ -133,6 +133,7 @@ fn what_one_filter_in_both_seats_cannot_do_is_told() {
     }
     for warning in [
         "providers.bedrock: put Envoy's filter aws_request_signing behind this one, for the service `bedrock` in `us-east-1`",
+        "providers.vertex.credential: make a cluster `token/vertex`, from which the access token is fetched",
         "models[2].targets[2].priority: this target is never tried",
         "identity.jwt[1]: make a cluster `issuer/discovered.example.com:443`",
     ] {

@@ -3,7 +3,7 @@
 //! What one listener filter in both seats cannot do, and what it needs of the configuration around it.
 
 use crate::command::check::{Checked, Findings};
-use crate::config::Credential;
+use crate::config::{Credential, token_cluster};
 use crate::policy::auth::KeySource;
 use std::collections::BTreeSet;
 
@@ -16,6 +16,16 @@ pub fn judge(checked: &Checked) -> Findings {
         if provider.credential.as_ref().is_some_and(Credential::is_injected) {
             let message = "expected a credential by `env`: behind a listener filter Envoy can add no other";
             found.faults.add(format!("providers.{name}.credential"), message);
+        }
+        let is_fetched = |credential: &Credential| matches!(credential.token_request(), Ok(Some(_)));
+        if provider.credential.as_ref().is_some_and(is_fetched) {
+            let message = format!(
+                "make a cluster `{}`, from which the access token is fetched",
+                token_cluster(name)
+            );
+            found
+                .warnings
+                .add(format!("providers.{name}.credential"), message);
         }
         if let Ok(Some(signing)) = provider.signing(name) {
             let message = format!(
