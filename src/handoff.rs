@@ -197,7 +197,7 @@ pub enum Phase {
     Waiting,
     /// An answer has begun, and nothing of it has been passed on.
     Begun,
-    /// Content has been passed on.
+    /// Content has been passed on, or a sign of life.
     Answering,
     /// The answer was stopped, because its limit has no more.
     Stopped,

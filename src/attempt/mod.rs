@@ -14,6 +14,7 @@ mod access_token;
 mod ceiling;
 mod credential;
 mod credentials;
+mod head;
 mod pieces;
 mod request;
 mod response;
@@ -24,7 +25,8 @@ mod tests;
 pub use access_token::{AccessToken, MAX_TOKEN_ANSWER_BYTES, TokenCall};
 pub use ceiling::Extend;
 pub use credentials::Credentials;
-pub use response::{BodyStep, RETRYABLE, ResponseHead};
+pub use head::ResponseHead;
+pub use response::{BodyStep, RETRYABLE};
 pub use seat::{ProviderSeat, SESSION_HEADER, UpstreamHead};
 
 use crate::api_error::{API_ERROR, ApiError, INVALID_REQUEST};

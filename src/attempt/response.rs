@@ -3,12 +3,12 @@
 //! The provider's answer: held, judged, translated.
 
 use super::ceiling::Fed;
+use super::head::ResponseHead;
 use super::{Attempt, credential};
 use crate::handoff::{CredentialOwner, Phase};
 use crate::headers::Headers;
 use crate::local_reply::{LocalReply, whole_seconds};
 use crate::provider::{self, ErrorAnswer, Progress, ResponseStream, UpstreamFault};
-use core::time::Duration;
 
 /// The one status that the rendered retry policy retries. The provider seat gives it to every failure that
 /// another provider may mend, and to nothing else; the gateway seat gives the client the real one.
@@ -17,6 +17,9 @@ pub const RETRYABLE: u16 = 529;
 /// What a provider may still send after the client's answer is over, before it is stopped. Stopping it breaks the
 /// client's connection too, so one that ends soon by itself is let do so: some tens of events.
 const GRACE_BYTES: usize = 8 * 1024;
+
+/// A comment of an event stream, which clients pass over.
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 /// Headers of a provider's answer that a client may see.
 const PASSED: [&str; 6] = [
@@ -27,10 +30,6 @@ const PASSED: [&str; 6] = [
     "openai-processing-ms",
     "openai-version",
 ];
-
-/// The head of the answer that leaves the provider seat, as a whole: what is not listed is removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResponseHead(pub Vec<(&'static str, Vec<u8>)>);
 
 /// What to do after a piece of the answer's body.
 #[derive(Debug, PartialEq, Eq)]
@@ -146,6 +145,27 @@ impl Attempt {
     #[must_use]
     pub fn wants_whole_body(&self) -> bool {
         matches!(self.response, Response::Json { .. } | Response::Error { .. })
+    }
+
+    /// Gives the client of a stream a sign of life, after a piece that gave it nothing: `step` is what to do with that
+    /// piece otherwise. Headers that are held go, so what fails after that can be told in the stream only.
+    pub fn show_life(&mut self, step: BodyStep, out: &mut Vec<u8>) -> BodyStep {
+        let ended = self.ended();
+        let step = match core::mem::replace(&mut self.response, ended) {
+            Response::Preamble { stream, mut head } => {
+                self.release_stream(&mut head, out);
+                self.response = Response::Streaming { stream };
+                BodyStep::Release(head)
+            }
+            other => {
+                self.response = other;
+                step
+            }
+        };
+        if out.is_empty() && matches!(self.response, Response::Streaming { .. }) {
+            out.extend_from_slice(KEEP_ALIVE);
+        }
+        step
     }
 
     /// Whether the answer's headers are held.
@@ -456,43 +476,5 @@ impl Attempt {
         out.extend_from_slice(&fault.error.to_json());
         out.extend_from_slice(b"\n\n");
         self.record(|record| record.phase = Phase::Failed(fault.error));
-    }
-}
-
-impl From<&LocalReply> for ResponseHead {
-    fn from(reply: &LocalReply) -> Self {
-        let mut head = Self(
-            reply
-                .headers
-                .iter()
-                .map(|(name, value)| (*name, value.as_bytes().to_vec()))
-                .collect(),
-        );
-        head.set(":status", &reply.status.to_string());
-        head.set("content-length", &reply.body.len().to_string());
-        head
-    }
-}
-
-impl ResponseHead {
-    fn set(&mut self, name: &'static str, value: &str) {
-        self.0.retain(|(known, _)| *known != name);
-        let at = if name.starts_with(':') { 0 } else { self.0.len() };
-        self.0.insert(at, (name, value.as_bytes().to_vec()));
-    }
-
-    /// Takes back what was said of a body.
-    pub fn without_body(&mut self) {
-        self.set("content-length", "0");
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        let (_, value) = self.0.iter().find(|(name, _)| *name == "retry-after")?;
-        core::str::from_utf8(value)
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
-            .map(Duration::from_secs)
     }
 }

@@ -379,6 +379,56 @@ fn a_preamble_without_end_is_let_go() {
 }
 
 #[crate::test]
+fn a_client_that_has_waited_gets_the_signs_of_life() {
+    let mut bench = bench(BODY, &[]);
+    bench.answer_head("200", "text/event-stream", &[]);
+    let (comment, mut out) = (b": still here\n\n", Vec::new());
+    assert_eq!(
+        bench.attempt.on_response_body(comment, false, &mut out),
+        BodyStep::Hold
+    );
+    assert!(matches!(
+        bench.attempt.show_life(BodyStep::Hold, &mut out),
+        BodyStep::Release(_)
+    ));
+    assert_eq!(out, comment, "what came is what goes");
+    assert!(!bench.attempt.holds_headers());
+    let mut out = Vec::new();
+    assert_eq!(bench.attempt.show_life(BodyStep::Pass, &mut out), BodyStep::Pass);
+    assert_eq!(
+        out, b": keep-alive\n\n",
+        "where nothing came that may go, a comment does"
+    );
+    // From here on a failure is told in the stream.
+    let mut out = Vec::new();
+    let failure = b"data: {\"error\":{\"message\":\"overloaded\",\"code\":503}}\n\n";
+    assert_eq!(
+        bench.attempt.on_response_body(failure, true, &mut out),
+        BodyStep::Pass
+    );
+    let out = String::from_utf8(out).unwrap();
+    assert!(
+        out.starts_with("data: {\"error\"") && !out.contains("[DONE]"),
+        "{out}"
+    );
+}
+
+#[crate::test]
+fn life_is_shown_in_streams_that_go_on_and_nowhere_else() {
+    let (mut bench, mut out) = (bench(BODY, &[]), Vec::new());
+    bench.answer_head("503", "application/json", &[]);
+    assert_eq!(bench.attempt.show_life(BodyStep::Hold, &mut out), BodyStep::Hold);
+    assert!(bench.attempt.holds_headers() && out.is_empty());
+
+    let mut bench = self::bench(BODY, &[]);
+    bench.answer_head("200", "text/event-stream", &[]);
+    let whole = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
+    bench.attempt.on_response_body(whole, false, &mut Vec::new());
+    assert_eq!(bench.attempt.show_life(BodyStep::Pass, &mut out), BodyStep::Pass);
+    assert!(out.is_empty(), "nothing follows the end");
+}
+
+#[crate::test]
 fn a_request_without_an_exchange_is_refused() {
     let provider: Provider =
         serde_json::from_value(json!({"kind": "openai", "endpoint": "http://llm.example"})).unwrap();

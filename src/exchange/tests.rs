@@ -601,6 +601,9 @@ fn an_answer_that_never_came_whole_is_charged_as_far_as_it_may_have_been_written
             true,
             (estimate, 0, Some(UsageSource::Partial)),
         ),
+        // The client leaves before content, whether or not it was shown that the provider lives.
+        (Phase::Begun, None, true, (estimate, 500, estimated)),
+        (Phase::Answering, None, true, (estimate, 500, estimated)),
         // A failure that tells nothing is not taken for a report of zero.
         (failed(), None, false, (0, 0, estimated)),
     ] {
@@ -664,7 +667,7 @@ fn reasoning_that_was_not_seen_is_charged_where_an_answer_breaks_off() {
         serve(&exchange, usage, 400, Phase::Complete);
         exchange.finish(NOW, &store);
     }
-    for (reserved, bytes, expected) in [(900, 40, 280..=312), (200, 40, 200..=200), (900, 0, 0..=0)] {
+    for (reserved, bytes, expected) in [(900, 40, 280..=312), (200, 40, 200..=200), (900, 0, 900..=900)] {
         let (exchange, _) = admit(&policy, &chat("fast", reserved), &store);
         serve(&exchange, TokenUsage::default(), bytes, Phase::Answering);
         let charged = exchange.finish(NOW, &store).output_tokens;

@@ -5,9 +5,15 @@
 use super::abi::{Buffer, Map};
 use super::host::{self, SharedData};
 use crate::attempt::{Attempt, BodyStep, Credentials, ProviderSeat, ResponseHead};
+use crate::clock::Timestamp;
+use core::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
+
+/// How long a provider may give signs of life alone before its client gets one too: clients and proxies give up on
+/// connections that are silent for a minute, and some for half of one.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The counter of attempts whose credential this provider has refused.
 pub(super) fn refusals(provider: &str) -> String {
@@ -22,6 +28,8 @@ pub(super) struct ProviderFilter {
     buffered: usize,
     /// How much of what the host holds of the answer has been read.
     consumed: usize,
+    /// Since when nothing has come of the answer that a client gets.
+    silent_since: Option<Timestamp>,
     /// The path to put back when the answer comes, if the gateway seat cannot do it.
     path: Option<Vec<u8>>,
     /// Whether this is an upstream filter, and not a half of a listener filter.
@@ -36,6 +44,7 @@ impl ProviderFilter {
             attempt: None,
             buffered: 0,
             consumed: 0,
+            silent_since: None,
             path: None,
             is_upstream,
         }
@@ -143,7 +152,16 @@ impl ProviderFilter {
         let start = if is_whole { 0 } else { self.consumed };
         let chunk = host::body(Buffer::ResponseBody, start, size);
         let mut out = Vec::with_capacity(room_for_translation(chunk.len()));
-        let step = attempt.on_response_body(&chunk, end_of_stream, &mut out);
+        let mut step = attempt.on_response_body(&chunk, end_of_stream, &mut out);
+        if step == BodyStep::Hold || (step == BodyStep::Pass && out.is_empty()) {
+            let now = host::now();
+            if now.since(*self.silent_since.get_or_insert(now)) >= PATIENCE {
+                self.silent_since = Some(now);
+                step = attempt.show_life(step, &mut out);
+            }
+        } else {
+            self.silent_since = None;
+        }
         self.tell_refusal();
         let is_unchanged = start == 0 && out == chunk;
         self.carry_out(step, size, (!is_unchanged).then_some(&out))

@@ -29,6 +29,8 @@ pub(crate) struct Fault {
     pub(crate) delay_ms: Option<u64>,
     /// Milliseconds between the headers and the first event (or the JSON body).
     pub(crate) before_first_event_ms: Option<u64>,
+    /// Meanwhile a comment after every so many milliseconds, as providers keep a connection alive.
+    pub(crate) keep_alive_ms: Option<u64>,
     /// Milliseconds before each content event except the first.
     pub(crate) between_events_ms: Option<u64>,
     /// How many output tokens each content event of a text carries (`OpenAI` only).

@@ -69,7 +69,7 @@ pub(crate) fn script(mut reply: Reply, fault: &Fault, pace: Duration) -> Script 
         steps = Box::new(cut_after_bytes(steps, limit));
     }
     if let Some(millis) = fault.before_first_event_ms {
-        steps = Box::new(std::iter::once(Step::Wait(Duration::from_millis(millis))).chain(steps));
+        steps = Box::new(waiting(millis, fault.keep_alive_ms).chain(steps));
     }
     Script {
         status: reply.status,
@@ -78,6 +78,20 @@ pub(crate) fn script(mut reply: Reply, fault: &Fault, pace: Duration) -> Script 
         content_length,
         steps,
     }
+}
+
+/// So many milliseconds, with a comment of an event stream after every `keep_alive` of them.
+fn waiting(millis: u64, keep_alive: Option<u64>) -> impl Iterator<Item = Step> {
+    let comment = Bytes::from_static(b": keep-alive\n\n");
+    let pause = keep_alive.unwrap_or(millis).max(1);
+    let comments = (0..keep_alive.map_or(0, |_| millis / pause)).flat_map(move |_| {
+        [
+            Step::Wait(Duration::from_millis(pause)),
+            Step::Send(comment.clone(), 0),
+        ]
+    });
+    let rest = keep_alive.map_or(millis, |_| millis % pause);
+    comments.chain(std::iter::once(Step::Wait(Duration::from_millis(rest))))
 }
 
 fn replace_body(reply: &mut Reply, fault: &Fault) {

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An event leaves when its bytes have arrived, and not when the next comes or the stream ends."""
 
+import functools
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from checks import chat
@@ -42,6 +44,26 @@ def test_the_first_event_does_not_wait_for_the_last(model, caller, stack):
     stack.standins[PROVIDERS[model]].fault(model, {"between_events_ms": 400})
     found = arrivals(caller, chat(model, "count:4", stream=True))
     assert found[0][0] < 0.4 < 1.0 < found[-1][0]
+
+
+@pytest.mark.slow
+def test_a_client_gets_signs_of_life_before_the_first_content(caller, stack):
+    """A provider that thinks for long keeps its connection alive; what lies before us gives up on silent ones."""
+    fault = {"before_first_event_ms": 17_000, "keep_alive_ms": 1000}
+    for model, provider in PROVIDERS.items():
+        stack.standins[provider].fault(model, fault)
+    with ThreadPoolExecutor() as pool:
+        for silence, text in pool.map(functools.partial(first_sign, caller), PROVIDERS):
+            assert 14 < silence < 17, "seconds until the headers"
+            assert text.startswith(": keep-alive\n\n") and text.endswith("data: [DONE]\n\n"), text
+
+
+def first_sign(caller, model):
+    """The time until the headers came, in seconds, and the whole answer."""
+    begun = time.monotonic()
+    with caller.stream(chat(model, "count:3", stream=True)) as answer:
+        silence = time.monotonic() - begun
+        return silence, answer.read().decode()
 
 
 @pytest.mark.parametrize("model", PROVIDERS)
