@@ -197,7 +197,9 @@ pub enum Phase {
     Waiting,
     /// An answer has begun, and nothing of it has been passed on.
     Begun,
-    /// Content has been passed on, or a sign of life.
+    /// Signs of life have been passed on, and no content.
+    Alive,
+    /// Content has been passed on.
     Answering,
     /// The answer was stopped, because its limit has no more.
     Stopped,

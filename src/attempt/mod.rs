@@ -19,6 +19,7 @@ mod pieces;
 mod request;
 mod response;
 mod seat;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -48,8 +49,8 @@ pub struct Attempt {
     response: Response,
     /// Translated events that wait for the first one that counts.
     held: Vec<u8>,
-    /// How many bytes of the answer came before it.
-    preamble_bytes: usize,
+    /// How many bytes of a stream have come.
+    stream_bytes: usize,
     /// How many events with output have come, where a limit counts them.
     output_events: u64,
     /// Tells events apart there.
@@ -96,7 +97,7 @@ impl Attempt {
             request: UpstreamRequest::default(),
             response: Response::Awaiting,
             held: Vec::new(),
-            preamble_bytes: 0,
+            stream_bytes: 0,
             output_events: 0,
             cutter: Cutter::of(provider::framing(seat.kind())),
             extend: None,

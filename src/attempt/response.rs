@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The provider's answer: held, judged, translated.
+//! The provider's answer: judged, and translated if it comes whole. Streams go on in `stream`.
 
-use super::ceiling::Fed;
 use super::head::ResponseHead;
 use super::{Attempt, credential};
 use crate::handoff::{CredentialOwner, Phase};
 use crate::headers::Headers;
 use crate::local_reply::{LocalReply, whole_seconds};
-use crate::provider::{self, ErrorAnswer, Progress, ResponseStream, UpstreamFault};
+use crate::provider::{self, ErrorAnswer, ResponseStream, UpstreamFault};
 
 /// The one status that the rendered retry policy retries. The provider seat gives it to every failure that
 /// another provider may mend, and to nothing else; the gateway seat gives the client the real one.
 pub const RETRYABLE: u16 = 529;
-
-/// What a provider may still send after the client's answer is over, before it is stopped. Stopping it breaks the
-/// client's connection too, so one that ends soon by itself is let do so: some tens of events.
-const GRACE_BYTES: usize = 8 * 1024;
-
-/// A comment of an event stream, which clients pass over.
-const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 /// Headers of a provider's answer that a client may see.
 const PASSED: [&str; 6] = [
@@ -64,7 +56,11 @@ pub(super) enum Response {
         head: ResponseHead,
     },
     /// A stream whose headers have gone.
-    Streaming { stream: Box<dyn ResponseStream> },
+    Streaming {
+        stream: Box<dyn ResponseStream>,
+        /// Whether content has gone too, and not only signs of life.
+        has_content: bool,
+    },
     /// A fault seen in the headers, to be told once the host lets us.
     Refused {
         fault: UpstreamFault,
@@ -147,27 +143,6 @@ impl Attempt {
         matches!(self.response, Response::Json { .. } | Response::Error { .. })
     }
 
-    /// Gives the client of a stream a sign of life, after a piece that gave it nothing: `step` is what to do with that
-    /// piece otherwise. Headers that are held go, so what fails after that can be told in the stream only.
-    pub fn show_life(&mut self, step: BodyStep, out: &mut Vec<u8>) -> BodyStep {
-        let ended = self.ended();
-        let step = match core::mem::replace(&mut self.response, ended) {
-            Response::Preamble { stream, mut head } => {
-                self.release_stream(&mut head, out);
-                self.response = Response::Streaming { stream };
-                BodyStep::Release(head)
-            }
-            other => {
-                self.response = other;
-                step
-            }
-        };
-        if out.is_empty() && matches!(self.response, Response::Streaming { .. }) {
-            out.extend_from_slice(KEEP_ALIVE);
-        }
-        step
-    }
-
     /// Whether the answer's headers are held.
     #[must_use]
     pub const fn holds_headers(&self) -> bool {
@@ -242,12 +217,14 @@ impl Attempt {
             }
             Response::Json { head } => self.on_json(chunk, head, out),
             Response::Preamble { stream, head } => self.on_preamble(stream, head, chunk, end_of_stream, out),
-            Response::Streaming { stream } => self.on_stream(stream, chunk, end_of_stream, out),
+            Response::Streaming { stream, has_content } => {
+                self.on_stream(stream, has_content, chunk, end_of_stream, out)
+            }
         }
     }
 
     /// After a failure: the rest of an error may be longer than that of an answer.
-    fn ended(&self) -> Response {
+    pub(super) fn ended(&self) -> Response {
         Response::Ended {
             left: usize::try_from(self.seat.bounds.max_event_bytes.0).unwrap_or(usize::MAX),
         }
@@ -304,108 +281,8 @@ impl Attempt {
         }
     }
 
-    fn on_preamble(
-        &mut self,
-        mut stream: Box<dyn ResponseStream>,
-        mut head: ResponseHead,
-        chunk: &[u8],
-        end_of_stream: bool,
-        out: &mut Vec<u8>,
-    ) -> BodyStep {
-        self.preamble_bytes = self.preamble_bytes.saturating_add(chunk.len());
-        let mut held = core::mem::take(&mut self.held);
-        let start = held.len();
-        let mut result = self.feed(&mut *stream, chunk, &mut held);
-        // A stream that ends too early could be read, and had nothing in it.
-        let unread = if result.is_err() { self.preamble_bytes } else { 0 };
-        if end_of_stream && let Ok(Fed::Passed(progress)) = result {
-            result = stream
-                .on_end(&mut held)
-                .map(|()| Fed::Passed(progress.max(Progress::Content)));
-        }
-        self.add_cost(&*stream, start, &mut held);
-        self.held = held;
-        self.note(&*stream);
-        match result {
-            Err(fault) if self.held_content(&*stream) => {
-                // Content and fault came in one piece: the content counts, so the client gets both.
-                self.release_stream(&mut head, out);
-                self.end_with_error(fault, out);
-                BodyStep::Release(head)
-            }
-            Err(fault) => {
-                self.note_unread(&fault, unread);
-                self.fail(fault, head, end_of_stream, out)
-            }
-            Ok(Fed::Stopped) => {
-                self.release_stream(&mut head, out);
-                self.stopped();
-                BodyStep::Release(head)
-            }
-            Ok(Fed::Passed(Progress::Preamble)) if self.may_hold(self.preamble_bytes) => {
-                self.response = Response::Preamble { stream, head };
-                BodyStep::Hold
-            }
-            Ok(Fed::Passed(progress)) => {
-                self.release_stream(&mut head, out);
-                self.after(stream, progress, end_of_stream);
-                BodyStep::Release(head)
-            }
-        }
-    }
-
-    fn on_stream(
-        &mut self,
-        mut stream: Box<dyn ResponseStream>,
-        chunk: &[u8],
-        end_of_stream: bool,
-        out: &mut Vec<u8>,
-    ) -> BodyStep {
-        let start = out.len();
-        let mut result = self.feed(&mut *stream, chunk, out);
-        if end_of_stream && let Ok(Fed::Passed(progress)) = result {
-            result = stream.on_end(out).map(|()| Fed::Passed(progress));
-        }
-        self.add_cost(&*stream, start, out);
-        self.note(&*stream);
-        match result {
-            Ok(Fed::Passed(progress)) => self.after(stream, progress, end_of_stream),
-            Ok(Fed::Stopped) => self.stopped(),
-            Err(fault) => self.end_with_error(fault, out),
-        }
-        BodyStep::Pass
-    }
-
-    /// Whether bytes that a client would miss are among those held.
-    fn held_content(&self, stream: &dyn ResponseStream) -> bool {
-        stream.tally().output_bytes > 0
-    }
-
-    fn release_stream(&mut self, head: &mut ResponseHead, out: &mut Vec<u8>) {
-        head.set(":status", "200");
-        head.set("content-type", "text/event-stream; charset=utf-8");
-        head.set("cache-control", "no-cache");
-        out.append(&mut self.held);
-        self.record(|record| record.phase = Phase::Answering);
-    }
-
-    fn after(&mut self, stream: Box<dyn ResponseStream>, progress: Progress, end_of_stream: bool) {
-        if progress == Progress::Done || end_of_stream {
-            self.record(|record| record.phase = Phase::Complete);
-            self.response = Response::Ended { left: GRACE_BYTES };
-        } else {
-            self.response = Response::Streaming { stream };
-        }
-    }
-
-    /// The answer has been stopped at its ceiling, and perhaps the provider was about to end it.
-    fn stopped(&mut self) {
-        self.record(|record| record.phase = Phase::Stopped);
-        self.response = Response::Ended { left: GRACE_BYTES };
-    }
-
     /// Writes down what was seen of an answer that cannot be read: its provider has written it, and charges for it.
-    fn note_unread(&self, fault: &UpstreamFault, bytes: usize) {
+    pub(super) fn note_unread(&self, fault: &UpstreamFault, bytes: usize) {
         if self.is_answer && fault.is_misbehaviour() {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             self.record(|record| record.unread_bytes = Some(bytes));
@@ -417,7 +294,7 @@ impl Attempt {
     /// The answer is rewritten, so that the router may retry it. Where it will not, an answer that goes on is
     /// replaced by a reply of our own: that stops the provider and leaves the client's connection in order, but
     /// the router never retries it.
-    fn fail(
+    pub(super) fn fail(
         &mut self,
         mut fault: UpstreamFault,
         mut head: ResponseHead,
@@ -470,7 +347,7 @@ impl Attempt {
 
     /// Tells of a failure after content: the status has gone, so the stream itself must say it. No `[DONE]`
     /// follows: clients take that for success.
-    fn end_with_error(&mut self, mut fault: UpstreamFault, out: &mut Vec<u8>) {
+    pub(super) fn end_with_error(&mut self, mut fault: UpstreamFault, out: &mut Vec<u8>) {
         self.redact(&mut fault);
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&fault.error.to_json());

@@ -393,6 +393,7 @@ fn a_client_that_has_waited_gets_the_signs_of_life() {
     ));
     assert_eq!(out, comment, "what came is what goes");
     assert!(!bench.attempt.holds_headers());
+    assert_eq!(bench.phase(), "Alive");
     let mut out = Vec::new();
     assert_eq!(bench.attempt.show_life(BodyStep::Pass, &mut out), BodyStep::Pass);
     assert_eq!(

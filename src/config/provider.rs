@@ -136,7 +136,10 @@ pub enum OutputBoundField {
 }
 
 impl Provider {
-    /// The header that carries the provider's credential, and what stands before the credential there.
+    /// The headers that carry the credential of some provider.
+    pub const CREDENTIAL_HEADERS: [&str; 4] = ["api-key", "authorization", "x-api-key", "x-goog-api-key"];
+
+    /// The header that carries the provider's credential, one of [`Self::CREDENTIAL_HEADERS`], and what stands before it.
     #[must_use]
     pub const fn credential_header(&self) -> (&'static str, &'static str) {
         let is_entra = matches!(self.credential, Some(Credential::AzureImds(_)));

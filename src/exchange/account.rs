@@ -161,9 +161,7 @@ fn cost(
     }
     match (&attempt.phase, outcome) {
         // The client left before anything came back, and the provider may answer in full to nobody.
-        (Phase::Waiting | Phase::Begun, Outcome::Passed) => return in_full,
-        // The same after signs of life alone.
-        (Phase::Answering, Outcome::Passed) if attempt.tally.output_bytes == 0 => return in_full,
+        (Phase::Waiting | Phase::Begun | Phase::Alive, Outcome::Passed) => return in_full,
         // Nobody was reached. One that was and kept silent until the time was up may charge.
         (Phase::Waiting, Outcome::Retried) => return Cost::NONE,
         (Phase::Waiting, Outcome::Envoy(status)) if status != GATEWAY_TIMEOUT => return Cost::NONE,

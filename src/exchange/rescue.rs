@@ -235,6 +235,14 @@ pub(super) fn no_answer(status: u16) -> ApiError {
     }
 }
 
+/// What the client is told when Envoy's own filter had no credential to present to the provider: its token endpoint has not
+/// answered yet, or its file is not there.
+pub(super) fn no_credential(provider: &str) -> ApiError {
+    let message =
+        format!("The gateway has no credential for the provider {provider} at the moment. Try again soon.");
+    ApiError::new(503, API_ERROR, message).with_code("upstream_credential_unavailable")
+}
+
 /// A state that the order of callbacks rules out.
 pub(super) fn unreachable() -> ApiError {
     ApiError::new(500, API_ERROR, "The gateway could not process the request.").with_code("internal_error")

@@ -29,7 +29,10 @@ impl Exchange {
             .attempt
             .as_ref()
             .map_or(&Phase::Waiting, |attempt| &attempt.phase);
-        if matches!(phase, Phase::Answering | Phase::Stopped | Phase::Complete) {
+        if matches!(
+            phase,
+            Phase::Alive | Phase::Answering | Phase::Stopped | Phase::Complete
+        ) {
             // The provider seat has set all that there is to set.
             return Answer::Pass(Vec::new());
         }
@@ -59,6 +62,7 @@ impl Exchange {
             }
             Phase::Waiting
             | Phase::Begun
+            | Phase::Alive
             | Phase::Answering
             | Phase::Stopped
             | Phase::Complete
@@ -67,7 +71,12 @@ impl Exchange {
                 // Envoy has answered: no provider seat has spoken, at least not last.
                 let mut own = handoff.answer_headers();
                 own.retain(|(name, _)| *name != PROVIDER_HEADER);
-                fail(own, &rescue::no_answer(status), end_of_stream)
+                let error = match &handoff.attempt {
+                    // The provider seat has written a request, and the filter behind it had nothing to put in.
+                    Some(attempt) if status == 401 => rescue::no_credential(&attempt.provider),
+                    _ => rescue::no_answer(status),
+                };
+                fail(own, &error, end_of_stream)
             }
         }
     }
@@ -76,6 +85,20 @@ impl Exchange {
     pub fn renew(&self, now: Timestamp, store: &dyn SharedStore) {
         if let Some(admitted) = &self.admitted {
             admitted.lease.renew(now, store);
+        }
+    }
+
+    /// The exchange is over; `was_broken_off` tells whether the provider or a timeout has ended it, and not the client.
+    pub fn on_end(&mut self, was_broken_off: impl FnOnce() -> bool) {
+        const BAD_GATEWAY: u16 = 502;
+        let Some(admitted) = &self.admitted else { return };
+        let has_shown_life_alone = admitted.handoff.try_borrow().is_ok_and(|handoff| {
+            let attempt = handoff.attempt.as_ref();
+            attempt.is_some_and(|attempt| attempt.phase == Phase::Alive)
+        });
+        // Of every other answer the provider seat has seen how it ended, or Envoy has put its own in the place of it.
+        if has_shown_life_alone && was_broken_off() {
+            self.envoy_status = Some(BAD_GATEWAY);
         }
     }
 

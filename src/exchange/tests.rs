@@ -507,6 +507,42 @@ fn a_refusal_of_envoy_s_keeps_its_status() {
     }
 }
 
+#[crate::test]
+fn a_credential_that_the_host_does_not_have_is_no_fault_of_the_caller_s() {
+    let (policy, store) = (policy(10_000), LocalStore::default());
+    let (mut exchange, _) = admit(&policy, &chat("fast", 9), &store);
+    serve(&exchange, TokenUsage::default(), 0, Phase::Waiting);
+    let headers: Headers = [(":status", "401")].into_iter().collect();
+    let Answer::Replace(edits, body) = exchange.on_response_headers(|| headers, false) else {
+        panic!("the host's words went through");
+    };
+    assert!(
+        edits.contains(&HeaderEdit::Set(":status", "503".to_owned())),
+        "{edits:?}"
+    );
+    let error: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(error["error"]["code"], "upstream_credential_unavailable");
+    assert_eq!(exchange.finish(NOW, &store).output_tokens, 0, "nothing was asked");
+}
+
+#[crate::test]
+fn a_provider_that_breaks_off_after_signs_of_life_has_produced_nothing() {
+    for (phase, was_broken_off, expected) in [
+        (Phase::Alive, true, 0),
+        (Phase::Alive, false, 500),
+        (Phase::Begun, true, 500),
+    ] {
+        let (policy, store) = (policy(10_000), LocalStore::default());
+        let (mut exchange, _) = admit(&policy, &chat("fast", 500), &store);
+        let label = format!("{phase:?} {was_broken_off}");
+        serve(&exchange, TokenUsage::default(), 0, phase);
+        exchange.on_end(|| was_broken_off);
+        let record = exchange.finish(NOW, &store);
+        assert_eq!(record.output_tokens, expected, "{label}");
+        assert!(record.input_tokens > 0, "{label}");
+    }
+}
+
 /// What several attempts in turn have cost: input, output, and where that is known from.
 fn cost_of(
     attempts: Vec<(TokenUsage, u64, Phase)>,
@@ -603,7 +639,7 @@ fn an_answer_that_never_came_whole_is_charged_as_far_as_it_may_have_been_written
         ),
         // The client leaves before content, whether or not it was shown that the provider lives.
         (Phase::Begun, None, true, (estimate, 500, estimated)),
-        (Phase::Answering, None, true, (estimate, 500, estimated)),
+        (Phase::Alive, None, true, (estimate, 500, estimated)),
         // A failure that tells nothing is not taken for a report of zero.
         (failed(), None, false, (0, 0, estimated)),
     ] {
@@ -667,7 +703,7 @@ fn reasoning_that_was_not_seen_is_charged_where_an_answer_breaks_off() {
         serve(&exchange, usage, 400, Phase::Complete);
         exchange.finish(NOW, &store);
     }
-    for (reserved, bytes, expected) in [(900, 40, 280..=312), (200, 40, 200..=200), (900, 0, 900..=900)] {
+    for (reserved, bytes, expected) in [(900, 40, 280..=312), (200, 40, 200..=200), (900, 0, 0..=0)] {
         let (exchange, _) = admit(&policy, &chat("fast", reserved), &store);
         serve(&exchange, TokenUsage::default(), bytes, Phase::Answering);
         let charged = exchange.finish(NOW, &store).output_tokens;

@@ -20,6 +20,9 @@ pub(super) struct Status(u32);
 /// What the host knows no value for.
 pub(super) const NOT_FOUND: Status = Status(1);
 
+/// Also what the host answers where its operator has taken a function away.
+pub(super) const INTERNAL_FAILURE: Status = Status(10);
+
 type Result<T> = core::result::Result<T, Status>;
 
 /// A body, or the plugin's configuration.

@@ -278,7 +278,8 @@ impl HttpContext for GatewayFilter {
         if let Some(key) = self.key.take() {
             host::close_exchange(&key);
         }
-        if let Some(exchange) = self.exchange.take() {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.on_end(host::was_broken_off);
             let record = exchange.finish(host::now(), &SharedData);
             host::count(EVICTIONS, record.limit_evictions);
             host::count(FAILURES, record.limit_failures);

@@ -5,11 +5,12 @@
 use super::abi::{self, Buffer, Map, Status};
 use crate::attempt::{SESSION_HEADER, TokenCall};
 use crate::clock::Timestamp;
+use crate::config::Provider;
 use crate::exchange::HeaderEdit;
 use crate::handoff::Handoff;
 use crate::headers::{self, Headers};
 use crate::local_reply::LocalReply;
-use crate::policy::auth::{CREDENTIAL_HEADERS, KeyCall, SignatureHost};
+use crate::policy::auth::{KeyCall, SignatureHost};
 use crate::policy::connection::Connection;
 use crate::shared_store::{Conflict, SharedStore};
 use core::net::{IpAddr, SocketAddr};
@@ -193,9 +194,15 @@ pub(super) fn is_from_upstream() -> bool {
     abi::property("response\0code_details").is_ok_and(|details| details == b"via_upstream")
 }
 
+/// Whether an answer under way was ended by its upstream or a timeout: a client that leaves has other details.
+pub(super) fn was_broken_off() -> bool {
+    abi::property("response\0code_details")
+        .is_ok_and(|details| details.starts_with(b"upstream_") || details.ends_with(b"_timeout"))
+}
+
 /// The same for every header that may carry one, where no provider seat will do it.
 pub(super) fn forget_credentials() {
-    for name in CREDENTIAL_HEADERS.into_iter().chain([SESSION_HEADER]) {
+    for name in Provider::CREDENTIAL_HEADERS.into_iter().chain([SESSION_HEADER]) {
         forget_credential(name);
     }
 }
@@ -305,7 +312,7 @@ impl Connection for HostConnection {
 /// The host's cryptography.
 #[derive(Default)]
 pub(super) struct HostSignatures {
-    /// Whether the host has none. It is asked once: each call of what it restricts makes an error in its log.
+    /// Whether the host has none. Then it is asked no more: each call of what it restricts makes an error in its log.
     is_missing: Cell<bool>,
 }
 
@@ -316,8 +323,12 @@ impl SignatureHost for HostSignatures {
         }
         abi::call("verify_signature", arguments)
             .inspect_err(|status| {
-                log::warn!("the host verifies no signatures, so the module does, more slowly: {status:?}");
-                self.is_missing.set(true);
+                if [abi::NOT_FOUND, abi::INTERNAL_FAILURE].contains(status) {
+                    log::warn!(
+                        "the host verifies no signatures, so the module does, more slowly: {status:?}"
+                    );
+                    self.is_missing.set(true);
+                }
             })
             .ok()
     }

@@ -225,6 +225,9 @@ impl HttpContext for ProviderFilter {
             host::restore_path(&path);
         }
         if !end_of_stream {
+            if !attempt.wants_whole_body() {
+                self.silent_since = Some(host::now());
+            }
             return Action::Pause;
         }
         // An answer without a body cannot be given one here; the gateway seat does that.

@@ -18,6 +18,9 @@ type Shared = Rc<RefCell<AccessToken>>;
 /// How often to look, in milliseconds.
 const TICK_MILLIS: u32 = 100;
 
+const FETCHES: &str = "tollgate.access_token_fetches";
+const FAILURES: &str = "tollgate.access_token_failures";
+
 thread_local! {
     /// The tokens that some root context uses.
     static TOKENS: RefCell<Vec<Weak<RefCell<AccessToken>>>> = const { RefCell::new(Vec::new()) };
@@ -55,6 +58,8 @@ impl TokenCalls {
         if access_tokens.is_empty() {
             return None;
         }
+        host::counter(FETCHES);
+        host::counter(FAILURES);
         host::tick_every(TICK_MILLIS);
         Some(Self {
             access_tokens,
@@ -71,7 +76,7 @@ impl TokenCalls {
                 .map(|(_, access_token)| access_token);
             let call = access_token.and_then(|access_token| access_token.try_borrow_mut().ok()?.begin(now));
             let Some(call) = call else { continue };
-            host::count("tollgate.access_token_fetches", 1);
+            host::count(FETCHES, 1);
             match host::call_for_token(&call) {
                 Some(id) => {
                     self.under_way.insert(id, (place, call));
@@ -112,7 +117,7 @@ impl TokenCalls {
                 );
             }
             Err(reason) => {
-                host::count("tollgate.access_token_failures", 1);
+                host::count(FAILURES, 1);
                 log::warn!(
                     "provider {provider}: no access token from cluster {}: {reason}",
                     call.cluster

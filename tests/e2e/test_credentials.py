@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
-from checks import assert_completion, chat
+from checks import assert_completion, assert_error, chat
 from conftest import API_KEY, RUN, Stack
 from stack import free_ports
 
@@ -32,7 +32,16 @@ providers:
         client_id: gateway
         client_secret: {{ file: {folder}/client.secret }}
         scopes: [llm]
+  never-fetched:
+    kind: openai_compatible
+    endpoint: https://llm.example.com/v1
+    credential:
+      oauth2:
+        token_url: http://127.0.0.1:{closed_port}/token
+        client_id: gateway
+        client_secret: {{ file: {folder}/client.secret }}
 models:
+  - {{ name: never-fetched, targets: [{{ provider: never-fetched, model: gpt-4o-mini }}] }}
   - {{ name: filed, targets: [{{ provider: filed, model: gpt-4o-mini }}] }}
   - {{ name: mounted, targets: [{{ provider: mounted, model: gpt-4o-mini }}] }}
   - {{ name: fetched, targets: [{{ provider: fetched, model: gpt-4o-mini }}] }}
@@ -94,13 +103,13 @@ def mount(folder, key):
 @pytest.fixture(scope="module")
 def injected():
     """The gateway, its folder and the token endpoint."""
-    (port,) = free_ports(1)
+    port, closed_port = free_ports(2)
     folder = RUN / "credentials"
     folder.mkdir(parents=True, exist_ok=True)
     put(folder / "provider.key", "canary-first-key")
     put(folder / "client.secret", "canary-client-secret")
     mount(folder / "mounted", "canary-first-key")
-    (folder / "gateway.yaml").write_text(CONFIG.format(folder=folder, port=port), encoding="ascii")
+    (folder / "gateway.yaml").write_text(CONFIG.format(folder=folder, port=port, closed_port=closed_port), encoding="ascii")
     endpoint = TokenEndpoint(port)
     with Stack(folder / "gateway.yaml", "credentials", concurrency=1) as running:
         yield running, folder, endpoint
@@ -136,6 +145,15 @@ def test_a_credential_s_file_is_replaced_under_load_and_no_request_fails(injecte
         assert "-key" not in stack.log(name).read_text(encoding="utf-8").replace("key-holder", "")
     for path in (folder / "envoy.yaml", folder / ("secret-%s.yaml" % provider)):
         assert "canary" not in path.read_text(encoding="utf-8")
+
+
+def test_without_an_access_token_the_client_is_told_to_try_again(injected):
+    """Envoy answers 401 there, which clients would take for a fault of their own key."""
+    stack, _, _ = injected
+    headers = {"authorization": "Bearer " + API_KEY}
+    answer = httpx.post(stack.url + "/v1/chat/completions", json=chat("never-fetched"), headers=headers, timeout=30)
+    error = assert_error(answer, 503, code="upstream_credential_unavailable")
+    assert "never-fetched" in error["message"]
 
 
 def test_an_access_token_is_fetched_with_the_client_s_secret_and_renewed(injected):

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """An event leaves when its bytes have arrived, and not when the next comes or the stream ends."""
 
-import functools
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from checks import chat
+from ledger import AccessLog
 
 PROVIDERS = {"gpt-4o-mini": "openai", "claude-haiku-4-5": "anthropic"}
 GAP_MS = 200
@@ -49,21 +50,37 @@ def test_the_first_event_does_not_wait_for_the_last(model, caller, stack):
 @pytest.mark.slow
 def test_a_client_gets_signs_of_life_before_the_first_content(caller, stack):
     """A provider that thinks for long keeps its connection alive; what lies before us gives up on silent ones."""
-    fault = {"before_first_event_ms": 17_000, "keep_alive_ms": 1000}
+    thinks = {"before_first_event_ms": 17_000, "keep_alive_ms": 1000}
+    stack.standins["openai"].fault("gpt-4o-mini", {**thinks, "cut_after_bytes": 0})
     for model, provider in PROVIDERS.items():
-        stack.standins[provider].fault(model, fault)
+        stack.standins[provider].fault(model, thinks, times=2)
+    log = AccessLog(stack)
+
+    def first_sign(model):
+        begun = time.monotonic()
+        with caller.stream(chat(model, "count:3", max_tokens=50, stream=True)) as answer:
+            return time.monotonic() - begun, answer.read().decode()
+
+    def leaves(model):
+        with caller.stream(chat(model, "count:3", max_tokens=50, stream=True)) as answer:
+            next(answer.iter_bytes())
+
+    def breaks_off(model):
+        with pytest.raises(httpx.RemoteProtocolError):
+            first_sign(model)
+
     with ThreadPoolExecutor() as pool:
-        for silence, text in pool.map(functools.partial(first_sign, caller), PROVIDERS):
+        broken = pool.submit(breaks_off, "gpt-4o-mini")
+        time.sleep(0.5)
+        left = pool.submit(leaves, "gpt-4o-mini")
+        for silence, text in pool.map(first_sign, PROVIDERS):
             assert 14 < silence < 17, "seconds until the headers"
             assert text.startswith(": keep-alive\n\n") and text.endswith("data: [DONE]\n\n"), text
-
-
-def first_sign(caller, model):
-    """The time until the headers came, in seconds, and the whole answer."""
-    begun = time.monotonic()
-    with caller.stream(chat(model, "count:3", stream=True)) as answer:
-        silence = time.monotonic() - begun
-        return silence, answer.read().decode()
+        broken.result(), left.result()
+    lines = log.wait_for(lambda found: len(found) >= 4)
+    charged = {(line["tollgate.usage_source"], line["gen_ai.usage.output_tokens"]) for line in lines}
+    # Whoever leaves before content pays for what may have been written; what a provider breaks off had no output.
+    assert charged == {("reported", "3"), ("estimated", "50"), ("partial", "0")}
 
 
 @pytest.mark.parametrize("model", PROVIDERS)

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import jwt
 import pytest
-from conftest import AUDIENCE, ISSUER, RUN, Stack
+from checks import assert_completion, chat
+from conftest import API_KEY, AUDIENCE, ISSUER, RUN, Stack
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from wasm_patch import capabilities, wasm
 
@@ -29,6 +30,8 @@ identity:
     - issuer: https://issuer.test
       audiences: [tollgate]
       jwks: { file: jwks.json }
+  api_keys:
+    - { sha256: c0629be90c7891ee213abc3bf4641d2fd9d15cc12e4595bc05bde060257e257b, consumer: key-holder }
 """
 
 
@@ -60,7 +63,7 @@ def worked(stack):
     return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
 
-def costs_of_first_sights(gateway, folder_name):
+def costs_of_first_sights(gateway, folder_name, then=None):
     """The time of a worker that each algorithm takes beyond that of a remembered token, in seconds."""
     keys = {
         "RS256 of 2048 bits": ("RS256", rsa_key(2048)),
@@ -106,24 +109,28 @@ def costs_of_first_sights(gateway, folder_name):
                 costs[name] = seconds_for(fresh) - seconds_for(fresh)
                 # What was spent of the worker's time for signatures comes back.
                 time.sleep(1)
+        if then:
+            then(stack)
     for name, cost in costs.items():
         print("%-20s %6.2f ms" % (name, cost * 1000))
     return costs
 
 
 @pytest.mark.slow
-def test_the_first_sight_of_a_token_costs_what_is_documented():
-    costs = costs_of_first_sights(Stack, "verification")
-    # In the module these take several times as long: the host must have verified them.
-    assert costs["RS256 of 4096 bits"] < 0.0009 and costs["ES384"] < 0.0018
-    assert all(cost < 0.004 for cost in costs.values()), costs
-
-
-@pytest.mark.slow
-def test_a_host_without_the_function_costs_time_and_nothing_else():
-    name = "verification-alone"
-    costs = costs_of_first_sights(WithoutForeignFunctions, name)
-    assert all(cost < 0.01 for cost in costs.values()), costs
-    log = (RUN / name / "envoy.log").read_text(encoding="utf-8")
+def test_the_host_verifies_what_it_can_and_the_module_the_rest():
+    by_host = costs_of_first_sights(Stack, "verification")
+    alone = "verification-alone"
+    by_module = costs_of_first_sights(WithoutForeignFunctions, alone, then=serves)
+    for name, cost in by_host.items():
+        if name.startswith(("RS", "ES")):
+            assert cost < 0.75 * by_module[name], "%s was not verified by the host" % name
+    log = (RUN / alone / "envoy.log").read_text(encoding="utf-8")
     assert log.count("the host verifies no signatures") == 1
-    assert log.count("restricted proxy-wasm capability: proxy_call_foreign_function") == 1, "it is asked once"
+    # The first signature's, and that of the request: Envoy chooses its route again when its headers change, asked or not.
+    assert log.count("restricted proxy-wasm capability: proxy_call_foreign_function") == 2
+
+
+def serves(stack):
+    """A request is served where no foreign function may be called."""
+    headers = {"authorization": "Bearer " + API_KEY}
+    assert_completion(httpx.post(stack.url + "/v1/chat/completions", json=chat("gpt-4o-mini"), headers=headers))

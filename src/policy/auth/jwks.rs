@@ -190,7 +190,7 @@ fn is_for_signatures(jwk: &Map<String, Value>) -> bool {
 }
 
 fn read_rsa(jwk: &Map<String, Value>) -> Result<PublicKey, String> {
-    // The width of a number is that of its bytes, and a modulus decides how wide a signature is.
+    // Numbers are as wide as their bytes, and arithmetic with them takes as long as they are wide.
     let number = |name| {
         bytes(jwk, name).map(|bytes| {
             let zeros = bytes.iter().take_while(|byte| **byte == 0).count();

@@ -246,9 +246,38 @@ fn a_weak_rsa_key_is_configured() {
         set["keys"][0]["e"] = json!(e);
         keys.push(set);
     }
+    // An exponent that is no smaller than the modulus, and numbers without a byte.
+    let modulus = vectors()["jwks"]["keys"][0]["n"].clone();
+    for (name, number) in [
+        ("e", modulus),
+        ("e", json!("")),
+        ("n", json!("")),
+        ("n", json!("AAAA")),
+    ] {
+        let mut set = vectors()["jwks"].clone();
+        set["keys"][0][name] = number;
+        keys.push(set);
+    }
     for set in keys {
         let identity = super::identity(json!({"jwt": [provider(ISSUER, &set)]}));
         assert!(Authenticator::new(&identity).is_err(), "{set}");
+    }
+}
+
+/// Zeros before a number, which some issuers write, make it no other number.
+#[crate::test]
+fn an_rsa_key_has_leading_zeros() {
+    let mut set = vectors()["jwks"].clone();
+    for name in ["n", "e"] {
+        let number = URL_SAFE_NO_PAD
+            .decode(set["keys"][0][name].as_str().unwrap())
+            .unwrap();
+        set["keys"][0][name] = json!(encode([vec![0; 9], number].concat()));
+    }
+    let mut authenticator = authenticator(json!({"jwt": [provider(ISSUER, &set)]}));
+    for algorithm in ["RS256", "PS256"] {
+        let credential = vectors()["good"][algorithm].as_str().unwrap().to_owned();
+        assert!(ask(&mut authenticator, &credential).is_ok(), "{algorithm}");
     }
 }
 
