@@ -7,7 +7,7 @@ use super::ceiling::Fed;
 use super::head::ResponseHead;
 use super::response::{BodyStep, Response};
 use crate::handoff::Phase;
-use crate::provider::{Progress, ResponseStream};
+use crate::provider::{Progress, ResponseStream, UpstreamFault};
 
 /// What a provider may still send after the client's answer is over, before it is stopped. Stopping it breaks the
 /// client's connection too, so one that ends soon by itself is let do so: some tens of events.
@@ -50,20 +50,9 @@ impl Attempt {
         end_of_stream: bool,
         out: &mut Vec<u8>,
     ) -> BodyStep {
-        self.stream_bytes = self.stream_bytes.saturating_add(chunk.len());
         let mut held = core::mem::take(&mut self.held);
-        let start = held.len();
-        let mut result = self.feed(&mut *stream, chunk, &mut held);
-        // A stream that ends too early could be read, and had nothing in it.
-        let unread = if result.is_err() { self.stream_bytes } else { 0 };
-        if end_of_stream && let Ok(Fed::Passed(progress)) = result {
-            result = stream
-                .on_end(&mut held)
-                .map(|()| Fed::Passed(progress.max(Progress::Content)));
-        }
-        self.add_cost(&*stream, start, &mut held);
+        let (result, unread) = self.read(&mut *stream, chunk, end_of_stream, &mut held);
         self.held = held;
-        self.note(&*stream);
         match result {
             Err(fault) if self.held_content(&*stream) => {
                 // Content and fault came in one piece: the content counts, so the client gets both.
@@ -100,15 +89,7 @@ impl Attempt {
         end_of_stream: bool,
         out: &mut Vec<u8>,
     ) -> BodyStep {
-        self.stream_bytes = self.stream_bytes.saturating_add(chunk.len());
-        let start = out.len();
-        let mut result = self.feed(&mut *stream, chunk, out);
-        let is_unread = result.is_err() && !has_content;
-        if end_of_stream && let Ok(Fed::Passed(progress)) = result {
-            result = stream.on_end(out).map(|()| Fed::Passed(progress));
-        }
-        self.add_cost(&*stream, start, out);
-        self.note(&*stream);
+        let (result, unread) = self.read(&mut *stream, chunk, end_of_stream, out);
         match result {
             Ok(Fed::Passed(progress)) => {
                 if !has_content && progress >= Progress::Content {
@@ -119,13 +100,37 @@ impl Attempt {
             }
             Ok(Fed::Stopped) => self.stopped(),
             Err(fault) => {
-                if is_unread && !self.held_content(&*stream) {
-                    self.note_unread(&fault, self.stream_bytes);
+                if unread > 0 && !has_content && !self.held_content(&*stream) {
+                    self.note_unread(&fault, unread);
                 }
                 self.end_with_error(fault, out);
             }
         }
         BodyStep::Pass
+    }
+
+    /// Reads the next bytes of a stream, appends to `out` what the client gets, and writes down what they held. Also
+    /// tells how many bytes of the stream came in vain because these could not be read: one that ends too early could,
+    /// and had nothing in it.
+    fn read(
+        &mut self,
+        stream: &mut dyn ResponseStream,
+        chunk: &[u8],
+        end_of_stream: bool,
+        out: &mut Vec<u8>,
+    ) -> (Result<Fed, UpstreamFault>, usize) {
+        self.stream_bytes = self.stream_bytes.saturating_add(chunk.len());
+        let start = out.len();
+        let mut result = self.feed(stream, chunk, out);
+        let unread = if result.is_err() { self.stream_bytes } else { 0 };
+        if end_of_stream && let Ok(Fed::Passed(progress)) = result {
+            result = stream
+                .on_end(out)
+                .map(|()| Fed::Passed(progress.max(Progress::Content)));
+        }
+        self.add_cost(stream, start, out);
+        self.note(stream);
+        (result, unread)
     }
 
     /// Whether bytes that a client would miss are among those held.

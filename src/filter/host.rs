@@ -191,13 +191,18 @@ pub(super) fn restore_path(path: &[u8]) {
 
 /// Whether the answer at hand came from an upstream, and was not made up by Envoy.
 pub(super) fn is_from_upstream() -> bool {
-    abi::property("response\0code_details").is_ok_and(|details| details == b"via_upstream")
+    answer_details().is_some_and(|details| details == b"via_upstream")
 }
 
 /// Whether an answer under way was ended by its upstream or a timeout: a client that leaves has other details.
 pub(super) fn was_broken_off() -> bool {
-    abi::property("response\0code_details")
-        .is_ok_and(|details| details.starts_with(b"upstream_") || details.ends_with(b"_timeout"))
+    answer_details()
+        .is_some_and(|details| details.starts_with(b"upstream_") || details.ends_with(b"_timeout"))
+}
+
+/// Envoy's reason for the answer's status.
+fn answer_details() -> Option<Vec<u8>> {
+    abi::property("response\0code_details").ok()
 }
 
 /// The same for every header that may carry one, where no provider seat will do it.

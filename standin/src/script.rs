@@ -83,14 +83,15 @@ pub(crate) fn script(mut reply: Reply, fault: &Fault, pace: Duration) -> Script 
 /// So many milliseconds, with a comment of an event stream after every `keep_alive` of them.
 fn waiting(millis: u64, keep_alive: Option<u64>) -> impl Iterator<Item = Step> {
     let comment = Bytes::from_static(b": keep-alive\n\n");
-    let pause = keep_alive.unwrap_or(millis).max(1);
-    let comments = (0..keep_alive.map_or(0, |_| millis / pause)).flat_map(move |_| {
+    let (pause, count, rest) = keep_alive
+        .filter(|pause| *pause > 0)
+        .map_or((0, 0, millis), |pause| (pause, millis / pause, millis % pause));
+    let comments = (0..count).flat_map(move |_| {
         [
             Step::Wait(Duration::from_millis(pause)),
             Step::Send(comment.clone(), 0),
         ]
     });
-    let rest = keep_alive.map_or(millis, |_| millis % pause);
     comments.chain(std::iter::once(Step::Wait(Duration::from_millis(rest))))
 }
 

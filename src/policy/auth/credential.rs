@@ -16,7 +16,7 @@ use crate::headers::Headers;
 use std::borrow::Cow;
 
 /// The headers that may carry a credential. None of them may reach a provider.
-pub const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
 
 /// The longest credential that is looked at, in bytes.
 pub const MAX_CREDENTIAL_BYTES: usize = 16 * 1024;

@@ -35,7 +35,7 @@ mod tests;
 mod trusted;
 mod verification;
 
-pub use credential::{CREDENTIAL_HEADERS, MAX_CREDENTIAL_BYTES, Sources};
+pub use credential::{MAX_CREDENTIAL_BYTES, Sources};
 pub use deny::Deny;
 pub use host_signature::{NoSignatureHost, SignatureHost};
 pub use key_form::{digest_of_api_key, new_api_key};
