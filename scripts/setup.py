@@ -125,6 +125,11 @@ def target_dir():
     return Path(cargo_metadata()["target_directory"])
 
 
+def wasm():
+    """The release module."""
+    return target_dir() / RUST_TARGETS[0] / "release" / "tollgate.wasm"
+
+
 def locked_version(package):
     """The version of `package` in Cargo.lock."""
     lock = (ROOT / "Cargo.lock").read_text(encoding="utf-8")

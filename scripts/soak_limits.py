@@ -284,8 +284,8 @@ def report(entries, crowd, options, worst, shares):
         some = [entry for entry in entries if entry.source == source]
         sides = [total(some, what + "_" + side) for what in ("charged", "produced") for side in ("input", "output")]
         print("%s: %d exchanges, charged %d + %d, produced %d + %d" % ((source, len(some)) + tuple(sides)))
-        untold = sum(entry.produced_input - told_input(entry) for entry in some)
-        if source == "reported" and untold:
+        if source == "reported":
+            untold = sum(entry.produced_input - told_input(entry) for entry in some)
             print("reported: %d of that input was read by attempts that failed before any output" % untold)
 
 

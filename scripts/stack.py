@@ -308,7 +308,7 @@ class Stack:
         target = setup.target_dir()
         out = self.folder / "envoy.yaml"
         command = [target / "release" / "tollgate", "render", "envoy", self.config, "-o", out, *self.rendering]
-        command += ["--wasm", target / "wasm32-wasip1" / "release" / "tollgate.wasm"]
+        command += ["--wasm", setup.wasm()]
         settings = {"listener.address": "127.0.0.1", "listener.port": self.port}
         settings.update({"admin.address": "127.0.0.1", "admin.port": self.admin})
         for entry in self.providers:

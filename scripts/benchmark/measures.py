@@ -271,7 +271,7 @@ def seconds_to_start(arena, name, upstream):
 
 def module_bytes():
     """The size of tollgate.wasm, or None."""
-    wasm = setup.target_dir() / "wasm32-wasip1" / "release" / "tollgate.wasm"
+    wasm = setup.wasm()
     return wasm.stat().st_size if wasm.is_file() else None
 
 

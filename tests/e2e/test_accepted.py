@@ -96,8 +96,7 @@ def test_what_the_command_accepts_envoy_accepts(name):
     folder = RUN / "accepted"
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / "envoy.yaml"
-    wasm = target / "wasm32-wasip1" / "release" / "tollgate.wasm"
-    code, said = run(tollgate, "render", "envoy", setup.ROOT / SOUND, "-o", out, "--wasm", wasm, *settings)
+    code, said = run(tollgate, "render", "envoy", setup.ROOT / SOUND, "-o", out, "--wasm", setup.wasm(), *settings)
     assert code == 0, said
     code, said = run(setup.ensure_envoy(), "--mode", "validate", "-c", out, "-l", "warning", "--use-dynamic-base-id")
     assert code == 0, said

@@ -189,7 +189,7 @@ class ByHand(Stack):
     def render(self):
         """The document's configuration."""
         text = block("envoy.md", "# envoy.yaml")
-        text = text.replace("/etc/envoy/tollgate.wasm", str(setup.target_dir() / "wasm32-wasip1/release/tollgate.wasm"))
+        text = text.replace("/etc/envoy/tollgate.wasm", str(setup.wasm()))
         config = yaml.safe_load(text.replace("0" * 64, DIGEST))
         admin = {"socket_address": {"address": "127.0.0.1", "port_value": self.admin}}
         config["admin"] = {"address": admin}

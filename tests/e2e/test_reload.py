@@ -18,8 +18,9 @@ from conftest import HERE, RUN, Caller, Stack
 from crowd import Client
 from ledger import AccessLog, entries_of, production_of, requests_of
 from stack import Child, answers, listens
-from wasm_patch import rebuilt, trapping, wasm
+from wasm_patch import rebuilt, trapping
 
+import setup
 
 MAX = 1000
 TYPE = "type.googleapis.com/envoy.config.%s"
@@ -60,7 +61,7 @@ class Changeable(Stack):
         self.config.write_text(text, encoding="utf-8")
         config = self.rendered()
         if module is not None:
-            config = json.loads(json.dumps(config).replace(str(wasm()), str(module)))
+            config = json.loads(json.dumps(config).replace(str(setup.wasm()), str(module)))
             self.publish("cds", "cluster", config["static_resources"]["clusters"])
         self.publish("lds", "listener", config["static_resources"]["listeners"])
 
@@ -73,10 +74,10 @@ class Trapping(Stack):
     def render(self):
         """The usual configuration with that module."""
         module = self.folder / "trapping.wasm"
-        patched = trapping(wasm().read_bytes(), "proxy_on_request_headers", 1, self.LEAST_HEADERS)
+        patched = trapping(setup.wasm().read_bytes(), "proxy_on_request_headers", 1, self.LEAST_HEADERS)
         module.write_bytes(patched)
         out = super().render()
-        out.write_text(out.read_text(encoding="utf-8").replace(str(wasm()), str(module)), encoding="utf-8")
+        out.write_text(out.read_text(encoding="utf-8").replace(str(setup.wasm()), str(module)), encoding="utf-8")
         return out
 
 
@@ -173,7 +174,7 @@ def test_a_new_module_finds_the_counters_of_the_old_one(changeable, issuer):
     created = changeable.stats("wasm.")["wasm.envoy.wasm.runtime.v8.created"]
     flight = Flight(changeable, credential, 20)
     module = changeable.folder / "rebuilt.wasm"
-    module.write_bytes(rebuilt(wasm().read_bytes()))
+    module.write_bytes(rebuilt(setup.wasm().read_bytes()))
     changeable.change(module=module, texts={"max: 1000\n": "max: 1200\n"})
     wait_for(lambda: left_of(changeable.url, credential)[2] == 1200, "the change was never taken")
     assert changeable.stats("wasm.")["wasm.envoy.wasm.runtime.v8.created"] >= created + 3, "new VMs"

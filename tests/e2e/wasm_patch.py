@@ -4,15 +4,8 @@
 The format is that of <https://webassembly.github.io/spec/core/binary/index.html>.
 """
 
-import setup
-
 IMPORTS, EXPORTS, CODE = 2, 7, 10
 FUNCTION = 0
-
-
-def wasm():
-    """The release module."""
-    return setup.target_dir() / "wasm32-wasip1" / "release" / "tollgate.wasm"
 
 
 class Reader:
