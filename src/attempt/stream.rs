@@ -23,8 +23,7 @@ impl Attempt {
         let ended = self.ended();
         let step = match core::mem::replace(&mut self.response, ended) {
             Response::Preamble { stream, mut head } => {
-                self.release_stream(&mut head, out);
-                self.record(|record| record.phase = Phase::Alive);
+                self.release_stream(&mut head, Phase::Alive, out);
                 self.response = Response::Streaming {
                     stream,
                     has_content: false,
@@ -56,7 +55,7 @@ impl Attempt {
         match result {
             Err(fault) if self.held_content(&*stream) => {
                 // Content and fault came in one piece: the content counts, so the client gets both.
-                self.release_stream(&mut head, out);
+                self.release_stream(&mut head, Phase::Answering, out);
                 self.end_with_error(fault, out);
                 BodyStep::Release(head)
             }
@@ -65,7 +64,7 @@ impl Attempt {
                 self.fail(fault, head, end_of_stream, out)
             }
             Ok(Fed::Stopped) => {
-                self.release_stream(&mut head, out);
+                self.release_stream(&mut head, Phase::Answering, out);
                 self.stopped();
                 BodyStep::Release(head)
             }
@@ -74,8 +73,15 @@ impl Attempt {
                 BodyStep::Hold
             }
             Ok(Fed::Passed(progress)) => {
-                self.release_stream(&mut head, out);
-                self.after(stream, true, progress, end_of_stream);
+                // Without content, more has come than may be held.
+                let has_content = progress >= Progress::Content;
+                let phase = if has_content {
+                    Phase::Answering
+                } else {
+                    Phase::Alive
+                };
+                self.release_stream(&mut head, phase, out);
+                self.after(stream, has_content, progress, end_of_stream);
                 BodyStep::Release(head)
             }
         }
@@ -100,7 +106,7 @@ impl Attempt {
             }
             Ok(Fed::Stopped) => self.stopped(),
             Err(fault) => {
-                if unread > 0 && !has_content && !self.held_content(&*stream) {
+                if !has_content && !self.held_content(&*stream) {
                     self.note_unread(&fault, unread);
                 }
                 self.end_with_error(fault, out);
@@ -138,12 +144,12 @@ impl Attempt {
         stream.tally().output_bytes > 0
     }
 
-    fn release_stream(&mut self, head: &mut ResponseHead, out: &mut Vec<u8>) {
+    fn release_stream(&mut self, head: &mut ResponseHead, phase: Phase, out: &mut Vec<u8>) {
         head.set(":status", "200");
         head.set("content-type", "text/event-stream; charset=utf-8");
         head.set("cache-control", "no-cache");
         out.append(&mut self.held);
-        self.record(|record| record.phase = Phase::Answering);
+        self.record(|record| record.phase = phase);
     }
 
     fn after(

@@ -376,6 +376,34 @@ fn a_preamble_without_end_is_let_go() {
     let comment = b": still here\n\n";
     let mut steps = (0..1000).map(|_| bench.attempt.on_response_body(comment, false, &mut Vec::new()));
     assert!(steps.any(|step| matches!(step, BodyStep::Release(_))));
+    assert_eq!(bench.phase(), "Alive");
+}
+
+/// It cost its input, shown or not.
+#[crate::test]
+fn a_stream_that_ends_without_content_costs_the_same_after_signs_of_life() {
+    for (is_shown, end, expected) in [
+        (false, "", Some(0)),
+        (true, "", Some(0)),
+        (true, "data: {\"a\n\n", Some(25)),
+        (
+            true,
+            "data: {\"error\":{\"message\":\"overloaded\",\"code\":503}}\n\n",
+            None,
+        ),
+    ] {
+        let (mut bench, mut out) = (bench(BODY, &[]), Vec::new());
+        bench.answer_head("200", "text/event-stream", &[]);
+        let step = bench
+            .attempt
+            .on_response_body(b": still here\n\n", false, &mut out);
+        if is_shown {
+            bench.attempt.show_life(step, &mut out);
+        }
+        bench.attempt.on_response_body(end.as_bytes(), true, &mut out);
+        assert!(bench.phase().starts_with("Failed"), "{end:?}");
+        assert_eq!(bench.unread_bytes(), expected, "{is_shown} {end:?}");
+    }
 }
 
 #[crate::test]
