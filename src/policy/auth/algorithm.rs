@@ -10,8 +10,9 @@
 //! Nothing here holds or uses a private key.
 
 use super::host_signature::{Question, SignatureHost};
+use super::prepared_key::PreparedKey;
 use core::time::Duration;
-use p256::ecdsa::signature::Verifier as _;
+use ecdsa::elliptic_curve::sec1::ToSec1Point as _;
 use rsa::pkcs8::EncodePublicKey as _;
 use rsa::traits::PublicKeyParts as _;
 use sha2::{Sha256, Sha384, Sha512};
@@ -22,9 +23,6 @@ const P256_KEY: &[u8] =
 /// The same on P-384.
 const P384_KEY: &[u8] =
     b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
-/// The same on P-521.
-const P521_KEY: &[u8] =
-    b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00";
 
 /// A signature algorithm, by its registered name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +74,11 @@ pub(super) enum PublicKey {
     /// RSA, of 2048 bits or more.
     Rsa(rsa::PublicKey),
     /// A point on P-256.
-    P256(p256::ecdsa::VerifyingKey),
+    P256(PreparedKey<p256::NistP256>),
     /// A point on P-384.
-    P384(p384::ecdsa::VerifyingKey),
+    P384(PreparedKey<p384::NistP384>),
     /// A point on P-521.
-    P521(p521::ecdsa::VerifyingKey),
+    P521(PreparedKey<p521::NistP521>),
     /// A point on Curve25519.
     Ed25519(ed25519_dalek::VerifyingKey),
 }
@@ -124,9 +122,9 @@ impl PublicKey {
                 let bytes = u64::try_from(key.size()).unwrap_or(u64::MAX);
                 bytes.saturating_mul(bytes) / 160
             }
-            Self::P256(_) => 800,
-            Self::P384(_) => 3_000,
-            Self::P521(_) => 3_500,
+            Self::P256(_) => 400,
+            Self::P384(_) => 1_300,
+            Self::P521(_) => 800,
             Self::Ed25519(_) => 200,
         };
         Duration::from_micros(micros)
@@ -137,9 +135,8 @@ impl PublicKey {
         Duration::from_micros(match self {
             Self::Rsa(_) | Self::P256(_) => 200,
             Self::P384(_) => 700,
-            Self::P521(_) => 1_400,
-            // The host is not asked about it.
-            Self::Ed25519(_) => 200,
+            // The host is not asked about these.
+            Self::P521(_) | Self::Ed25519(_) => 0,
         })
     }
 
@@ -167,18 +164,13 @@ impl PublicKey {
             }
             (Self::P256(key), Algorithm::Es256) => {
                 let signature = p256::ecdsa::Signature::from_slice(signature).ok()?.to_der();
-                let key = [P256_KEY, key.to_sec1_point(false).as_bytes()].concat();
+                let key = [P256_KEY, key.point().to_sec1_point(false).as_bytes()].concat();
                 ask("sha256", &key, signature.as_bytes())
             }
             (Self::P384(key), Algorithm::Es384) => {
                 let signature = p384::ecdsa::Signature::from_slice(signature).ok()?.to_der();
-                let key = [P384_KEY, key.to_sec1_point(false).as_bytes()].concat();
+                let key = [P384_KEY, key.point().to_sec1_point(false).as_bytes()].concat();
                 ask("sha384", &key, signature.as_bytes())
-            }
-            (Self::P521(key), Algorithm::Es512) => {
-                let signature = p521::ecdsa::Signature::from_slice(signature).ok()?.to_der();
-                let key = [P521_KEY, key.to_sec1_point(false).as_bytes()].concat();
-                ask("sha512", &key, signature.as_bytes())
             }
             _ => None,
         }
@@ -192,11 +184,11 @@ impl PublicKey {
         match (self, algorithm) {
             (Self::Rsa(key), algorithm) => verifies_rsa(key, algorithm, message, signature),
             (Self::P256(key), Algorithm::Es256) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+                .is_ok_and(|signature| key.verifies(message, &signature)),
             (Self::P384(key), Algorithm::Es384) => p384::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+                .is_ok_and(|signature| key.verifies(message, &signature)),
             (Self::P521(key), Algorithm::Es512) => p521::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+                .is_ok_and(|signature| key.verifies(message, &signature)),
             // Strict: a key or a nonce of small order would verify many messages.
             (Self::Ed25519(key), Algorithm::Ed25519) => ed25519_dalek::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),

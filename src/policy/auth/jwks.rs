@@ -9,6 +9,7 @@
 
 use super::algorithm::{Algorithm, PublicKey};
 use super::digest::Digest;
+use super::prepared_key::PreparedKey;
 use super::strict_json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,6 +27,7 @@ const MAX_RSA_BITS: usize = 8192;
 const MAX_TRIED_KEYS: usize = 8;
 
 /// One key of a set.
+#[derive(Clone)]
 struct Jwk {
     /// The digest of the key as it is written.
     written: Digest,
@@ -56,21 +58,13 @@ pub(super) struct KeySet(Vec<Jwk>);
 impl KeySet {
     /// Reads a key set of the configuration; the error says what was expected and what was found.
     pub(super) fn parse(json: &str) -> Result<Self, String> {
-        Self::read(json, Err)
+        Self::read(json, None, Err)
     }
 
     /// Reads a key set that an issuer has published. Keys that cannot be used are passed over; those that `known`
     /// has too are taken from there.
     pub(super) fn parse_published(json: &str, known: Option<&Self>) -> Result<Self, String> {
-        let mut set = Self::read(json, |_| Ok(None))?;
-        for jwk in &mut set.0 {
-            if let Some(same) =
-                known.and_then(|known| known.0.iter().find(|other| other.written == jwk.written))
-            {
-                jwk.key = Rc::clone(&same.key);
-            }
-        }
-        Ok(set)
+        Self::read(json, known, |_| Ok(None))
     }
 
     /// How many usable keys there are.
@@ -78,7 +72,11 @@ impl KeySet {
         self.0.len()
     }
 
-    fn read(json: &str, on_fault: impl Fn(String) -> Result<Option<Jwk>, String>) -> Result<Self, String> {
+    fn read(
+        json: &str,
+        known: Option<&Self>,
+        on_fault: impl Fn(String) -> Result<Option<Jwk>, String>,
+    ) -> Result<Self, String> {
         let set = strict_json::object(json.as_bytes()).ok_or(
             "expected a JSON Web Key Set such as {\"keys\": []}, found no JSON object, or one with a name twice",
         )?;
@@ -94,7 +92,7 @@ impl KeySet {
         let mut keys = Vec::new();
         for (index, jwk) in written.iter().enumerate() {
             let key = match jwk.as_object() {
-                Some(jwk) => read_key(jwk).map_err(|fault| format!("{fault} at keys[{index}]")),
+                Some(jwk) => read_key(jwk, known).map_err(|fault| format!("{fault} at keys[{index}]")),
                 None => Err(format!(
                     "expected a JSON Web Key, found no object at keys[{index}]"
                 )),
@@ -130,8 +128,13 @@ impl KeySet {
     }
 }
 
-/// Reads one key; `None` if it is not for us.
-fn read_key(jwk: &Map<String, Value>) -> Result<Option<Jwk>, String> {
+/// Reads one key, or takes it from those that are `known`; `None` if it is not for us.
+fn read_key(jwk: &Map<String, Value>, known: Option<&KeySet>) -> Result<Option<Jwk>, String> {
+    let written = serde_json::to_string(jwk).map_err(|_| "expected JSON, found something else".to_owned())?;
+    let written = Digest::of(&written);
+    if let Some(same) = known.and_then(|known| known.0.iter().find(|other| other.written == written)) {
+        return Ok(Some(same.clone()));
+    }
     if !is_for_signatures(jwk) {
         return Ok(None);
     }
@@ -146,13 +149,13 @@ fn read_key(jwk: &Map<String, Value>) -> Result<Option<Jwk>, String> {
     let key = match (jwk.get("kty").and_then(Value::as_str), crv) {
         (Some("RSA"), _) => read_rsa(jwk)?,
         (Some("EC"), Some("P-256")) => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point(jwk, 32)?)
-            .map(PublicKey::P256)
+            .map(|key| PublicKey::P256(PreparedKey::new(key.as_affine())))
             .map_err(|_| off_curve())?,
         (Some("EC"), Some("P-384")) => p384::ecdsa::VerifyingKey::from_sec1_bytes(&point(jwk, 48)?)
-            .map(PublicKey::P384)
+            .map(|key| PublicKey::P384(PreparedKey::new(key.as_affine())))
             .map_err(|_| off_curve())?,
         (Some("EC"), Some("P-521")) => p521::ecdsa::VerifyingKey::from_sec1_bytes(&point(jwk, 66)?)
-            .map(PublicKey::P521)
+            .map(|key| PublicKey::P521(PreparedKey::new(key.as_affine())))
             .map_err(|_| off_curve())?,
         (Some("OKP"), Some("Ed25519")) => read_ed25519(jwk)?,
         _ => return Ok(None),
@@ -170,9 +173,8 @@ fn read_key(jwk: &Map<String, Value>) -> Result<Option<Jwk>, String> {
         Some(Value::String(kid)) => Some(kid.clone()),
         Some(_) => return Err("expected `kid` to be a text, found another value".to_owned()),
     };
-    let written = serde_json::to_string(jwk).map_err(|_| "expected JSON, found something else".to_owned())?;
     Ok(Some(Jwk {
-        written: Digest::of(&written),
+        written,
         kid,
         algorithm,
         key: Rc::new(key),

@@ -26,6 +26,7 @@ mod jwks;
 mod jwt;
 mod key_form;
 mod key_source;
+mod prepared_key;
 mod principal;
 mod refused;
 mod remote;

@@ -49,8 +49,8 @@ fn outcome(
     (outcome, asked)
 }
 
-const BY_HOST: [&str; 6] = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"];
-const BY_MODULE: [&str; 4] = ["PS256", "PS384", "PS512", "EdDSA"];
+const BY_HOST: [&str; 5] = ["RS256", "RS384", "RS512", "ES256", "ES384"];
+const BY_MODULE: [&str; 5] = ["PS256", "PS384", "PS512", "ES512", "EdDSA"];
 
 #[crate::test]
 fn a_host_s_clear_verdict_is_taken() {
@@ -87,7 +87,7 @@ fn without_a_clear_verdict_the_module_verifies() {
 }
 
 #[crate::test]
-fn a_host_is_not_asked_about_what_it_does_not_know() {
+fn a_host_is_not_asked_about_what_the_module_does_as_well() {
     for algorithm in BY_MODULE {
         for (is_forged, expected) in [(false, Ok("alice".to_owned())), (true, Err(Deny::BadSignature))] {
             // It would say yes to everything.
