@@ -124,10 +124,12 @@ def test_the_host_verifies_what_it_can_and_the_module_the_rest():
     by_host = costs_of_first_sights(Stack, "verification")
     alone = "verification-alone"
     by_module = costs_of_first_sights(WithoutForeignFunctions, alone, then=serves)
-    # What is documented, with room for a busy machine.
-    assert all(cost < (0.004 if name == "PS256 of 4096 bits" else 0.002) for name, cost in by_host.items()), by_host
+    # Twice what docs/decisions/0031 says, for a busy machine.
+    for costs, with_long_keys in ((by_host, 0.003), (by_module, 0.004)):
+        assert all(cost < (with_long_keys if "4096" in name else 0.0024) for name, cost in costs.items()), costs
+    # By the host they take a quarter or less of what they take in the module. ES384 takes too much in both to be told
+    # apart; that the host is asked about it the unit tests show.
     for name in ("RS256 of 2048 bits", "RS256 of 4096 bits", "ES256"):
-        # A quarter of it or less.
         assert by_host[name] < 0.75 * by_module[name], "%s was not verified by the host" % name
     log = (RUN / alone / "envoy.log").read_text(encoding="utf-8")
     assert log.count("the host verifies no signatures") == 1

@@ -58,12 +58,12 @@ pub(super) struct KeySet(Vec<Jwk>);
 impl KeySet {
     /// Reads a key set of the configuration; the error says what was expected and what was found.
     pub(super) fn parse(json: &str) -> Result<Self, String> {
-        Self::read(json, None, Err)
+        Self::read(json, &[], Err)
     }
 
-    /// Reads a key set that an issuer has published. Keys that cannot be used are passed over; those that `known`
-    /// has too are taken from there.
-    pub(super) fn parse_published(json: &str, known: Option<&Self>) -> Result<Self, String> {
+    /// Reads a key set that an issuer has published. Keys that cannot be used are passed over; those that stand in one
+    /// that is `known` are taken from there.
+    pub(super) fn parse_published(json: &str, known: &[&Self]) -> Result<Self, String> {
         Self::read(json, known, |_| Ok(None))
     }
 
@@ -74,7 +74,7 @@ impl KeySet {
 
     fn read(
         json: &str,
-        known: Option<&Self>,
+        known: &[&Self],
         on_fault: impl Fn(String) -> Result<Option<Jwk>, String>,
     ) -> Result<Self, String> {
         let set = strict_json::object(json.as_bytes()).ok_or(
@@ -89,10 +89,16 @@ impl KeySet {
                 written.len()
             ));
         }
-        let mut keys = Vec::new();
+        let mut keys: Vec<Jwk> = Vec::new();
         for (index, jwk) in written.iter().enumerate() {
+            let as_written = Digest::of(&jwk.to_string());
+            let mut known = known.iter().flat_map(|set| &set.0).chain(&keys);
+            if let Some(same) = known.find(|key| key.written == as_written) {
+                keys.push(same.clone());
+                continue;
+            }
             let key = match jwk.as_object() {
-                Some(jwk) => read_key(jwk, known).map_err(|fault| format!("{fault} at keys[{index}]")),
+                Some(jwk) => read_key(jwk, as_written).map_err(|fault| format!("{fault} at keys[{index}]")),
                 None => Err(format!(
                     "expected a JSON Web Key, found no object at keys[{index}]"
                 )),
@@ -128,13 +134,8 @@ impl KeySet {
     }
 }
 
-/// Reads one key, or takes it from those that are `known`; `None` if it is not for us.
-fn read_key(jwk: &Map<String, Value>, known: Option<&KeySet>) -> Result<Option<Jwk>, String> {
-    let written = serde_json::to_string(jwk).map_err(|_| "expected JSON, found something else".to_owned())?;
-    let written = Digest::of(&written);
-    if let Some(same) = known.and_then(|known| known.0.iter().find(|other| other.written == written)) {
-        return Ok(Some(same.clone()));
-    }
+/// Reads one key; `None` if it is not for us.
+fn read_key(jwk: &Map<String, Value>, written: Digest) -> Result<Option<Jwk>, String> {
     if !is_for_signatures(jwk) {
         return Ok(None);
     }
@@ -260,6 +261,7 @@ mod tests {
     use super::{KeySet, NoKey};
     use crate::policy::auth::algorithm::Algorithm;
     use serde_json::{Value, json};
+    use std::rc::Rc;
 
     fn vectors() -> Value {
         serde_json::from_str(include_str!("vectors.json")).unwrap()
@@ -348,6 +350,35 @@ mod tests {
             keys.candidates(Some("RSA"), Algorithm::Ps256).err(),
             Some(NoKey::UnknownId)
         );
+    }
+
+    #[crate::test]
+    fn a_known_key_is_known_by_all_that_is_written_of_it() {
+        let written = vectors()["jwks"]["keys"][1].clone();
+        let known = KeySet::parse(&json!({"keys": [written]}).to_string())
+            .ok()
+            .unwrap();
+        let key_of = |set: &KeySet, kid: &str| {
+            let found = set.candidates(Some(kid), Algorithm::Es256).ok();
+            found.and_then(|mut keys| keys.next().map(Rc::clone))
+        };
+        let same = key_of(&known, "P-256").unwrap();
+        for (changes, is_same, kid) in [
+            (json!({}), true, "P-256"),
+            (json!({"kid": "other"}), false, "other"),
+            (json!({"alg": "ES256"}), false, "P-256"),
+        ] {
+            let mut jwk = written.clone();
+            jwk.as_object_mut()
+                .unwrap()
+                .extend(changes.as_object().unwrap().clone());
+            // Twice in one set it is read once.
+            let text = json!({"keys": [jwk, jwk]}).to_string();
+            let set = KeySet::parse_published(&text, &[&known]).ok().unwrap();
+            assert_eq!(Rc::ptr_eq(&key_of(&set, kid).unwrap(), &same), is_same, "{jwk}");
+            assert!(Rc::ptr_eq(&set.0[0].key, &set.0[1].key), "{jwk}");
+            assert_eq!(key_of(&set, "P-256").is_some(), kid == "P-256", "{jwk}");
+        }
     }
 
     #[crate::test]

@@ -11,12 +11,13 @@
 //! All arithmetic, of numbers and of points, is that of the crates. Nothing is secret here, so it may take longer for
 //! some numbers than for others. See docs/decisions/0035-prepared-keys.md.
 
-use ecdsa::elliptic_curve::array::typenum::U6;
+use ecdsa::elliptic_curve::array::typenum::{U6, Unsigned as _};
 use ecdsa::elliptic_curve::ops::{Invert as _, Reduce};
 use ecdsa::elliptic_curve::point::AffineCoordinates as _;
-use ecdsa::elliptic_curve::{CurveArithmetic, CurveGroup as _, FieldBytes, Group as _};
+use ecdsa::elliptic_curve::{CurveArithmetic, CurveGroup as _, FieldBytes, FieldBytesSize, Group as _};
 use ecdsa::{DigestAlgorithm, EcdsaCurve, Signature};
 use sha2::Digest as _;
+use sha2::digest::OutputSizeUser;
 use std::sync::LazyLock;
 use wnaf::{WnafBase, WnafScalar, WnafSize};
 
@@ -48,11 +49,17 @@ curve!(p256::NistP256, p384::NistP384, p521::NistP521);
 pub(super) struct Multiples<C: Curve>(Vec<WnafBase<C::ProjectivePoint, U6>>);
 
 impl<C: Curve> Multiples<C> {
-    fn of(point: C::ProjectivePoint) -> Self {
-        let next = |point: &C::ProjectivePoint| (0..8 * PIECE).fold(*point, |point, _| point.double());
-        let points = core::iter::successors(Some(point), |point| Some(next(point)));
+    fn of(mut point: C::ProjectivePoint) -> Self {
         let pieces = FieldBytes::<C>::default().len().div_ceil(PIECE);
-        Self(points.take(pieces).map(|point| WnafBase::new(&point)).collect())
+        let mut bases = Vec::with_capacity(pieces);
+        bases.push(WnafBase::new(&point));
+        while bases.len() < pieces {
+            for _ in 0..8 * PIECE {
+                point = point.double();
+            }
+            bases.push(WnafBase::new(&point));
+        }
+        Self(bases)
     }
 }
 
@@ -87,13 +94,15 @@ impl<C: Curve> PreparedKey<C> {
         let pieces: Vec<_> = factors.into_iter().flat_map(pieces::<C>).collect();
         let multiples = C::generator().0.iter().chain(&self.multiples.0);
         let sum = WnafBase::multiscalar_mul(multiples.zip(&pieces));
-        // If that is no point, its coordinate is zero here.
+        // Of the point at infinity the coordinate is zero here.
         C::Scalar::reduce(&sum.to_affine().x()) == *r
     }
 }
 
 /// The hash of a message, as a number.
 fn hash<C: Curve>(message: &[u8]) -> C::Scalar {
+    // Of a longer one only the first bits would count.
+    const { assert!(<C::Digest as OutputSizeUser>::OutputSize::USIZE <= FieldBytesSize::<C>::USIZE) };
     let hash = C::Digest::digest(message);
     let mut padded = FieldBytes::<C>::default();
     padded
@@ -113,8 +122,9 @@ fn pieces<C: Curve>(factor: C::Scalar) -> Vec<WnafScalar<C::Scalar, U6>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Curve, Multiples, PIECE, PreparedKey, pieces};
+    use super::{Curve, Multiples, PIECE, PreparedKey, hash, pieces};
     use ecdsa::Signature;
+    use ecdsa::elliptic_curve::ops::Invert as _;
     use ecdsa::elliptic_curve::{Field as _, Group as _, PrimeField as _};
     use p256::ecdsa::signature::{Signer as _, Verifier as _};
     use wnaf::WnafBase;
@@ -131,7 +141,7 @@ mod tests {
         let one = C::Scalar::ONE;
         assert!(is_as_the_crate_says::<C>(C::Scalar::ZERO));
         assert!(is_as_the_crate_says::<C>(-one));
-        // Around each end of a piece, where what is carried crosses over.
+        // Around each end of a piece, where what is carried crosses over, and where the last digit is a short one.
         let piece = C::Scalar::from(2).pow_vartime([8 * PIECE as u64]);
         for end in core::iter::successors(Some(one), |end| Some(*end * piece)).take(11) {
             for factor in [
@@ -141,6 +151,7 @@ mod tests {
                 -end,
                 end.double(),
                 end * C::Scalar::TWO_INV,
+                end * C::Scalar::from((1 << 47) + (1 << 42)),
             ] {
                 assert!(is_as_the_crate_says::<C>(factor), "{factor:?}");
             }
@@ -170,6 +181,10 @@ mod tests {
                 signatures.extend(Signature::from_scalars(-r, s));
                 signatures.extend(Signature::from_scalars(s, r));
                 signatures.extend(Signature::from_scalars(r, r));
+                // The sum of the two points is none.
+                let secret = *signer.as_nonzero_scalar().invert();
+                let none = -(hash::<$curve>(b"message") * secret);
+                signatures.extend(Signature::from_scalars(none, s));
                 for at in [0, $width - 1, $width, 2 * $width - 1] {
                     let mut bytes = signature.to_bytes();
                     bytes[at] ^= 1;

@@ -104,6 +104,8 @@ pub(super) struct RemoteKeys {
     state: FetchState,
     version: Option<u32>,
     keys: Option<KeySet>,
+    /// Those that have come and are being written: what is read from the store is these, mostly.
+    fetched: Option<KeySet>,
     /// Whether a token has asked for keys that are not known.
     is_wanted: Cell<bool>,
 }
@@ -152,6 +154,7 @@ impl RemoteKeys {
             state: FetchState::default(),
             version: None,
             keys: None,
+            fetched: None,
             is_wanted: Cell::new(false),
         }
     }
@@ -178,9 +181,15 @@ impl RemoteKeys {
             // What is shared was read before it was written, so it can be read again.
             self.keys = core::str::from_utf8(&state.text)
                 .ok()
-                .and_then(|text| KeySet::parse_published(text, self.keys.as_ref()).ok());
+                .and_then(|text| self.read(text).ok());
         }
         self.state = state;
+    }
+
+    /// Reads a key set. Keys that are known already keep what they have been prepared with, and what they have verified.
+    fn read(&self, text: &str) -> Result<KeySet, String> {
+        let known: Vec<&KeySet> = self.keys.iter().chain(&self.fetched).collect();
+        KeySet::parse_published(text, &known)
     }
 
     /// Makes the shared value, where there is none, so that all later writes are compared.
@@ -281,12 +290,15 @@ impl RemoteKeys {
         }
         let keys = core::str::from_utf8(body)
             .map_err(|_| "expected a JSON Web Key Set, found bytes that are not UTF-8".to_owned())
-            .and_then(|text| KeySet::parse_published(text, self.keys.as_ref()));
+            .and_then(|text| self.read(text));
         match keys {
             Ok(keys) => {
+                let count = keys.len();
                 let refresh = self.refresh(cache_control, age, now);
+                self.fetched = Some(keys);
                 self.rewrite(store, |state| state.succeed(body, refresh, now));
-                KeyOutcome::Fetched(keys.len())
+                self.fetched = None;
+                KeyOutcome::Fetched(count)
             }
             Err(fault) => KeyOutcome::Failed(fault),
         }

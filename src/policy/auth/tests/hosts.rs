@@ -87,7 +87,7 @@ fn without_a_clear_verdict_the_module_verifies() {
 }
 
 #[crate::test]
-fn a_host_is_not_asked_about_what_the_module_does_as_well() {
+fn a_host_is_not_asked_about_what_is_verified_here() {
     for algorithm in BY_MODULE {
         for (is_forged, expected) in [(false, Ok("alice".to_owned())), (true, Err(Deny::BadSignature))] {
             // It would say yes to everything.
