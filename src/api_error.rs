@@ -79,6 +79,17 @@ impl ApiError {
         self
     }
 
+    /// What was broken, in a word of ours: the code, or else the field, or else the type. A field's name that was not
+    /// written here may be one that the client has made up.
+    #[must_use]
+    pub fn rule(&self) -> &str {
+        match (&self.code, &self.param) {
+            (Some(code), _) => code,
+            (None, Some(Cow::Borrowed(param))) => param,
+            (None, Some(Cow::Owned(_)) | None) => &self.kind,
+        }
+    }
+
     /// Takes a secret out of the texts, in which a provider may have repeated it.
     pub fn redact(&mut self, secret: &str) {
         // What is shorter is no secret, and would make holes in ordinary words.

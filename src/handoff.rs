@@ -162,6 +162,8 @@ pub struct AttemptRecord {
     pub unread_bytes: Option<u64>,
     /// Whether the answer had trailers and no body: then the host has no place for one.
     pub has_only_trailers: bool,
+    /// Whether this provider was not asked, because it cannot serve such a request.
+    pub is_refused: bool,
     /// How far the attempt has come.
     pub phase: Phase,
 }

@@ -108,11 +108,7 @@ impl Attempt {
         };
         match provider::translate_request(body, &attempt.settings, out) {
             Ok(request) => attempt.request = request,
-            Err(error) => {
-                let reply = refusal(seat, Some(&attempt.handoff), &error);
-                attempt.record(|record| record.phase = Phase::Failed(error));
-                return Err(reply);
-            }
+            Err(error) => return Err(refuse(seat, &attempt.handoff, error)),
         }
         attempt.record(|record| {
             record.dropped.clone_from(&attempt.request.dropped);
@@ -134,16 +130,10 @@ impl Attempt {
     pub fn refuse_trailers(seat: &ProviderSeat, handoff: Option<&Rc<RefCell<Handoff>>>) -> LocalReply {
         let message = "The model's provider takes no request with trailers. Send it without them.";
         let error = ApiError::new(400, INVALID_REQUEST, message);
-        if let Some(handoff) = handoff {
-            open(seat, handoff);
+        match handoff {
+            Some(handoff) if open(seat, handoff).is_some() => refuse(seat, handoff, error),
+            Some(_) | None => refusal(seat, handoff, &error),
         }
-        let reply = refusal(seat, handoff, &error);
-        if let Some(Ok(mut handoff)) = handoff.map(|handoff| handoff.try_borrow_mut())
-            && let Some(record) = handoff.attempt.as_mut()
-        {
-            record.phase = Phase::Failed(error);
-        }
-        reply
     }
 
     /// The head of the request, with the credential that is to be presented; writes down whose it is.
@@ -203,6 +193,7 @@ fn open(seat: &ProviderSeat, handoff: &RefCell<Handoff>) -> Option<Settings> {
         output_events: 0,
         unread_bytes: None,
         has_only_trailers: false,
+        is_refused: false,
         phase: Phase::Waiting,
     };
     let mut settings = seat.settings(upstream_model, handoff.operation, handoff.created);
@@ -221,6 +212,18 @@ fn answer_id(headers: &Headers) -> String {
         .filter(char::is_ascii_alphanumeric)
         .take(MAX_BYTES);
     "chatcmpl-".chars().chain(plain).collect()
+}
+
+/// Refuses a request that the provider cannot serve.
+fn refuse(seat: &ProviderSeat, handoff: &Rc<RefCell<Handoff>>, error: ApiError) -> LocalReply {
+    let reply = refusal(seat, Some(handoff), &error);
+    if let Ok(mut handoff) = handoff.try_borrow_mut()
+        && let Some(record) = handoff.attempt.as_mut()
+    {
+        record.is_refused = true;
+        record.phase = Phase::Failed(error);
+    }
+    reply
 }
 
 fn refusal(seat: &ProviderSeat, handoff: Option<&Rc<RefCell<Handoff>>>, error: &ApiError) -> LocalReply {

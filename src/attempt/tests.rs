@@ -543,6 +543,32 @@ fn the_caller_s_credential_comes_before_its_team_s_and_that_before_the_gateway_s
     }
 }
 
+/// What is not sent is the gateway's refusal, and is written down as one.
+#[crate::test]
+fn a_request_that_the_provider_cannot_serve_is_refused() {
+    let handoff = bench(PLAIN, &[]).handoff;
+    let provider: Provider =
+        serde_json::from_value(json!({"kind": "anthropic", "endpoint": "http://llm.example"})).unwrap();
+    let seat = Rc::new(ProviderSeat::new("p".to_owned(), "p", provider, Listener::default()).unwrap());
+    let two = br#"{"model":"fast","n":2,"messages":[{"role":"user","content":"a"}]}"#;
+    for (body, is_refused) in [(two.as_slice(), true), (PLAIN, false)] {
+        let exchange = Some(Rc::clone(&handoff));
+        let begun = Attempt::begin(
+            &seat,
+            exchange,
+            &Headers::default(),
+            body,
+            &own(),
+            &mut Vec::new(),
+        );
+        assert_eq!(begun.is_err(), is_refused);
+        assert_eq!(handoff.borrow().attempt.as_ref().unwrap().is_refused, is_refused);
+    }
+    let reply = Attempt::refuse_trailers(&seat, Some(&handoff));
+    assert_eq!(reply.status, 400);
+    assert!(handoff.borrow().attempt.as_ref().unwrap().is_refused);
+}
+
 #[crate::test]
 fn a_refused_credential_of_the_caller_s_is_the_caller_s_fault() {
     let mut bench = bench(PLAIN, &[]);

@@ -106,6 +106,8 @@ pub struct Exchange {
     refused_rule: Option<String>,
     /// Since when the request has waited for its issuer's keys.
     awaits_keys_since: Option<Timestamp>,
+    /// The place of that issuer in the configuration.
+    awaited_issuer: Option<usize>,
 }
 
 /// A request that holds a reservation.
@@ -136,6 +138,7 @@ impl Exchange {
             refused_by: None,
             refused_rule: None,
             awaits_keys_since: None,
+            awaited_issuer: None,
         }
     }
 

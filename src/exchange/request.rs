@@ -53,15 +53,10 @@ impl Exchange {
             .filter_map(|(name, _)| withheld_name(name, &self.policy))
             .collect();
         self.read_headers(headers, has_body, now)
-            .unwrap_or_else(|reply| self.refuse(reply))
+            .unwrap_or_else(|error| self.refuse(&error))
     }
 
-    fn read_headers(
-        &mut self,
-        headers: &Headers,
-        has_body: bool,
-        now: Timestamp,
-    ) -> Result<Step, LocalReply> {
+    fn read_headers(&mut self, headers: &Headers, has_body: bool, now: Timestamp) -> Result<Step, ApiError> {
         let method = headers.str(":method").unwrap_or_default();
         let endpoint = Endpoint::find(method, headers.str(":path").unwrap_or_default())?;
         if endpoint == Endpoint::Health {
@@ -72,12 +67,15 @@ impl Exchange {
                 let asked_at = self.awaits_keys_since.unwrap_or(now);
                 authenticator.authenticate_waiting(headers, asked_at, now)
             }
-            Err(_) => return Err(rescue::unreachable().into()),
+            Err(_) => return Err(rescue::unreachable()),
         };
         let principal = match outcome {
             Ok(principal) => principal,
-            Err(Deny::KeysAwaited(_)) if self.may_await_keys(now) => return Ok(Step::AwaitKeys),
-            Err(deny) => return Err(self.unauthenticated(deny).into()),
+            Err(Deny::KeysAwaited(issuer)) if self.may_await_keys(now) => {
+                self.awaited_issuer = Some(issuer);
+                return Ok(Step::AwaitKeys);
+            }
+            Err(deny) => return Err(self.unauthenticated(deny)),
         };
         self.principal = Some(Rc::clone(&principal));
         if endpoint == Endpoint::Usage {
@@ -97,7 +95,7 @@ impl Exchange {
             .map_err(|header| rescue::bad_provider_credential(&header))?;
         if headers.str(EXPLAIN_HEADER) == Some("true") {
             if !self.policy.may_explain(&principal) {
-                return Err(rescue::explain_not_allowed().into());
+                return Err(rescue::explain_not_allowed());
             }
             self.wants_explanation = true;
         }
@@ -106,18 +104,18 @@ impl Exchange {
             .get("content-encoding")
             .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
         {
-            return Err(rescue::compressed_request().into());
+            return Err(rescue::compressed_request());
         }
         let length = headers
             .str("content-length")
             .and_then(|length| length.parse::<u64>().ok());
         if length.is_some_and(|length| length > u64::from(self.policy.bounds.max_request_body_bytes.0)) {
-            return Err(rescue::too_large(&self.policy.bounds).into());
+            return Err(rescue::too_large(&self.policy.bounds));
         }
         if has_body {
             Ok(Step::Buffer)
         } else {
-            Ok(Ask::read(operation, b"").map(|_| Step::Buffer)?)
+            Ask::read(operation, b"").map(|_| Step::Buffer)
         }
     }
 
@@ -125,12 +123,13 @@ impl Exchange {
         now.since(*self.awaits_keys_since.get_or_insert(now)) < LONGEST_KEY_WAIT
     }
 
-    /// Stops waiting for the issuer's keys.
+    /// Stops waiting for the issuer's keys, for too many wait.
     pub fn on_no_room_to_wait(&mut self) -> Step {
-        let error = rescue::keys_unavailable(None);
-        self.refused_by = Some("authentication");
-        self.refused_rule = Some(Deny::KeysUnavailable(0).code().to_owned());
-        self.refuse(error.into())
+        let error = match self.awaited_issuer {
+            Some(issuer) => self.unauthenticated(Deny::KeysUnavailable(issuer)),
+            None => rescue::unreachable(),
+        };
+        self.refuse(&error)
     }
 
     fn unauthenticated(&mut self, deny: Deny) -> ApiError {
@@ -156,7 +155,7 @@ impl Exchange {
     /// Refuses a body that is larger than may be read.
     pub fn on_body_too_large(&mut self) -> Step {
         let error = rescue::too_large(&self.policy.bounds);
-        self.refuse(error.into())
+        self.refuse(&error)
     }
 
     /// Judges a request by its whole body, and admits it.
@@ -172,11 +171,11 @@ impl Exchange {
                 }
                 step
             }
-            Err(reply) => self.refuse(reply),
+            Err(error) => self.refuse(&error),
         }
     }
 
-    fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, LocalReply> {
+    fn admit(&mut self, body: &[u8], now: Timestamp, store: &dyn SharedStore) -> Result<Step, ApiError> {
         let principal = self.principal.clone().ok_or_else(rescue::unreachable)?;
         let ask = Ask::read(self.operation, body)?;
         self.request_model = ask.model.clone().into_owned();
@@ -186,7 +185,7 @@ impl Exchange {
             if self.wants_explanation {
                 return Ok(Step::Reply(explain(&principal, &ask.model, None, Some(&error))));
             }
-            return Err(error.into());
+            return Err(error);
         };
         let estimate = self.estimate(&ask, route, store);
         let caller = Caller::new(&principal, policy.connection.as_ref(), now);
@@ -226,16 +225,12 @@ impl Exchange {
         if let Some(error) = refusal {
             self.refused_by = refused_by.as_ref().map(|_| "access");
             self.refused_rule = refused_by;
-            return Err(error.into());
+            return Err(error);
         }
-        let reservation = policy.limiter.reserve(&demand, now, store).map_err(|refusal| {
-            self.refused_by = Some("limit");
-            let (Refusal::Exceeded { limit, .. }
-            | Refusal::TooLarge { limit, .. }
-            | Refusal::Unpriced { limit, .. }) = &refusal;
-            self.refused_rule = Some(limit.clone());
-            rescue::refused(&refusal)
-        })?;
+        let reservation = match policy.limiter.reserve(&demand, now, store) {
+            Ok(reservation) => reservation,
+            Err(refusal) => return Ok(self.refuse_by_limit(&refusal)),
+        };
         let mut handoff = self.open(&ask, route, &estimate, &reservation, now);
         handoff.brought = core::mem::take(&mut self.brought);
         if policy.brought_headers.are_for_teams {
@@ -331,7 +326,7 @@ impl Exchange {
     pub fn usage(&mut self, now: Timestamp, store: &dyn SharedStore) -> Step {
         match &self.principal {
             Some(principal) => Step::Reply(usage::tell(&self.policy, principal, now, store)),
-            None => self.refuse(rescue::unreachable().into()),
+            None => self.refuse(&rescue::unreachable()),
         }
     }
 
@@ -344,13 +339,23 @@ impl Exchange {
         edits
     }
 
-    fn refuse(&mut self, reply: LocalReply) -> Step {
-        self.refused_by.get_or_insert(match reply.status {
+    fn refuse_by_limit(&mut self, refusal: &Refusal) -> Step {
+        let (Refusal::Exceeded { limit, .. }
+        | Refusal::TooLarge { limit, .. }
+        | Refusal::Unpriced { limit, .. }) = refusal;
+        self.refused_by = Some("limit");
+        self.refused_rule = Some(limit.clone());
+        Step::Reply(rescue::refused(refusal))
+    }
+
+    fn refuse(&mut self, error: &ApiError) -> Step {
+        self.refused_by.get_or_insert(match error.status {
             401 => "authentication",
             403 => "access",
             _ => "request",
         });
-        Step::Reply(reply)
+        self.refused_rule.get_or_insert_with(|| error.rule().to_owned());
+        Step::Reply(error.into())
     }
 }
 

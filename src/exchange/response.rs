@@ -123,6 +123,10 @@ impl Exchange {
             let account = Account::of(&self.policy, &admitted, &handoff, self.envoy_status, store);
             (spent, record.usage_source) = (account.spent, account.source);
             if let Some(attempt) = &handoff.attempt {
+                if let (true, Phase::Failed(error)) = (attempt.is_refused, &attempt.phase) {
+                    record.refused_by = Some("request");
+                    record.refused_rule = Some(error.rule().to_owned());
+                }
                 record.provider = attempt.provider.to_string();
                 record.credential = Some(attempt.credential_owner.as_str());
                 record.upstream_model.clone_from(&attempt.upstream_model);

@@ -4,6 +4,7 @@
 
 #[cfg(not(target_family = "wasm"))]
 mod listing;
+mod refusals;
 
 use super::{Answer, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step};
 use crate::api_error::ApiError;
@@ -104,6 +105,7 @@ fn serve(exchange: &Exchange, usage: TokenUsage, output_bytes: u64, phase: Phase
         credential_owner: Default::default(),
         output_events: 0,
         unread_bytes: None,
+        is_refused: false,
         has_only_trailers: false,
         phase,
     });

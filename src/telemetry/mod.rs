@@ -61,8 +61,8 @@ pub struct Record {
     pub input_estimate_error: Option<u64>,
     /// What refused the request: `authentication`, `access`, `request` or `limit`.
     pub refused_by: Option<&'static str>,
-    /// Which rule of it: a word for a credential's fault, an access rule's name, or a limit's name. Nothing that a
-    /// client has sent.
+    /// Which rule of it: a word for a credential's fault, an access rule's name, a limit's name, or what
+    /// [`rule`](crate::api_error::ApiError::rule) says of the error. Nothing that a client has sent.
     pub refused_rule: Option<String>,
 }
 
