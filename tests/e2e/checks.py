@@ -3,8 +3,11 @@
 
 import json
 
+# What is asked where it does not matter: a canary, which no gateway may write down.
+PROMPT = "Say hello."
 
-def chat(model="gpt-4o-mini", content="Say hello.", **more):
+
+def chat(model="gpt-4o-mini", content=PROMPT, **more):
     """A small chat request."""
     return {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 50, **more}
 

@@ -24,11 +24,17 @@ sys.path.insert(0, str(HERE.parent.parent / "scripts"))
 
 from stack import RUN, Stack  # noqa: E402
 
-from checks import assert_completion, chat, remaining  # noqa: E402
+from checks import PROMPT, assert_completion, chat, remaining  # noqa: E402
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "tollgate"
 API_KEY = "tollgate-test-key"
+# What Envoy signs with for AWS.
+AWS = {
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+    "AWS_SESSION_TOKEN": "session/token==",
+}
 
 
 class Issuer:
@@ -103,24 +109,45 @@ class Caller:
         return self.client.get(path, headers=self.headers)
 
 
-# What may stand in nothing that a gateway writes: anything like a JSON Web Token, the keys of these tests, and the usual
-# prompt, which the stand-ins repeat in their answers.
-SECRETS = re.compile(rb"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|" + API_KEY.encode() + rb"|stand-in-key|canary-|Say hello\.")
+# What may stand in nothing that a gateway writes: the keys of these tests, the usual prompt, which the stand-ins repeat
+# in their answers, what Envoy signs with, and anything like a JSON Web Token.
+PLANTED = (API_KEY, "stand-in-key", "canary-", PROMPT, *AWS.values())
+PATTERNS = (r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", *map(re.escape, PLANTED))
+SECRETS = re.compile("|".join(PATTERNS).encode())
 
 # What a run leaves behind: logs, what was rendered, and what the admin interface showed at its end.
 TRACES = ("envoy.log", "access.log", "envoy.yaml", "secret-*.yaml", "stats.txt", "config_dump.json", "clusters.txt")
 
+SEARCHED = pytest.StashKey[str]()
+
 
 @pytest.fixture(scope="session", autouse=True)
-def no_secret_is_left():
+def no_secret_is_left(pytestconfig):
     """After all tests: nothing that any of their gateways has left holds a credential, a prompt or an answer."""
-    begun = time.time()
-    yield
+    begun, started, start = time.time(), set(), Stack.start
+
+    def start_and_note(stack):
+        running = start(stack)
+        started.add(stack.folder)
+        return running
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Stack, "start", start_and_note)
+        yield
     looked_at = [path for name in TRACES for path in RUN.glob("*/" + name) if path.stat().st_mtime >= begun]
+    runs = {path.parent for path in looked_at}
+    told = "looked for %d secrets in %d files of %d runs" % (len(PATTERNS), len(looked_at), len(runs))
+    pytestconfig.stash[SEARCHED] = told
+    assert started <= runs, "looked at nothing of %s" % sorted(folder.name for folder in started - runs)
     for path in looked_at:
         found = SECRETS.search(path.read_bytes())
         assert not found, "%s holds %r" % (path, found.group()[:40])
-    print("looked for secrets in %d files of %d runs" % (len(looked_at), len({path.parent for path in looked_at})))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Says in every run how much was searched, since a search of nothing finds nothing."""
+    if SEARCHED in config.stash:
+        terminalreporter.write_line(config.stash[SEARCHED])
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,10 @@ from urllib.parse import quote
 
 import openai
 import pytest
-from conftest import API_KEY, HERE, Stack
+from checks import PROMPT
+from conftest import API_KEY, AWS, HERE, Stack
 
-SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-AWS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": "session/token=="}
-HELLO = [{"role": "user", "content": "Say hello."}]
+HELLO = [{"role": "user", "content": PROMPT}]
 WEATHER = {"type": "function", "function": {"name": "weather.now", "parameters": {"type": "object", "properties": {}}}}
 
 
@@ -54,7 +53,7 @@ def signature_of(request, service="bedrock"):
     canonical += ["", signed, digest]
     scope = "%s/%s/%s/aws4_request" % (date, region, service)
     hashed = hashlib.sha256("\n".join(canonical).encode()).hexdigest()
-    key = ("AWS4" + SECRET).encode()
+    key = ("AWS4" + AWS["AWS_SECRET_ACCESS_KEY"]).encode()
     for part in (date, region, service, "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     to_sign = "\n".join(["AWS4-HMAC-SHA256", headers["x-amz-date"], scope, hashed])
