@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 from checks import assert_completion, assert_error, chat
-from conftest import HERE, RUN, Caller, Stack
+from conftest import HERE, RUN, Caller, Issuer, Stack
 from crowd import Client
 from ledger import AccessLog, entries_of, production_of, requests_of
 from stack import Child, answers, listens
@@ -182,6 +182,27 @@ def test_a_new_module_finds_the_counters_of_the_old_one(changeable, issuer):
     assert_completion(ask(changeable.url, credential, chat("gpt-a", content="count:100", max_tokens=100)))
     assert_completion(flight.land())
     assert left_of(changeable.url, credential) == (950, 0, 1200), "the old VM settles what it admitted"
+
+
+def test_keys_of_a_file_are_exchanged_when_it_is_rendered_again(changeable, issuer):
+    """Old key and new key have the same `kid`, and the old one's JWT is remembered as verified."""
+    successor = Issuer()
+    old, new = (each.mint("each", sub="steady") for each in (issuer, successor))
+    spend(changeable, old)
+
+    def statuses(credential):
+        """Several connections reach both workers."""
+        return {ask(changeable.url, credential, chat("gpt-a", max_tokens=1)).status_code for _ in range(8)}
+
+    (changeable.folder / "jwks.json").write_text(json.dumps(successor.jwks()), encoding="ascii")
+    assert statuses(new) == {401}, "the file alone changes nothing"
+    assert left_of(changeable.url, old) == (600, 0, MAX)
+    changeable.change()
+    wait_for(lambda: statuses(new) == {200}, "the new key was never taken")
+    assert statuses(old) == {401}
+    assert_error(ask(changeable.url, old, chat("gpt-a")), 401, code="invalid_api_key")
+    spent, held, _ = left_of(changeable.url, new)
+    assert spent > 600 and held == 0, "the consumer's counter is kept"
 
 
 class Crowd:
