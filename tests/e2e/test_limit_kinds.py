@@ -111,6 +111,23 @@ def test_only_so_many_requests_are_served_at_once(tier, most, kinds, issuer, mem
     assert_completion(ask(None))
 
 
+def test_each_key_of_a_consumer_has_a_counter_of_its_own(kinds):
+    kinds.reset()
+    with httpx.Client(base_url=kinds.url, timeout=30) as client:
+        day, night = Caller(client, "canary-of-the-day"), Caller(client, "canary-of-the-night")
+
+        def spent_by(caller):
+            limits = caller.get("/v1/tollgate/usage").json()["limits"]
+            return {limit["name"]: limit["spent"] for limit in limits}
+
+        assert [day.post(chat()).status_code for _ in range(3)] == [200, 200, 429]
+        assert spent_by(night) == {"each-key": 0, "both-keys": 2}, "one consumer, two counters"
+        assert_completion(night.post(chat()))
+        assert spent_by(day) == {"each-key": 2, "both-keys": 3}
+        assert spent_by(night) == {"each-key": 1, "both-keys": 3}
+        assert_error(day.post(chat()), 429, code="rate_limit_exceeded")
+
+
 def test_a_bucket_fills_again(member):
     caller = member("burst")
     statuses = [caller.post(chat()).status_code for _ in range(4)]
