@@ -5,20 +5,16 @@ What the gateway's own command does not render (a `jwt_authn` filter, a listener
 the rendered configuration here, as an operator would.
 """
 
-import datetime
-import ipaddress
 import json
 import shutil
 import ssl
 
 import httpx
 import pytest
+from certificates import certificate, write
 from checks import assert_completion, assert_error, chat
 from conftest import API_KEY, AUDIENCE, HERE, ISSUER, RUN, Stack
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 COMPLETIONS = "/v1/chat/completions"
 WASM_FILTER = "          - name: envoy.filters.http.wasm\n"
@@ -122,29 +118,6 @@ def test_claims_that_jwt_authn_has_verified_are_believed(issuer):
             assert ask(client, authorization="Bearer " + issuer.mint(exp=1)).status_code == 401
 
 
-def certificate(name, issuer=None, uri=None):
-    """A key and a certificate, signed by `issuer` or by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    builder = x509.CertificateBuilder().subject_name(subject).public_key(key.public_key())
-    builder = builder.issuer_name(issuer[1].subject if issuer else subject).serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + datetime.timedelta(hours=1))
-    builder = builder.add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))] if uri is None else [x509.UniformResourceIdentifier(uri)]
-    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return key, builder.sign(issuer[0] if issuer else key, hashes.SHA256())
-
-
-def write(folder, name, pair):
-    """Writes a key and a certificate as PEM; answers with their paths."""
-    key, crt = folder / (name + ".key"), folder / (name + ".crt")
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    key.write_bytes(pair[0].private_bytes(*form))
-    crt.write_bytes(pair[1].public_bytes(serialization.Encoding.PEM))
-    return str(crt), str(key)
-
-
 @pytest.fixture
 def authority(tmp_path):
     """A certificate authority, the server's certificate, and what makes clients' ones."""
@@ -153,7 +126,8 @@ def authority(tmp_path):
     server = write(tmp_path, "server", certificate("server", root))
 
     def client(uri):
-        return write(tmp_path, uri.replace("/", "_").replace(":", ""), certificate("client", root, uri))
+        signed = certificate("client", root, x509.UniformResourceIdentifier(uri))
+        return write(tmp_path, uri.replace("/", "_").replace(":", ""), signed)
 
     return tmp_path / "root.crt", server, client
 
