@@ -10,6 +10,7 @@ import contextlib
 import http.server
 import itertools
 import json
+import ssl
 import threading
 import time
 
@@ -18,10 +19,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class IdentityProvider:
-    """One issuer on a port of its own. `delay` holds answers back, `down` closes the port."""
+    """One issuer on a port of its own. `delay` holds answers back, `stop` closes the port.
 
-    def __init__(self, port, max_age=None):
+    With the paths of a `certificate` and its key it speaks TLS, as `host`.
+    """
+
+    def __init__(self, port, max_age=None, host="127.0.0.1", certificate=None):
         self.port, self.max_age, self.delay = port, max_age, 0
+        self.host, self.tls = host, None
+        if certificate is not None:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*certificate)
         self.numbers, self.names = itertools.count(1), itertools.count(1)
         self.keys, self.fetches, self.server = {}, [], None
         self.rotate()
@@ -29,7 +37,7 @@ class IdentityProvider:
     @property
     def issuer(self):
         """The `iss` claim, which is where discovery begins."""
-        return "http://127.0.0.1:%d" % self.port
+        return "%s://%s:%d" % ("https" if self.tls else "http", self.host, self.port)
 
     def rotate(self, keep=3):
         """A new key signs from now on; the oldest beyond `keep` are no longer published."""
@@ -99,6 +107,9 @@ class IdentityProvider:
 
             def get_request(self):
                 connection, address = super().get_request()
+                if provider.tls is not None:
+                    # The thread that answers shakes hands, when it reads.
+                    connection = provider.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
                 self.connections.add(connection)
                 return connection, address
 
