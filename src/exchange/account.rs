@@ -17,6 +17,8 @@ pub(super) struct Account {
     pub(super) spent: Spent,
     /// Where the counts come from; `None` if no provider was asked.
     pub(super) source: Option<UsageSource>,
+    /// Whose credentials the attempts that cost something have presented: an owner, or `several`.
+    pub(super) payer: Option<&'static str>,
     rank: u8,
 }
 
@@ -31,6 +33,7 @@ impl Account {
         let mut account = Self {
             spent: Spent::default(),
             source: None,
+            payer: None,
             rank: 0,
         };
         let failed = handoff
@@ -52,6 +55,11 @@ impl Account {
             let mut cost = cost(attempt, outcome, reserved, output_seen);
             if !cost.is_free {
                 policy.price(&mut cost.spent, attempt, admitted.prompt.images);
+                let owner = attempt.credential_owner.as_str();
+                account.payer = Some(match account.payer {
+                    Some(other) if other != owner => "several",
+                    Some(_) | None => owner,
+                });
             }
             account.add(&cost);
         }

@@ -128,7 +128,8 @@ impl Exchange {
                     record.refused_rule = Some(error.rule().to_owned());
                 }
                 record.provider = attempt.provider.to_string();
-                record.credential = Some(attempt.credential_owner.as_str());
+                let last = attempt.credential_owner.as_str();
+                record.credential = Some(account.payer.unwrap_or(last));
                 record.upstream_model.clone_from(&attempt.upstream_model);
                 record.input_estimate_error = attempt.tally.usage.input_tokens.and_then(|reported| {
                     let off = admitted.input_tokens.abs_diff(reported);

@@ -7,10 +7,10 @@ mod listing;
 mod refusals;
 
 use super::{Answer, Exchange, HeaderEdit, Policy, ROUTE_HEADER, Step};
-use crate::api_error::ApiError;
+use crate::api_error::{API_ERROR, ApiError};
 use crate::clock::Timestamp;
 use crate::config::Gateway;
-use crate::handoff::{AttemptRecord, Phase};
+use crate::handoff::{AttemptRecord, CredentialOwner, Phase};
 use crate::headers::Headers;
 use crate::local_reply::LocalReply;
 use crate::provider::{Operation, Tally};
@@ -944,6 +944,47 @@ fn a_budget_is_charged_with_what_an_answer_cost() {
         message.starts_with("The budget \"team\" of 0.002 USD is used up."),
         "{message}"
     );
+}
+
+#[crate::test]
+fn a_cost_is_marked_with_whose_credential_it_was_and_counts_all_the_same() {
+    use CredentialOwner::{Caller, Gateway, Team};
+    let prices = json!([{"provider": "p", "model": "*", "input": 1, "output": 2}]);
+    for (owners, broke_off_after, expected, cost) in [
+        (&[Caller][..], 0, "caller", "0.00021"),
+        (&[Team], 0, "team", "0.00021"),
+        // What has cost nothing has no payer.
+        (&[Caller, Gateway], 0, "gateway", "0.00021"),
+        (&[Caller, Gateway], 50, "several", "0.00032"),
+        (&[Caller, Caller], 50, "caller", "0.00032"),
+    ] {
+        let policy = policy_of(budget("0.001", prices.clone()));
+        let store = LocalStore::default();
+        let (exchange, _) = admit(&policy, &chat("fast", 400), &store);
+        for (at, owner) in owners.iter().enumerate() {
+            let is_last = at + 1 == owners.len();
+            if is_last {
+                serve(&exchange, reported(10, 100), 9, Phase::Complete);
+            } else {
+                let error = ApiError::new(500, API_ERROR, "Overloaded.");
+                let input = broke_off_after.min(1) * 10;
+                serve(
+                    &exchange,
+                    reported(input, broke_off_after),
+                    0,
+                    Phase::Failed(error),
+                );
+            }
+            let handoff = exchange.handoff().unwrap();
+            handoff.borrow_mut().attempt.as_mut().unwrap().credential_owner = *owner;
+        }
+        let record = exchange.finish(NOW, &store);
+        assert_eq!(record.credential, Some(expected), "{owners:?}");
+        assert_eq!(record.cost.as_deref(), Some(cost), "{owners:?}");
+        // 0.0008 do not fit any more.
+        let (_, step) = admit(&policy, &chat("fast", 400), &store);
+        assert_eq!(reply(step).0.status, 429, "{owners:?}");
+    }
 }
 
 #[crate::test]

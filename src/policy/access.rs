@@ -103,6 +103,10 @@ impl<'a> Use<'a> {
     }
 }
 
+/// The emptiest prompt is estimated at half as many. A rule with a bound that no request keeps would allow nothing, and its
+/// models would be listed.
+const LEAST_INPUT_TOKENS: u64 = 16;
+
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -344,6 +348,16 @@ impl Rule {
                         "expected it in an `allow` rule, found it in one that denies".to_owned(),
                     );
                 }
+            }
+        }
+        for (key, bound, least) in [
+            ("max_input_tokens", rule.max_input_tokens, LEAST_INPUT_TOKENS),
+            ("max_output_tokens", rule.max_output_tokens, 1),
+        ] {
+            if let Some(found) = bound.filter(|bound| rule.effect == AccessEffect::Allow && *bound < least) {
+                let message =
+                    format!("expected at least {least}, for no request asks for less, found {found}");
+                fault(key, message);
             }
         }
         for (key, is_empty) in [

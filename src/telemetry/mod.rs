@@ -50,7 +50,8 @@ pub struct Record {
     pub limit_evictions: u64,
     /// Reservations and settlements that the limit store could not take, since the last record.
     pub limit_failures: u64,
-    /// Whose credential the last attempt presented: `gateway`, `team` or `caller`; `None` if no provider was asked.
+    /// Whose credential was presented: `gateway`, `team` or `caller`, or `several` of them in attempts that cost
+    /// something; `None` if no provider was asked.
     pub credential: Option<&'static str>,
     /// What it cost in USD, if a limit counts money.
     pub cost: Option<String>,

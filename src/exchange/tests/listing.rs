@@ -60,10 +60,16 @@ fn rule() -> impl Strategy<Value = Value> {
             r#"{"days": ["fri"]}"#,
         ]),
         maybe(&[r#"["embeddings"]"#, r#"["chat_completions"]"#]),
-        maybe(&[r#"["tools"]"#, r#"["streaming"]"#]),
+        (
+            maybe(&[r#"["tools"]"#, r#"["streaming"]"#, r#"["images"]"#]),
+            maybe(&["16", "17"]),
+            maybe(&["1", "2"]),
+            maybe(&[r#""red""#, r#""blue""#]),
+        ),
     )
         .prop_map(
-            |(denies, models, consumer, labels, claims, source, time, endpoints, capabilities)| {
+            |(denies, models, consumer, labels, claims, source, time, endpoints, more)| {
+                let (capabilities, input, output, team) = more;
                 let mut rule = json!({"effect": if denies { "deny" } else { "allow" }});
                 let conditions = [
                     ("models", Some(models).filter(|models| !models.is_null())),
@@ -74,6 +80,9 @@ fn rule() -> impl Strategy<Value = Value> {
                     ("time", time),
                     ("endpoints", endpoints),
                     ("capabilities", capabilities),
+                    ("max_input_tokens", input.filter(|_| !denies)),
+                    ("max_output_tokens", output.filter(|_| !denies)),
+                    ("team", team),
                 ];
                 for (name, condition) in conditions {
                     if let Some(condition) = condition {
@@ -86,7 +95,8 @@ fn rule() -> impl Strategy<Value = Value> {
 }
 
 fn policy(rules: &[Value], default: &str, key_models: Value, claims: Option<Value>) -> Rc<Policy> {
-    let mut key = json!({"sha256": "", "consumer": "a", "name": "k", "labels": {"tier": "gold"}});
+    let mut key =
+        json!({"sha256": "", "consumer": "a", "team": "red", "name": "k", "labels": {"tier": "gold"}});
     if !key_models.is_null() {
         key["models"] = key_models;
     }
@@ -120,7 +130,8 @@ fn listed(policy: &Rc<Policy>, now: Timestamp) -> BTreeSet<String> {
         .collect()
 }
 
-/// Whether a request is served, of the smallest kind or with a stream and tools.
+/// Whether a request is served, of one of four kinds: with nothing special, with a stream and tools, of another endpoint,
+/// or the smallest of all.
 fn is_served(policy: &Rc<Policy>, model: &str, kind: u8, now: Timestamp) -> bool {
     let headers = match kind {
         2 => request("POST", "/v1/embeddings", &[KEY]),
@@ -130,7 +141,8 @@ fn is_served(policy: &Rc<Policy>, model: &str, kind: u8, now: Timestamp) -> bool
         0 => json!({"model": model, "messages": [{"role": "user", "content": "Hi"}]}),
         1 => json!({"model": model, "stream": true, "messages": [{"role": "user", "content": "Hi"}],
             "tools": [{"type": "function", "function": {"name": "f"}}]}),
-        _ => json!({"model": model, "input": "Hi"}),
+        2 => json!({"model": model, "input": "Hi"}),
+        _ => json!({"model": model, "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}),
     };
     let mut exchange = Exchange::new(Rc::clone(policy));
     assert_eq!(exchange.on_request_headers(&headers, true, now), Step::Buffer);
@@ -153,7 +165,7 @@ proptest! {
         let mut useful = BTreeSet::new();
         for name in NAMES.into_iter().chain(["a-~", "a-b-~", "a-b~", "d~"]) {
             let route = policy.routes.resolve(name).map(|route| route.name.clone());
-            for kind in 0..3 {
+            for kind in 0..4 {
                 if is_served(&policy, name, kind, now) {
                     useful.extend(route.clone());
                 }

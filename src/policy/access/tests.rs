@@ -333,7 +333,9 @@ fn faults_of_the_configuration_have_paths() {
         {},
         {"source": ["10.0.0.1/8", "10.0.0.0/8", "x"], "time": {"hours": "9-5"}, "name": ""},
         {"effect": "deny", "max_input_tokens": 1, "max_output_tokens": 1},
-        {"source": [], "endpoints": []}
+        {"source": [], "endpoints": []},
+        {"max_input_tokens": 15, "max_output_tokens": 0},
+        {"max_input_tokens": 16, "max_output_tokens": 1}
     ]);
     let rules: Vec<_> = serde_json::from_value(written).unwrap();
     let faults = AccessRules::new(&rules, AccessOptions::default()).err().unwrap();
@@ -349,6 +351,8 @@ fn faults_of_the_configuration_have_paths() {
             "access[2].max_output_tokens",
             "access[3].source",
             "access[3].endpoints",
+            "access[4].max_input_tokens",
+            "access[4].max_output_tokens",
         ]
     );
     assert!(faults.iter().all(|fault| fault.message.starts_with("expected")));
@@ -396,8 +400,8 @@ mod properties {
             models in proptest::option::of(proptest::collection::vec(
                 prop_oneof![Just("a"), Just("a*"), Just("b"), Just("*")], 0..3)),
             capabilities in proptest::option::of(proptest::collection::vec(capability(), 0..3)),
-            input in proptest::option::of(0_u64..4),
-            output in proptest::option::of(0_u64..4),
+            input in proptest::option::of(16_u64..20),
+            output in proptest::option::of(1_u64..5),
         ) -> AccessRule {
             let is_allow = effect == AccessEffect::Allow;
             AccessRule {
@@ -417,7 +421,7 @@ mod properties {
         fn asked()(
             model in prop_oneof![Just("a"), Just("ab"), Just("b"), Just("c")],
             images: bool, streaming: bool, tools: bool,
-            input_tokens in 0_u64..5,
+            input_tokens in 15_u64..21,
             output_tokens in prop_oneof![0_u64..5, Just(u64::MAX)],
         ) -> Use<'static> {
             Use { endpoint: AccessEndpoint::ChatCompletions, model, images, streaming, tools, input_tokens, output_tokens }
