@@ -12,7 +12,7 @@ TARGET_DIR = $(shell cargo metadata --no-deps --format-version 1 | $(PYTHON) -c 
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo build build-dev render fmt lint lint-fmt lint-clippy lint-docs lint-deny test test-unit \
-        test-wasm test-golden test-e2e instructions soak-callers soak-identity soak-limits check bench clean
+        test-wasm test-golden test-e2e instructions wasm-times soak-callers soak-identity soak-limits check bench clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ test-e2e: build-dev ## The real .wasm in a real Envoy, against provider stand-in
 
 instructions: ## Compare the cost of core operations with what is recorded (ARGS=--accept records it)
 	@$(PYTHON) scripts/instructions.py $(if $(filter instructions,$(MAKECMDGOALS)),$(ARGS))
+
+wasm-times: ## How long core operations take as WebAssembly, in V8
+	@$(PYTHON) scripts/wasm_times.py
 
 soak-callers: build-dev ## A million callers through the real Envoy: its memory stays bounded (ARGS="--callers N")
 	@$(SETUP) venv envoy
