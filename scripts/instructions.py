@@ -62,18 +62,10 @@ def compiler():
     return facts["host"], "%s (%s)" % (facts["release"], facts.get("commit-hash", "unknown")[:9])
 
 
-def build():
-    """Builds the operations and answers with the program's path, as cargo tells it."""
-    command = ["cargo", "build", "-p", "tollgate", "--profile", "instructions", "--bench", BENCH]
-    command += ["--message-format", "json-render-diagnostics"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=str(setup.ROOT))
-    if done.returncode != 0:
-        raise GuardError("cargo build failed; its own message is above")
-    for line in done.stdout.splitlines():
-        message = json.loads(line)
-        if message["reason"] == "compiler-artifact" and message["target"]["name"] == BENCH and message["executable"]:
-            return Path(message["executable"])
-    raise GuardError("cargo built no program %s" % BENCH)
+def build(*options):
+    """Builds the operations, with further options of cargo's, and answers with the program's path."""
+    command = ["build", "-p", "tollgate", "--profile", "instructions", "--bench", BENCH]
+    return setup.build_program(command + list(options), BENCH)
 
 
 def count(program, operation, runs):
@@ -177,7 +169,7 @@ def main(arguments):
     options = parser.parse_args(arguments)
     try:
         return run(options.accept, os.environ.get("CI", "") not in ("", "0", "false"))
-    except (GuardError, OSError) as error:
+    except (GuardError, setup.SetupError, OSError) as error:
         say(str(error))
         return 1
     except KeyboardInterrupt:

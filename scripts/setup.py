@@ -15,6 +15,7 @@ when a step has succeeded, and it names that version; an interrupted run is ther
 second run does nothing. Python's standard library is all this file needs.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -120,6 +121,7 @@ def cargo_metadata():
     return json.loads(done.stdout)
 
 
+@functools.lru_cache(maxsize=None)
 def target_dir():
     """Where cargo puts what it builds: CARGO_TARGET_DIR and every cargo configuration are respected."""
     return Path(cargo_metadata()["target_directory"])
@@ -128,6 +130,20 @@ def target_dir():
 def wasm():
     """The release module."""
     return target_dir() / RUST_TARGETS[0] / "release" / "tollgate.wasm"
+
+
+def build_program(command, name):
+    """Has cargo build what it names `name`, and answers with the program's path, as cargo tells it."""
+    command = ["cargo", *command, "--message-format", "json-render-diagnostics"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=str(ROOT), check=False)
+    if done.returncode != 0:
+        raise SetupError("cargo %s failed; its own message is above" % command[1])
+    messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    artifacts = [each for each in messages if each["reason"] == "compiler-artifact" and each["target"]["name"] == name]
+    programs = [each["executable"] for each in artifacts if each["executable"]]
+    if len(programs) != 1:
+        raise SetupError("expected cargo to build one program %s, found %r" % (name, programs))
+    return Path(programs[0])
 
 
 def locked_version(package):

@@ -7,11 +7,9 @@ import from a module `env` would mean that the core calls a host, and then it co
 Arguments are handed to the test harness, for example a filter.
 """
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import setup
 
@@ -78,19 +76,6 @@ def imports(data):
     return found
 
 
-def test_artifact():
-    """Builds the tests and answers with the artifact's path."""
-    command = ["cargo", "test", "-p", "tollgate", "--lib", "--target", TARGET, "--no-run"]
-    done = subprocess.run(command + ["--message-format=json-render-diagnostics"], stdout=subprocess.PIPE, cwd=str(setup.ROOT))
-    if done.returncode != 0:
-        sys.exit(done.returncode)
-    paths = [json.loads(line).get("executable") for line in done.stdout.splitlines() if line.startswith(b"{")]
-    built = [path for path in paths if path]
-    if len(built) != 1:
-        sys.exit("wasm ring: expected one test artifact, found %r" % built)
-    return Path(built[0])
-
-
 def main(arguments):
     """Checks the imports, then runs the tests."""
     try:
@@ -98,10 +83,10 @@ def main(arguments):
         setup.ensure_rust()
         setup.ensure_wasm_bindgen()
         node = setup.ensure_node()
+        artifact = setup.build_program(["test", "-p", "tollgate", "--lib", "--target", TARGET, "--no-run"], "tollgate")
     except setup.SetupError as error:
         setup.say(str(error))
         return 1
-    artifact = test_artifact()
     foreign = [pair for pair in imports(artifact.read_bytes()) if not pair[0].startswith(HARNESS)]
     if foreign:
         print("wasm ring: the core calls a host: it imports %s" % ", ".join("%s.%s" % pair for pair in foreign))

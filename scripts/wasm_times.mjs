@@ -6,12 +6,12 @@ import { WASI } from 'node:wasi';
 const [, , path, ...args] = process.argv;
 const module = await WebAssembly.compile(readFileSync(path));
 const wasi = new WASI({ version: 'preview1', args: [path, ...args] });
-const called = (name) => () => {
-  throw new Error(`${name} was called, and there is no host`);
-};
-const imports = { ...wasi.getImportObject() };
+const imports = wasi.getImportObject();
 for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-  if (!(from in wasi.getImportObject())) imports[from] = { ...imports[from], [name]: called(name) };
+  imports[from] ??= {};
+  imports[from][name] ??= () => {
+    throw new Error(`${name} was called, and there is no host`);
+  };
 }
 const { memory, _start } = (await WebAssembly.instantiate(module, imports)).exports;
 // The module is a filter too, which node would not take for a command.
