@@ -104,10 +104,8 @@ pub struct Exchange {
     envoy_status: Option<u16>,
     refused_by: Option<&'static str>,
     refused_rule: Option<String>,
-    /// Since when the request has waited for its issuer's keys.
-    awaits_keys_since: Option<Timestamp>,
-    /// The place of that issuer in the configuration.
-    awaited_issuer: Option<usize>,
+    /// Whose keys the request waits for, by the issuer's place in the configuration, and since when.
+    awaits_keys: Option<(usize, Timestamp)>,
 }
 
 /// A request that holds a reservation.
@@ -137,8 +135,7 @@ impl Exchange {
             envoy_status: None,
             refused_by: None,
             refused_rule: None,
-            awaits_keys_since: None,
-            awaited_issuer: None,
+            awaits_keys: None,
         }
     }
 

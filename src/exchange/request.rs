@@ -64,17 +64,14 @@ impl Exchange {
         }
         let outcome = match self.policy.authenticator.try_borrow_mut() {
             Ok(mut authenticator) => {
-                let asked_at = self.awaits_keys_since.unwrap_or(now);
+                let asked_at = self.awaits_keys.map_or(now, |(_, since)| since);
                 authenticator.authenticate_waiting(headers, asked_at, now)
             }
             Err(_) => return Err(rescue::unreachable()),
         };
         let principal = match outcome {
             Ok(principal) => principal,
-            Err(Deny::KeysAwaited(issuer)) if self.may_await_keys(now) => {
-                self.awaited_issuer = Some(issuer);
-                return Ok(Step::AwaitKeys);
-            }
+            Err(Deny::KeysAwaited(issuer)) if self.may_await_keys(issuer, now) => return Ok(Step::AwaitKeys),
             Err(deny) => return Err(self.unauthenticated(deny)),
         };
         self.principal = Some(Rc::clone(&principal));
@@ -119,14 +116,15 @@ impl Exchange {
         }
     }
 
-    fn may_await_keys(&mut self, now: Timestamp) -> bool {
-        now.since(*self.awaits_keys_since.get_or_insert(now)) < LONGEST_KEY_WAIT
+    fn may_await_keys(&mut self, issuer: usize, now: Timestamp) -> bool {
+        let (_, since) = *self.awaits_keys.get_or_insert((issuer, now));
+        now.since(since) < LONGEST_KEY_WAIT
     }
 
     /// Stops waiting for the issuer's keys, for too many wait.
     pub fn on_no_room_to_wait(&mut self) -> Step {
-        let error = match self.awaited_issuer {
-            Some(issuer) => self.unauthenticated(Deny::KeysUnavailable(issuer)),
+        let error = match self.awaits_keys {
+            Some((issuer, _)) => self.unauthenticated(Deny::KeysUnavailable(issuer)),
             None => rescue::unreachable(),
         };
         self.refuse(&error)

@@ -337,28 +337,21 @@ impl Rule {
                 .map_err(|(key, message)| fault(&format!("time.{key}"), message))
                 .ok()
         });
-        if rule.effect == AccessEffect::Deny {
-            for (key, bound) in [
-                ("max_input_tokens", rule.max_input_tokens),
-                ("max_output_tokens", rule.max_output_tokens),
-            ] {
-                if bound.is_some() {
-                    fault(
-                        key,
-                        "expected it in an `allow` rule, found it in one that denies".to_owned(),
-                    );
-                }
-            }
-        }
         for (key, bound, least) in [
             ("max_input_tokens", rule.max_input_tokens, LEAST_INPUT_TOKENS),
             ("max_output_tokens", rule.max_output_tokens, 1),
         ] {
-            if let Some(found) = bound.filter(|bound| rule.effect == AccessEffect::Allow && *bound < least) {
-                let message =
-                    format!("expected at least {least}, for no request asks for less, found {found}");
-                fault(key, message);
-            }
+            let Some(found) = bound else { continue };
+            let message = match rule.effect {
+                AccessEffect::Deny => {
+                    "expected it in an `allow` rule, found it in one that denies".to_owned()
+                }
+                AccessEffect::Allow if found < least => {
+                    format!("expected at least {least}, for no request asks for less, found {found}")
+                }
+                AccessEffect::Allow => continue,
+            };
+            fault(key, message);
         }
         for (key, is_empty) in [
             ("name", rule.name.as_ref().is_some_and(String::is_empty)),

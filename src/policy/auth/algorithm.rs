@@ -183,12 +183,9 @@ impl PublicKey {
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match (self, algorithm) {
             (Self::Rsa(key), algorithm) => verifies_rsa(key, algorithm, message, signature),
-            (Self::P256(key), Algorithm::Es256) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verifies(message, &signature)),
-            (Self::P384(key), Algorithm::Es384) => p384::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verifies(message, &signature)),
-            (Self::P521(key), Algorithm::Es512) => p521::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verifies(message, &signature)),
+            (Self::P256(key), Algorithm::Es256) => key.verifies(message, signature),
+            (Self::P384(key), Algorithm::Es384) => key.verifies(message, signature),
+            (Self::P521(key), Algorithm::Es512) => key.verifies(message, signature),
             // Strict: a key or a nonce of small order would verify many messages.
             (Self::Ed25519(key), Algorithm::Ed25519) => ed25519_dalek::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),

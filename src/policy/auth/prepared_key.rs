@@ -85,8 +85,11 @@ impl<C: Curve> PreparedKey<C> {
         &self.point
     }
 
-    /// Whether `signature` is one of `message` with this key and the curve's hash.
-    pub(super) fn verifies(&self, message: &[u8], signature: &Signature<C>) -> bool {
+    /// Whether `signature`, `r` and `s` in their full width, is one of `message` with this key and the curve's hash.
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let Ok(signature) = Signature::<C>::from_slice(signature) else {
+            return false;
+        };
         // Neither is zero, or it would be no signature.
         let (r, s) = signature.split_scalars();
         let inverse = *s.invert_vartime();
@@ -174,7 +177,7 @@ mod tests {
                 let signer = <$signer>::from_slice(&secret).unwrap();
                 let key = PreparedKey::<$curve>::new(signer.verifying_key().as_affine());
                 let signature: Signature<$curve> = signer.sign(b"message");
-                assert!(key.verifies(b"message", &signature));
+                assert!(key.verifies(b"message", &signature.to_bytes()));
                 let (r, s) = signature.split_scalars();
                 let mut signatures = vec![signature];
                 signatures.extend(Signature::from_scalars(r, -s));
@@ -196,7 +199,7 @@ mod tests {
                         let expected = signer
                             .verifying_key()
                             .verify(message.as_bytes(), &signature);
-                        let found = key.verifies(message.as_bytes(), &signature);
+                        let found = key.verifies(message.as_bytes(), &signature.to_bytes());
                         assert_eq!(found, expected.is_ok(), "{message} {signature:?}");
                         good += usize::from(found);
                     }
