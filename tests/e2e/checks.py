@@ -6,6 +6,14 @@ import json
 # What is asked where it does not matter: a canary, which no gateway may write down.
 PROMPT = "Say hello."
 
+# The part of a configuration that is about models, where one will do.
+ONE_MODEL = """
+providers:
+  openai: { kind: openai, endpoint: https://api.openai.com/v1, credential: { env: OPENAI_API_KEY } }
+models:
+  - { name: gpt-4o-mini, targets: [{ provider: openai }] }
+"""
+
 
 def chat(model="gpt-4o-mini", content=PROMPT, **more):
     """A small chat request."""

@@ -6,7 +6,7 @@ import contextlib
 import httpx
 import pytest
 from certificates import LOOPBACK, certificate, write
-from checks import assert_completion, assert_error, chat
+from checks import ONE_MODEL, assert_completion, assert_error, chat
 from conftest import RUN, Caller, Stack
 from cryptography import x509
 from identity_provider import IdentityProvider
@@ -14,20 +14,8 @@ from stack import free_ports
 
 # Where `tollgate render envoy` has Envoy look for authorities; docs/operating.md says to change it.
 TRUSTED_CA = "/etc/ssl/certs/ca-certificates.crt"
-CONFIG = """
-providers:
-  openai:
-    kind: openai
-    endpoint: https://api.openai.com/v1
-    credential: { env: OPENAI_API_KEY }
-models:
-  - { name: gpt-4o-mini, targets: [{ provider: openai }] }
-identity:
-  jwt:
-"""
+CONFIG = ONE_MODEL + "identity:\n  jwt:\n"
 ISSUER = '    - { issuer: "%s", audiences: [tollgate], claims: { team: team } }\n'
-
-
 FOLDER = RUN / "issuer-tls"
 
 

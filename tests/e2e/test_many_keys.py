@@ -7,18 +7,12 @@ import time
 
 import httpx
 import pytest
+from checks import ONE_MODEL
 from conftest import RUN, Stack
 
 KEYS = 100_000
 
-HEAD = """
-providers:
-  openai: { kind: openai, endpoint: https://api.openai.com/v1, credential: { env: OPENAI_API_KEY } }
-models:
-  - { name: gpt-4o-mini, targets: [{ provider: openai }] }
-identity:
-  api_keys:
-"""
+HEAD = ONE_MODEL + "identity:\n  api_keys:\n"
 
 
 def resident(stack):

@@ -16,7 +16,7 @@ import httpx
 import jwt
 import pytest
 import setup
-from checks import assert_completion, assert_error, chat
+from checks import ONE_MODEL, assert_completion, assert_error, chat
 from conftest import HERE, RUN, Caller, Stack
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from stack import Child, answers, free_ports
@@ -25,14 +25,7 @@ from test_identity import OUTAGE_SECONDS, Load
 CLIENT = ("reporter", "secret-of-the-reporter")
 
 # Nothing is said about keys: they are found by discovery, and fetched as often as is the default.
-GATEWAY = """
-providers:
-  openai:
-    kind: openai
-    endpoint: https://api.openai.com/v1
-    credential: { env: OPENAI_API_KEY }
-models:
-  - { name: gpt-4o-mini, targets: [{ provider: openai }] }
+GATEWAY = ONE_MODEL + """\
 identity:
   jwt:
     - { issuer: "ISSUER", audiences: [tollgate], allow_plaintext: true }

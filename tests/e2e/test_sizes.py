@@ -2,15 +2,11 @@
 """An answer may be as large as its own bound says, whatever the bound of requests is."""
 
 import httpx
-from checks import assert_completion, assert_error, chat
+from checks import ONE_MODEL, assert_completion, assert_error, chat
 from conftest import API_KEY, RUN, Stack
 
-CONFIG = """
+CONFIG = ONE_MODEL + """\
 listener: { max_request_body_bytes: 256KiB, max_response_body_bytes: 4MiB }
-providers:
-  openai: { kind: openai, endpoint: https://api.openai.com/v1, credential: { env: OPENAI_API_KEY } }
-models:
-  - { name: gpt-4o-mini, targets: [{ provider: openai }] }
 identity:
   api_keys:
     - { sha256: c0629be90c7891ee213abc3bf4641d2fd9d15cc12e4595bc05bde060257e257b, consumer: key-holder }

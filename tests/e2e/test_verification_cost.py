@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import jwt
 import pytest
-from checks import assert_completion, chat
+from checks import ONE_MODEL, assert_completion, chat
 from conftest import API_KEY, AUDIENCE, ISSUER, RUN, Stack
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from wasm_patch import capabilities
@@ -22,11 +22,7 @@ import setup
 
 COUNT = 40
 
-CONFIG = """
-providers:
-  openai: { kind: openai, endpoint: https://api.openai.com/v1, credential: { env: OPENAI_API_KEY } }
-models:
-  - { name: gpt-4o-mini, targets: [{ provider: openai }] }
+CONFIG = ONE_MODEL + """\
 identity:
   jwt:
     - issuer: https://issuer.test
